@@ -1,0 +1,69 @@
+"""Every error of the pipeline, and the exit code that it ends a run with.
+
+SparkAppError                        1
+├── TransientError                   try again later
+│   ├── RunInterruptedError        130
+│   ├── RateLimitedError            75
+│   ├── AnotherRunActiveError       73
+│   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo is not there
+└── TerminalError                    trying again changes nothing
+    ├── UsageError                   2   arguments, a date in the future, synthetic and real data mixed
+    │   └── SettingsError            2   pipeline.toml, environment, a bad database URL
+    └── DataIncompleteError         65   a gate, or what an earlier stage should have brought is missing
+
+Where several apply to one run, the first of this list counts.
+"""
+
+
+class SparkAppError(Exception):
+    """Base of all our errors; its text is one sentence that a user can act on."""
+
+    exit_code = 1
+
+
+class TransientError(SparkAppError):
+    """The same run may succeed later."""
+
+
+class RunInterruptedError(TransientError):
+    """The user or the system stopped the run."""
+
+    exit_code = 130
+
+
+class RateLimitedError(TransientError):
+    """The source refused to answer for now, or the request budget is spent."""
+
+    exit_code = 75
+
+
+class AnotherRunActiveError(TransientError):
+    """Another run works on the same stage and date."""
+
+    exit_code = 73
+
+
+class ServiceUnavailableError(TransientError):
+    """Something that the run needs does not answer."""
+
+    exit_code = 69
+
+
+class TerminalError(SparkAppError):
+    """Trying again without a change cannot succeed."""
+
+
+class UsageError(TerminalError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, malformed or out of range."""
+
+
+class DataIncompleteError(TerminalError):
+    """Too much of the data that the stage needs is missing."""
+
+    exit_code = 65

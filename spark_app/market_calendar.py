@@ -1,0 +1,73 @@
+"""The exchange's sessions: the only reader of the trading calendar (XNYS, New York)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from typing import TYPE_CHECKING
+
+from spark_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
+FIRST_SESSION = dt.date(1993, 1, 29)
+"""SPY's first session; there is no benchmark before it."""
+
+
+@functools.cache
+def _calendar() -> ExchangeCalendar:
+    import exchange_calendars
+
+    return exchange_calendars.get_calendar("XNYS", start=FIRST_SESSION.isoformat())
+
+
+def last_completed_session(now: dt.datetime) -> dt.date:
+    """Return the newest session whose close (13:00 New York on early closes) is not after `now` (aware)."""
+    closes = _calendar().closes
+    position = int(closes.searchsorted(now, side="right")) - 1
+    return _date(closes.index[position])
+
+
+def is_session(day: dt.date) -> bool:
+    """Say whether the exchange opened on `day`."""
+    return bool(_calendar().is_session(day.isoformat()))
+
+
+def session_on_or_before(day: dt.date) -> dt.date:
+    """Return `day` if it is a session, else the session before it.
+
+    Raises: UsageError for a day before the benchmark's first session.
+    """
+    if day < FIRST_SESSION:
+        raise UsageError(f"there are no prices before {FIRST_SESSION}, the benchmark's first session: {day} is too early")
+    return _date(_calendar().date_to_session(day.isoformat(), direction="previous"))
+
+
+def sessions_between(first: dt.date, last: dt.date) -> list[dt.date]:
+    """List the sessions from `first` to `last`, both included."""
+    start = max(first, FIRST_SESSION)
+    return [_date(s) for s in _calendar().sessions_in_range(start.isoformat(), last.isoformat())]
+
+
+def sessions_ending(last: dt.date, count: int) -> list[dt.date]:
+    """List the `count` sessions that end with the session `last`, fewer where the benchmark is younger."""
+    sessions = _calendar().sessions
+    end = int(sessions.searchsorted(_stamp(last), side="right"))
+    return [_date(s) for s in sessions[max(0, end - count) : end]]
+
+
+def session_close(session: dt.date) -> dt.datetime:
+    """Return the moment (UTC) at which `session` closes."""
+    close: dt.datetime = _calendar().session_close(session.isoformat()).to_pydatetime()
+    return close
+
+
+def _stamp(day: dt.date) -> object:
+    import pandas as pd
+
+    return pd.Timestamp(day)
+
+
+def _date(stamp: object) -> dt.date:
+    return stamp.date()  # type: ignore[attr-defined,no-any-return]

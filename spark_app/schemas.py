@@ -1,0 +1,188 @@
+"""The columns and keys of every table: Delta staging first, then what Postgres serves.
+
+Staging keeps the numbers as the source gave them (doubles); served tables have the stored
+precision. Staging is append-only: the current row of a key is the one fetched last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+PRICE = DecimalType(18, 6)
+PERCENT = DecimalType(14, 6)
+WEIGHT_PERCENT = DecimalType(9, 6)
+PORTFOLIO_WEIGHT = DecimalType(9, 8)
+
+
+def _struct(**columns: DataType) -> StructType:
+    return StructType([StructField(name, data_type) for name, data_type in columns.items()])
+
+
+def _joined(*parts: StructType) -> StructType:
+    return StructType([field for part in parts for field in part.fields])
+
+
+_STRING, _DATE, _TIME, _DOUBLE, _LONG = StringType(), DateType(), TimestampType(), DoubleType(), LongType()
+
+BAR = _struct(
+    trade_date=_DATE,
+    open_price=_DOUBLE,
+    high_price=_DOUBLE,
+    low_price=_DOUBLE,
+    close_price=_DOUBLE,
+    adj_close_price=_DOUBLE,
+    volume=_LONG,
+    dividend=_DOUBLE,
+    split_ratio=_DOUBLE,
+)
+HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE)
+LEFT_OUT_HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE, reason=_STRING)
+QUOTE = _struct(
+    quoted_at=_TIME, quote_date=_DATE, market_cap=_LONG, price=_DOUBLE, long_name=_STRING, short_name=_STRING
+)
+_PROVENANCE = _struct(fetched_at=_TIME, run_id=_STRING, source=_STRING)
+
+FETCHES = _joined(
+    _struct(
+        kind=_STRING,
+        ticker=_STRING,
+        window_start=_DATE,
+        window_end=_DATE,
+        outcome=_STRING,
+        message=_STRING,
+        raw_text=_STRING,
+        requests=IntegerType(),
+        seconds=_DOUBLE,
+        bars=ArrayType(BAR),
+        snapshot_date=_DATE,
+        holdings=ArrayType(HOLDING),
+        left_out=ArrayType(LEFT_OUT_HOLDING),
+        quote=QUOTE,
+    ),
+    _PROVENANCE,
+)
+"""One row per ticker asked; outcome and payload land together or not at all."""
+
+BARS = _joined(_struct(ticker=_STRING), BAR, _PROVENANCE)
+HOLDINGS = _joined(
+    _struct(etf_ticker=_STRING, snapshot_date=_DATE, holding_ticker=_STRING, holding_name=_STRING),
+    _struct(holding_percent=WEIGHT_PERCENT),
+    _PROVENANCE,
+)
+QUOTES = _joined(_struct(ticker=_STRING), QUOTE, _PROVENANCE)
+
+
+@dataclass(frozen=True)
+class ServedTable:
+    """One Postgres table: its key, its other columns, and those that do not count in a comparison."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: StructType
+    uncompared: tuple[str, ...] = ("run_id", "fetched_at")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns whose change makes a row a changed row."""
+        return tuple(n for n in self.schema.fieldNames() if n not in self.key and n not in self.uncompared)
+
+    @property
+    def computed_schema(self) -> StructType:
+        """The columns that a transform computes: all but `run_id`, which the publishing stage adds."""
+        return StructType([field for field in self.schema.fields if field.name != "run_id"])
+
+
+_DAILY_PRICES = _struct(
+    open_price=PRICE,
+    high_price=PRICE,
+    low_price=PRICE,
+    close_price=PRICE,
+    adj_close_price=PRICE,
+    volume=_LONG,
+    dividend=PRICE,
+    split_ratio=PRICE,
+    price_change_percent=PERCENT,
+    fetched_at=_TIME,
+    run_id=_STRING,
+)
+_TICKER_AND_DATE = _struct(ticker=_STRING, trade_date=_DATE)
+
+ETF_OHLC = ServedTable(
+    "collected_daily_etf_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES)
+)
+BENCHMARK_OHLC = ServedTable(
+    "collected_daily_benchmark_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES)
+)
+ETF_HOLDINGS = ServedTable(
+    "collected_meta_etf",
+    ("etf_ticker", "holding_ticker", "as_of_date"),
+    _joined(
+        _struct(etf_ticker=_STRING, holding_ticker=_STRING, as_of_date=_DATE),
+        _struct(etf_type=_STRING, sector_name=_STRING, holding_name=_STRING, holding_percent=WEIGHT_PERCENT),
+        _struct(holding_rank=IntegerType(), coverage_percent=WEIGHT_PERCENT, source=_STRING),
+        _struct(fetched_at=_TIME, run_id=_STRING),
+    ),
+)
+STOCK_HISTORY = ServedTable(
+    "collected_daily_stock_history",
+    ("ticker", "trade_date"),
+    _joined(
+        _TICKER_AND_DATE,
+        _struct(company_name=_STRING, sector=_STRING),
+        _DAILY_PRICES,
+        _struct(market_cap=_LONG),
+    ),
+)
+TRENDING_SECTORS = ServedTable(
+    "analytics_trending_sectors",
+    ("as_of_date", "etf_ticker", "period_days"),
+    _joined(
+        _struct(as_of_date=_DATE, etf_ticker=_STRING, period_days=IntegerType(), sector_name=_STRING),
+        _struct(return_pct=PERCENT, benchmark_return_pct=PERCENT, is_trending=BooleanType()),
+        _struct(rank=IntegerType(), unavailable_reason=_STRING, run_id=_STRING),
+    ),
+)
+
+
+def _period_columns(sessions: int) -> StructType:
+    suffix = f"{sessions}d"
+    return _struct(
+        **{
+            f"return_{suffix}": PERCENT,
+            f"sector_avg_{suffix}": PERCENT,
+            f"is_trending_{suffix}": BooleanType(),
+            f"rank_{suffix}": IntegerType(),
+        }
+    )
+
+
+PORTFOLIO_ALLOCATION = ServedTable(
+    "analytics_portfolio_allocation",
+    ("as_of_date", "ticker"),
+    _joined(
+        _struct(as_of_date=_DATE, ticker=_STRING, company_name=_STRING, sector=_STRING),
+        _struct(market_cap=_LONG, market_cap_basis=_STRING),
+        *(_period_columns(sessions) for sessions in (5, 10, 20)),
+        _struct(portfolio_weight=PORTFOLIO_WEIGHT, allocation_reason=_STRING, run_id=_STRING),
+    ),
+)
+PORTFOLIO_EXCLUSION = ServedTable(
+    "analytics_portfolio_exclusion",
+    ("as_of_date", "ticker"),
+    _struct(as_of_date=_DATE, ticker=_STRING, sector=_STRING, reason=_STRING, detail=_STRING, run_id=_STRING),
+)

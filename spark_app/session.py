@@ -1,0 +1,32 @@
+"""The only place that builds a Spark session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import SparkSession
+
+_REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A speculative or doubled task would send its requests to Yahoo a second time.
+    "spark.speculation": "false",
+}
+
+
+def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """Build the session: what the pipeline cannot do without here, everything tunable in conf/spark-defaults.conf.
+
+    Args:
+        app_name: shown in Spark's UI and logs.
+        master: only for tests and plain `python`; under spark-submit the command line decides.
+        extra: further settings, for tests.
+    """
+    builder = SparkSession.builder.appName(app_name)
+    if master is not None:
+        builder = builder.master(master)
+    for key, value in {**_REQUIRED, **(extra or {})}.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

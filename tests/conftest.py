@@ -1,0 +1,83 @@
+"""Fixtures that every test may use: one Spark session for the whole run."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.session import build_session
+from spark_app.storage.database import Database, parse_url
+from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.migrate import migrate
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A `local[2]` session with the pipeline's own settings, without UI, few partitions."""
+    warehouse = tmp_path_factory.mktemp("warehouse")
+    session = build_session(
+        "tests",
+        master="local[2]",
+        extra={
+            "spark.ui.enabled": "false",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.databricks.delta.snapshotPartitions": "2",
+            "spark.sql.warehouse.dir": warehouse.as_uri(),
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+        },
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real prices and recorded answers; tests that need it are skipped without it."""
+    if not (SHARED / "market_data").is_dir():
+        pytest.skip(f"no market data at {SHARED}: this test compares with real prices")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that other users may enter: as root, the embedded database runs as one of them."""
+    folder = Path(tempfile.mkdtemp(prefix="spark_app-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(open_folder: Path) -> Iterator[str]:
+    """A running PostgreSQL of the tests' own; the URL of its database, which stays empty."""
+    with EmbeddedPostgres(open_folder / "postgres").lease() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[Database]:
+    """A database of the test's own, without any table."""
+    server = parse_url(postgres_url)
+    name = f"test_{secrets.token_hex(4)}"
+    with server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield Database({**server.parameters, "dbname": name}, server.password)
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(empty_database: Database) -> Database:
+    """A database of the test's own with the pipeline's tables."""
+    migrate(empty_database)
+    return empty_database

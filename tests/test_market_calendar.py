@@ -1,0 +1,54 @@
+"""The exchange's sessions: holidays, early closes and ad-hoc closures, from the exchange's own announcements."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from spark_app import market_calendar as calendar
+from spark_app.errors import UsageError
+
+
+def day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2023-07-03T16:59:59+00:00", "2023-06-30"),  # the day before Independence Day closes at 13:00 New York
+        ("2023-07-03T17:00:00+00:00", "2023-07-03"),
+        ("2023-07-05T09:00:00+00:00", "2023-07-03"),  # the morning run after a holiday
+        ("2023-01-03T20:59:59+00:00", "2022-12-30"),  # winter: 16:00 New York is 21:00 UTC
+        ("2023-01-03T21:00:00+00:00", "2023-01-03"),
+        ("2023-07-10T19:59:59+00:00", "2023-07-07"),  # summer: 20:00 UTC
+        ("2023-07-10T20:00:00+00:00", "2023-07-10"),
+        ("2025-01-10T09:00:00+00:00", "2025-01-08"),  # 2025-01-09: closed for the funeral of President Carter
+        ("2023-07-09T12:00:00+00:00", "2023-07-07"),  # a Sunday
+    ],
+)
+def test_the_last_completed_session_is_the_newest_whose_close_has_passed(now: str, expected: str) -> None:
+    assert calendar.last_completed_session(dt.datetime.fromisoformat(now)) == day(expected)
+
+
+@pytest.mark.parametrize("closed", ["2023-07-04", "2023-07-08", "2025-01-09", "2012-10-29", "2001-09-12"])
+def test_holidays_weekends_and_closures_are_no_sessions(closed: str) -> None:
+    assert not calendar.is_session(day(closed))
+
+
+def test_the_session_before_a_closure_stands_for_it() -> None:
+    assert calendar.session_on_or_before(day("2025-01-09")) == day("2025-01-08")
+    assert calendar.session_on_or_before(day("2025-01-08")) == day("2025-01-08")
+
+
+def test_days_count_sessions() -> None:
+    expected = [day(d) for d in ("2023-06-30", "2023-07-03", "2023-07-05", "2023-07-06")]
+    assert calendar.sessions_ending(day("2023-07-06"), 4) == expected
+    assert calendar.sessions_between(day("2023-06-30"), day("2023-07-06")) == expected
+
+
+def test_sessions_begin_with_the_benchmark() -> None:
+    assert calendar.sessions_ending(day("1993-02-01"), 5) == [day("1993-01-29"), day("1993-02-01")]
+    with pytest.raises(UsageError, match="1993-01-29"):
+        calendar.session_on_or_before(day("1993-01-28"))

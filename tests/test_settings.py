@@ -1,0 +1,102 @@
+"""Settings: which source beats which, and one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from spark_app.errors import SettingsError
+from spark_app.settings import PROJECT_ROOT, app_home, load_database_settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SPARK_APP_HOME", "DATABASE_URL", "DATABASE_PASSWORD_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_the_file_that_comes_with_the_project_says_what_the_code_would_do_without_it(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.touch()
+    assert load_settings().model_dump() == load_settings(config_file=str(empty)).model_dump()
+
+
+def test_command_line_beats_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[fetch]\ndelay_seconds = 1\nmax_retries = 1\nwave_size = 1\n")
+    monkeypatch.setenv("SPARK_APP_FETCH__DELAY_SECONDS", "2")
+    monkeypatch.setenv("SPARK_APP_FETCH__MAX_RETRIES", "2")
+    fetch = load_settings(config_file=str(file), overrides={"fetch": {"delay_seconds": 3.0}}).fetch
+    assert (fetch.delay_seconds, fetch.max_retries, fetch.wave_size) == (3.0, 2, 1)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_APP_FETCH__DELAY_SECONDS", "")
+    monkeypatch.setenv("SPARK_APP_HOME", "")
+    assert load_settings().fetch.delay_seconds == 5.0
+    assert app_home() == PROJECT_ROOT / "var"
+
+
+def test_a_largest_weight_is_read_exactly(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[portfolio]\nmax_weight = 0.1\n")
+    assert load_settings(config_file=str(file)).portfolio.max_weight == Decimal("0.1")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("SPARK_APP_FETCH__DELAY_SECONDS", "abc", "fetch.delay_seconds: 'abc'"),
+        ("SPARK_APP_FETCH__DELAY_SECONDS", "-1", "fetch.delay_seconds: '-1'"),
+        ("SPARK_APP_FETCH__DELAY", "1", "SPARK_APP_FETCH__DELAY: there is no such setting"),
+        ("SPARK_APP_FETHC__DELAY_SECONDS", "1", "SPARK_APP_FETHC__DELAY_SECONDS: there is no such setting"),
+        ("SPARK_APP_SOURCE__NAME", "nasdaq", "source.name: 'nasdaq'"),
+        ("SPARK_APP_SOURCE__ENDPOINT", "nowhere", "source.endpoint: 'nowhere'"),
+        ("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "7", "portfolio.basis_sessions: 7"),
+        ("SPARK_APP_PORTFOLIO__MAX_WEIGHT", "0.123456789", "portfolio.max_weight"),
+        ("SPARK_APP_PORTFOLIO__MAX_WEIGHT", "1.5", "portfolio.max_weight"),
+        ("SPARK_APP_GATE__ETF_COVERAGE", "2", "gate.etf_coverage"),
+    ],
+)
+def test_a_bad_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=complaint) as refusal:
+        load_settings()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[fetch]\ndelay = 1\n", "fetch.delay: there is no such setting"),
+        ("[fetch\n", "cannot read the settings file"),
+        ("[portfolio]\ntop_n_per_sector = 0\n", "portfolio.top_n_per_sector: 0"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=complaint):
+        load_settings(config_file=str(file))
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match="no-such-file.toml"):
+        load_settings(config_file="no-such-file.toml")
+
+
+def test_a_password_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(secret))
+    settings = load_database_settings()
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(settings)
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(tmp_path / "missing"))
+    with pytest.raises(SettingsError, match="DATABASE_PASSWORD_FILE"):
+        load_database_settings()
