@@ -1,0 +1,107 @@
+"""The latest results as a readable page: which sectors trend, and the portfolio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.migrate import migrate
+
+_TRENDS = """
+SELECT sector_name, etf_ticker,
+       max(return_pct) FILTER (WHERE period_days = 5), bool_or(is_trending) FILTER (WHERE period_days = 5),
+       max(return_pct) FILTER (WHERE period_days = 10), bool_or(is_trending) FILTER (WHERE period_days = 10),
+       max(return_pct) FILTER (WHERE period_days = 20), bool_or(is_trending) FILTER (WHERE period_days = 20)
+FROM analytics_trending_sectors WHERE as_of_date = %s
+GROUP BY sector_name, etf_ticker ORDER BY 7 DESC NULLS LAST, etf_ticker
+"""
+_BENCHMARK = """
+SELECT 'SPY', '',
+       max(benchmark_return_pct) FILTER (WHERE period_days = 5), false,
+       max(benchmark_return_pct) FILTER (WHERE period_days = 10), false,
+       max(benchmark_return_pct) FILTER (WHERE period_days = 20), false
+FROM analytics_trending_sectors WHERE as_of_date = %s
+"""
+_PORTFOLIO = """
+SELECT ticker, company_name, sector, portfolio_weight, return_20d, market_cap
+FROM analytics_portfolio_allocation WHERE as_of_date = %s ORDER BY portfolio_weight DESC, ticker
+"""
+_TABLES = (
+    "collected_daily_etf_ohlc",
+    "collected_daily_benchmark_ohlc",
+    "collected_meta_etf",
+    "collected_daily_stock_history",
+    "analytics_trending_sectors",
+    "analytics_portfolio_allocation",
+    "analytics_portfolio_exclusion",
+    "logs_pipeline_run",
+    "logs_consumer_error",
+)
+
+
+def render_results(database: Database) -> str:
+    """Draw the newest as-of date's trends and portfolio, then how many rows each table holds."""
+    migrate(database)
+    with translated_errors("reading the results"), database.connect() as connection:
+        row = connection.execute("SELECT max(as_of_date) FROM analytics_trending_sectors").fetchone()
+        if row is None or row[0] is None:
+            return "There are no results yet: run ./spark_jobs_launcher.sh daily_pipeline"
+        as_of = row[0]
+        parts = [
+            _origin(connection),
+            f"Sector returns up to {as_of} in percent (* = trending: above SPY and above 0)",
+            _draw_trends(connection, as_of),
+            f"Portfolio of {as_of}",
+            _draw_portfolio(connection, as_of),
+            "Tables",
+            _draw(("table", "rows"), [(t, f"{_count(connection, t):,}") for t in _TABLES], right={1}),
+        ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _origin(connection: psycopg.Connection) -> str:
+    row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
+    return "SYNTHETIC DATA: made up, for trying things out" if row is not None and row[0] == "synthetic" else ""
+
+
+def _draw_trends(connection: psycopg.Connection, as_of: object) -> str:
+    rows = connection.execute(_BENCHMARK, (as_of,)).fetchall() + connection.execute(_TRENDS, (as_of,)).fetchall()
+    drawn = [
+        (sector, etf, *(_percent(r) + (" *" if trends else "  ") for r, trends in zip(rest[::2], rest[1::2], strict=True)))
+        for sector, etf, *rest in rows
+    ]
+    return _draw(("sector", "fund", "5 sessions", "10 sessions", "20 sessions"), drawn, right={2, 3, 4})
+
+
+def _draw_portfolio(connection: psycopg.Connection, as_of: object) -> str:
+    rows = connection.execute(_PORTFOLIO, (as_of,)).fetchall()
+    if not rows:
+        return "No position: no stock of a trending sector is ahead of its sector."
+    drawn = [
+        (ticker, name or "", sector, f"{weight * 100:.2f} %", _percent(change), f"{cap / 1e9:,.1f}")
+        for ticker, name, sector, weight, change, cap in rows
+    ]
+    header = ("ticker", "company", "sector", "weight", "20 sessions", "market cap, $bn")
+    return _draw(header, drawn, right={3, 4, 5})
+
+
+def _percent(value: object) -> str:
+    return "n/a" if value is None else f"{value:+.2f}"
+
+
+def _count(connection: psycopg.Connection, table: str) -> int:
+    row = connection.execute(psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
+    """Draw a plain-text table; the columns numbered in `right` are aligned to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in rows)])

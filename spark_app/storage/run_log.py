@@ -1,0 +1,143 @@
+"""The run log: one row per run and stage in `logs_pipeline_run`, and what was wrong in `logs_consumer_error`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from spark_app.errors import AnotherRunActiveError, UsageError
+from spark_app.storage.database import Database, translated_errors
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """One stage of one run, with what was asked of it."""
+
+    run_id: str
+    stage: str
+    as_of_date: dt.date
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a stage ended; `status` as listed in the table's CHECK."""
+
+    status: str
+    exit_code: int
+    message: str
+    requests: int = 0
+    tickers_asked: int = 0
+    tickers_ok: int = 0
+    rows_rejected: int = 0
+    delta_versions: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ConsumerError:
+    """Something that came and could not be used: what it was, and why not."""
+
+    error_msg: str
+    raw_value: str | None = None
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """What a merge did to the served tables."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+
+    def __add__(self, other: RowCounts) -> RowCounts:
+        return RowCounts(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.removed + other.removed,
+        )
+
+
+@contextlib.contextmanager
+def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
+    """Keep every other run away from this stage and date for the duration of the block.
+
+    The lock belongs to a connection, so a run that dies leaves none behind.
+    Raises: AnotherRunActiveError: another run holds it.
+    """
+    with translated_errors("locking the stage"):
+        connection = database.connect()
+    with connection:
+        name = f"run {run.stage} {run.as_of_date}"
+        row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+        if row is None or not row[0]:
+            raise AnotherRunActiveError(f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end")
+        yield
+
+
+def start_run(database: Database, run: RunKey) -> None:
+    """Note that the stage is running."""
+    with translated_errors("starting the run log"), database.connect() as connection:
+        connection.execute(
+            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
+            " VALUES (%s, %s, %s, 'running', %s, now())",
+            (run.run_id, run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
+        )
+
+
+def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, counts: RowCounts) -> None:
+    """Complete the stage's row, in the transaction that `connection` is in."""
+    connection.execute(
+        "UPDATE logs_pipeline_run SET status = %s, exit_code = %s, message = %s, finished_at = now(), requests = %s,"
+        " tickers_asked = %s, tickers_ok = %s, rows_inserted = %s, rows_updated = %s, rows_unchanged = %s,"
+        " rows_removed = %s, rows_rejected = %s, delta_versions = %s WHERE run_id = %s AND stage = %s",
+        (
+            *(result.status, result.exit_code, result.message, result.requests),
+            *(result.tickers_asked, result.tickers_ok, counts.inserted, counts.updated, counts.unchanged),
+            *(counts.removed, result.rows_rejected, Jsonb(dict(result.delta_versions)), run.run_id, run.stage),
+        ),
+    )
+
+
+def log_errors(connection: psycopg.Connection, run: RunKey, errors: Sequence[ConsumerError]) -> None:
+    """Add rows to `logs_consumer_error`, in the transaction that `connection` is in."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO logs_consumer_error (raw_value, error_msg, stage, run_id) VALUES (%s, %s, %s, %s)",
+            [(_storable(e.raw_value), _storable(e.error_msg), run.stage, run.run_id) for e in errors],
+        )
+
+
+def is_done(database: Database, run: RunKey) -> bool:
+    """Say whether this stage ended well for this date with these parameters before."""
+    with translated_errors("reading the run log"), database.connect() as connection:
+        row = connection.execute(
+            "SELECT 1 FROM logs_pipeline_run"
+            " WHERE stage = %s AND as_of_date = %s AND parameters = %s AND status = 'ok' LIMIT 1",
+            (run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
+        ).fetchone()
+        return row is not None
+
+
+def check_origin(database: Database, origin: str) -> None:
+    """Refuse to mix synthetic and real data.
+
+    Raises: UsageError: the database holds the other kind.
+    """
+    with translated_errors("reading the data's origin"), database.connect() as connection:
+        row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
+    if row is not None and row[0] != origin:
+        raise UsageError(
+            f"this database holds {row[0]} data and the run would add {origin} data: "
+            f"use another database (DATABASE_URL or SPARK_APP_HOME), or the other --source"
+        )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

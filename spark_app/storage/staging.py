@@ -1,0 +1,123 @@
+"""Delta staging: append-only tables that remember when they knew what.
+
+`fetches` gets what came, by one atomic append per wave; `bars`, `holdings` and `quotes` get from it
+what is new or differs. Each append carries a transaction id, so that repeating it adds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
+
+FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
+_SCHEMAS: dict[str, StructType] = {
+    FETCHES_TABLE: FETCHES,
+    BARS_TABLE: BARS,
+    HOLDINGS_TABLE: HOLDINGS,
+    QUOTES_TABLE: QUOTES,
+}
+_ORIGIN_PROPERTY = "spark_app.origin"
+_LAST_VERSION = "spark.databricks.delta.lastCommitVersionInSession"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staging tables below one folder or URL; `origin` is `real` or `synthetic`."""
+
+    spark: SparkSession
+    root: str
+    origin: str
+
+    def check_origin(self) -> None:
+        """Refuse to mix synthetic and real data.
+
+        Raises: UsageError: the staging tables hold the other kind.
+        """
+        if not self._exists(FETCHES_TABLE):
+            return
+        row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self.path(FETCHES_TABLE)}` ('{_ORIGIN_PROPERTY}')").first()
+        held = row["value"] if row is not None else self.origin
+        if held != self.origin:
+            raise UsageError(
+                f"the staging tables in {self.root} hold {held} data and the run would add {self.origin} data: "
+                f"use another place (staging.path or SPARK_APP_HOME), or the other --source"
+            )
+
+    def path(self, table: str) -> str:
+        """Where a staging table lies."""
+        return f"{self.root.rstrip('/')}/{table}"
+
+    def read(self, table: str) -> DataFrame:
+        """Read every row of a staging table, none where it does not exist yet."""
+        if not self._exists(table):
+            return self.spark.createDataFrame([], _SCHEMAS[table])
+        return self.spark.read.format("delta").load(self.path(table))
+
+    def append(self, table: str, rows: DataFrame, *, transaction: str) -> int:
+        """Append rows by one action; returns the Delta version of the commit.
+
+        Args:
+            transaction: names this append for ever: appending under the same name again adds nothing.
+        Raises: ServiceUnavailableError: the place cannot be written.
+        """
+        with _translated(f"writing {self.path(table)}"):
+            if not self._exists(table):
+                self._create(table)
+            (
+                rows.select(*_SCHEMAS[table].fieldNames())
+                .write.format("delta")
+                .mode("append")
+                .option("txnAppId", transaction)
+                .option("txnVersion", 1)
+                .save(self.path(table))
+            )
+        return int(self.spark.conf.get(_LAST_VERSION, "0") or 0)
+
+    def fetches_of(self, run_id: str, kind: str) -> DataFrame:
+        """Read what one run fetched of one kind; columns as schemas.FETCHES."""
+        fetches = self.read(FETCHES_TABLE)
+        return fetches.where((F.col("run_id") == run_id) & (F.col("kind") == kind))
+
+    def _create(self, table: str) -> None:
+        (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(self.path(table))
+            .addColumns(_SCHEMAS[table])
+            .property(_ORIGIN_PROPERTY, self.origin)
+            .execute()
+        )
+
+    def _exists(self, table: str) -> bool:
+        context = self.spark.sparkContext
+        log = context._jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
+        with _translated(f"looking for {self.path(table)}"):
+            return bool(log.getFileSystem(context._jsc.hadoopConfiguration()).exists(log))
+
+
+@contextlib.contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Turn the failures of a storage system into ours; what a task of ours raised passes through."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        cause = _root_cause(error)
+        if "spark_app.errors" in str(error):
+            raise
+        raise ServiceUnavailableError(f"staging failed while {doing}: {cause}") from error
+
+
+def _root_cause(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return (causes[-1] if causes else lines[0])[:300]

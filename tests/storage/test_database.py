@@ -1,0 +1,66 @@
+"""Reading DATABASE_URL: what is understood, what is refused, and that no password shows."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from spark_app.errors import ServiceUnavailableError, SettingsError
+from spark_app.settings import DatabaseSettings
+from spark_app.storage.database import Database, embedded_server, open_database, parse_url
+
+
+def test_a_remote_host_is_reached_with_full_verification_by_default() -> None:
+    assert parse_url("postgresql://me@db.example.com/prices").parameters["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.9", "[::1]"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    assert "sslmode" not in parse_url(f"postgresql://me@{host}/prices").parameters
+
+
+def test_the_url_decides_on_tls_where_it_says_so() -> None:
+    assert parse_url("postgresql://me@db.example.com/prices?sslmode=disable").parameters["sslmode"] == "disable"
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("mysql://me@host/db", "no PostgreSQL URL"),
+        ("postgresql://me:s3cret@host:port/db", "no port"),
+        ("postgresql://me:s3cret@/db", "one TCP host"),
+        ("postgresql://me:s3cret@a,b/db", "one TCP host"),
+        ("postgresql://me:s3cret@host", "names no database"),
+        ("postgresql://me:s3cret@[::1/db", "cannot be read"),
+    ],
+)
+def test_a_malformed_url_is_refused_without_repeating_it(url: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint) as refusal:
+        parse_url(url)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_a_database_never_shows_its_password() -> None:
+    assert "s3cret" not in repr(parse_url("postgresql://me:s3cret@localhost/db"))
+
+
+def test_a_password_file_beats_the_password_in_the_url() -> None:
+    settings = DatabaseSettings(url=SecretStr("postgresql://me:old@localhost/db"), password=SecretStr("new"))
+    with open_database(settings, embedded_server()) as database:
+        assert database.password == "new"
+
+
+def test_a_database_that_is_down_is_one_sentence() -> None:
+    with pytest.raises(ServiceUnavailableError, match="cannot reach PostgreSQL at 127.0.0.1:1/db") as failure:
+        parse_url("postgresql://me:s3cret@127.0.0.1:1/db").connect()
+    assert "s3cret" not in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_jdbc_gets_the_same_place_and_credentials(database: Database) -> None:
+    options = database.jdbc_options()
+    place = f"//127.0.0.1:{database.parameters['port']}/{database.parameters['dbname']}?"
+    assert options["url"].startswith(f"jdbc:postgresql:{place}")
+    assert "reWriteBatchedInserts=true" in options["url"]
+    assert options["password"] == database.password
+    assert str(database.password) not in options["url"]

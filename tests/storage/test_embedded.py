@@ -1,0 +1,109 @@
+"""The embedded PostgreSQL: starts when needed, stops when nobody needs it, keeps what it stored."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from spark_app.storage.embedded import EmbeddedPostgres
+
+_HOLD_A_LEASE = """
+import sys, time
+from pathlib import Path
+from spark_app.storage.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])).lease() as url:
+    print(url, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def server(open_folder: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
+    embedded = EmbeddedPostgres(open_folder / f"own-{request.node.name}" / "postgres with space")
+    yield embedded
+    embedded.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=2):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def wait_until_silent(url: str) -> bool:
+    deadline = time.monotonic() + 20
+    while answers(url) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not answers(url)
+
+
+def test_a_lease_gives_a_database_that_is_gone_afterwards(server: EmbeddedPostgres) -> None:
+    with server.lease() as url:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT current_database(), current_setting('server_encoding')").fetchone()
+        assert row == ("spark_app", "UTF8")
+    assert not answers(url)
+
+
+def test_what_was_stored_is_there_in_the_next_lease(server: EmbeddedPostgres) -> None:
+    with server.lease() as url, psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    with server.lease() as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_the_server_outlives_the_first_of_two_leases(server: EmbeddedPostgres) -> None:
+    first = server.lease()
+    first_url = first.__enter__()
+    with server.lease() as second_url:
+        first.__exit__(None, None, None)
+        assert second_url == first_url
+        assert answers(second_url)
+    assert not answers(second_url)
+
+
+def test_the_server_stops_after_its_only_job_was_killed(server: EmbeddedPostgres, open_folder: Path) -> None:
+    home = next(folder for folder in open_folder.glob("own-*killed") if folder.is_dir()) / "postgres with space"
+    job = subprocess.Popen([sys.executable, "-c", _HOLD_A_LEASE, str(home)], stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
+    url = job.stdout.readline().strip()
+    assert answers(url)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    job.stdout.close()
+    assert wait_until_silent(url)
+
+
+def test_a_server_that_is_kept_runs_until_it_is_stopped(server: EmbeddedPostgres) -> None:
+    url = server.keep_running()
+    assert answers(url)
+    with server.lease() as leased_url:
+        assert leased_url == url
+    assert answers(url)
+    assert server.stop()
+    assert not answers(url)
+
+
+def test_stop_leaves_a_server_in_use_alone_until_it_is_free(server: EmbeddedPostgres) -> None:
+    server.keep_running()
+    with server.lease() as url:
+        assert not server.stop()
+        assert answers(url)
+    assert wait_until_silent(url)
+
+
+def test_the_password_is_readable_by_its_owner_alone(server: EmbeddedPostgres, open_folder: Path) -> None:
+    with server.lease():
+        pass
+    (password_file,) = open_folder.glob("own-*owner_alone/*/password")
+    assert password_file.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,73 @@
+"""Schema migrations: once, in order, and refused where the database was made by other code."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from spark_app.errors import SettingsError
+from spark_app.schemas import (
+    BENCHMARK_OHLC,
+    ETF_HOLDINGS,
+    ETF_OHLC,
+    PORTFOLIO_ALLOCATION,
+    PORTFOLIO_EXCLUSION,
+    STOCK_HISTORY,
+    TRENDING_SECTORS,
+    ServedTable,
+)
+from spark_app.storage.database import Database
+from spark_app.storage.migrate import migrate
+
+SERVED = [
+    ETF_OHLC,
+    BENCHMARK_OHLC,
+    ETF_HOLDINGS,
+    STOCK_HISTORY,
+    TRENDING_SECTORS,
+    PORTFOLIO_ALLOCATION,
+    PORTFOLIO_EXCLUSION,
+]
+
+
+def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Database) -> None:
+    assert migrate(empty_database) == ["0001_served_tables.sql", "0002_logs.sql"]
+    assert migrate(empty_database) == []
+
+
+def test_migrations_started_together_are_applied_once(empty_database: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(lambda _: migrate(empty_database), range(4)))
+    assert sorted(map(len, applied)) == [0, 0, 0, 2]
+
+
+def test_an_altered_migration_is_refused(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("UPDATE schema_migrations SET checksum = 'other' WHERE version = 1")
+    with pytest.raises(SettingsError, match="0001_served_tables.sql was altered"):
+        migrate(database)
+
+
+def test_a_database_of_newer_code_is_refused(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'later', 'x')")
+    with pytest.raises(SettingsError, match="migration 99"):
+        migrate(database)
+
+
+@pytest.mark.parametrize("table", SERVED, ids=lambda table: table.name)
+def test_tables_and_schemas_have_the_same_columns_and_keys(database: Database, table: ServedTable) -> None:
+    with database.connect() as connection:
+        columns = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s",
+            (table.name,),
+        ).fetchall()
+        key = connection.execute(
+            "SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)"
+            " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
+            " WHERE i.indrelid = %s::regclass AND i.indisprimary ORDER BY k.place",
+            (table.name,),
+        ).fetchall()
+    assert {name for (name,) in columns} == set(table.schema.fieldNames())
+    assert tuple(name for (name,) in key) == table.key

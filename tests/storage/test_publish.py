@@ -1,0 +1,161 @@
+"""Publishing: what is merged, what is counted, and that a failure leaves the tables as they were."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_app.errors import AnotherRunActiveError, SparkAppError, UsageError
+from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
+from spark_app.storage.database import Database
+from spark_app.storage.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.run_log import (
+    ConsumerError,
+    RowCounts,
+    RunKey,
+    RunResult,
+    check_origin,
+    hold_stage,
+    is_done,
+    start_run,
+)
+
+DAY = dt.date(2023, 6, 30)
+FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)
+OK = RunResult("ok", 0, "fine", requests=3)
+
+
+def run_key(run_id: str = "run-00000001", stage: str = "stage1") -> RunKey:
+    return RunKey(run_id, stage, DAY, {"days": 2})
+
+
+def bars(spark: SparkSession, closes: dict[str, str], *, low: str = "9", run_id: str = "run-00000001") -> DataFrame:
+    price = Decimal
+    rows = [
+        (ticker, DAY, price("10"), price("12"), price(low), price(close), price(close), 100, price(0), price(1), None)
+        + (FETCHED_AT, run_id)
+        for ticker, close in closes.items()
+    ]
+    return spark.createDataFrame(rows, ETF_OHLC.schema)
+
+
+def exclusions(spark: SparkSession, tickers: list[str], day: dt.date = DAY) -> DataFrame:
+    rows = [(day, t, "Energy", "not_trending", "because", "run-00000001") for t in tickers]
+    return spark.createDataFrame(rows, PORTFOLIO_EXCLUSION.schema)
+
+
+def send(database: Database, *publications: Publication, key: RunKey | None = None) -> RowCounts:
+    key = key or run_key()
+    start_run(database, key)
+    return publish(database, key, OK, origin="real", publications=publications)
+
+
+def closes(database: Database) -> dict[str, Decimal]:
+    with database.connect() as connection:
+        return dict(connection.execute("SELECT ticker, close_price FROM collected_daily_etf_ohlc").fetchall())
+
+
+def test_new_changed_and_unchanged_rows_are_told_apart(spark: SparkSession, database: Database) -> None:
+    first = send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10", "XLE": "11"})))
+    later = bars(spark, {"XLK": "10.5", "XLE": "11", "XLF": "12"}, run_id="run-00000002")
+    second = send(database, Publication(ETF_OHLC, later), key=run_key("run-00000002"))
+
+    assert first == RowCounts(inserted=2)
+    assert second == RowCounts(inserted=1, updated=1, unchanged=1)
+    assert closes(database) == {"XLK": Decimal("10.5"), "XLE": Decimal(11), "XLF": Decimal(12)}
+
+
+def test_an_unchanged_row_keeps_the_run_that_wrote_it(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    again = bars(spark, {"XLK": "10"}, run_id="run-00000002")
+    assert send(database, Publication(ETF_OHLC, again), key=run_key("run-00000002")) == RowCounts(unchanged=1)
+    with database.connect() as connection:
+        assert connection.execute("SELECT run_id FROM collected_daily_etf_ohlc").fetchall() == [("run-00000001",)]
+
+
+def test_rows_of_an_owned_set_that_were_not_produced_are_removed(spark: SparkSession, database: Database) -> None:
+    owned, other_day = RowSet(("as_of_date",), ((DAY,),)), dt.date(2023, 6, 29)
+    send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A", "B"]), owned))
+    of_other_day = Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["C"], other_day))
+    send(database, of_other_day, key=run_key("run-00000002"))
+    counts = send(
+        database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["B"]), owned), key=run_key("run-00000003")
+    )
+    assert counts == RowCounts(unchanged=1, removed=1)
+    with database.connect() as connection:
+        left = connection.execute("SELECT ticker FROM analytics_portfolio_exclusion ORDER BY 1").fetchall()
+    assert left == [("B",), ("C",)]
+
+
+def test_an_owned_set_may_become_empty(spark: SparkSession, database: Database) -> None:
+    owned = RowSet(("as_of_date",), ((DAY,),))
+    send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"]), owned))
+    nothing = Publication(PORTFOLIO_EXCLUSION, exclusions(spark, []), owned)
+    assert send(database, nothing, key=run_key("run-00000002")) == RowCounts(removed=1)
+
+
+@pytest.mark.parametrize("close", ["0", "-1"])
+def test_a_row_that_breaks_a_rule_leaves_everything_as_it_was(
+    spark: SparkSession, database: Database, close: str
+) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    poisoned = Publication(ETF_OHLC, bars(spark, {"XLK": "11", "XLE": close}, run_id="run-00000002"))
+    with pytest.raises(SparkAppError):
+        send(database, poisoned, key=run_key("run-00000002"))
+    assert closes(database) == {"XLK": Decimal(10)}
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'loading'").fetchone() == (0,)
+
+
+def test_a_high_below_the_low_is_refused(spark: SparkSession, database: Database) -> None:
+    with pytest.raises(SparkAppError):
+        send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"}, low="13")))
+
+
+def test_the_run_log_tells_what_a_run_did(spark: SparkSession, database: Database) -> None:
+    key = run_key()
+    assert not is_done(database, key)
+    start_run(database, key)
+    rows = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
+    publish(database, key, OK, origin="real", publications=[rows], errors=[ConsumerError("odd\x00", "raw")])
+    with database.connect() as connection:
+        logged = connection.execute(
+            "SELECT status, exit_code, message, requests, rows_inserted, finished_at >= started_at"
+            " FROM logs_pipeline_run"
+        ).fetchall()
+        errors = connection.execute("SELECT error_msg, raw_value, stage, run_id FROM logs_consumer_error").fetchall()
+    assert logged == [("ok", 0, "fine", 3, 1, True)]
+    assert errors == [("odd\N{REPLACEMENT CHARACTER}", "raw", "stage1", "run-00000001")]
+    assert is_done(database, run_key("run-00000009"))
+    assert not is_done(database, RunKey("x", "stage1", DAY, {"days": 3}))
+
+
+def test_synthetic_and_real_data_never_share_a_database(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    with pytest.raises(UsageError, match="holds real data and the run would add synthetic"):
+        check_origin(database, "synthetic")
+    check_origin(database, "real")
+
+
+def test_a_second_run_of_the_same_stage_and_date_is_turned_away(database: Database) -> None:
+    with hold_stage(database, run_key()):
+        with pytest.raises(AnotherRunActiveError), hold_stage(database, run_key("run-00000002")):
+            pass
+        with hold_stage(database, run_key(stage="stage2")):
+            pass
+    with hold_stage(database, run_key("run-00000002")):
+        pass
+
+
+def test_orphaned_loading_tables_are_swept(database: Database) -> None:
+    with database.connect() as connection:
+        for name, age in (("old", 2), ("young", 0)):
+            connection.execute(f"CREATE TABLE loading.{name} (x integer)")
+            born = dt.datetime.now(dt.UTC) - dt.timedelta(days=age)
+            connection.execute(f"COMMENT ON TABLE loading.{name} IS '{born.isoformat()}'")
+        sweep_orphans(database)
+        left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'loading'").fetchall()
+    assert left == [("young",)]
