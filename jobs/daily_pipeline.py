@@ -1,0 +1,9 @@
+"""All five stages of a session in one Spark application, stopping at the first that fails."""
+
+import sys
+
+from spark_app.arguments import STAGES
+from spark_app.entrypoint import run_job
+
+if __name__ == "__main__":
+    sys.exit(run_job("daily_pipeline", __doc__, STAGES))

@@ -1,0 +1,8 @@
+"""Stage 1: collect daily prices of SPY, QQQ and the eleven sector funds."""
+
+import sys
+
+from spark_app.entrypoint import run_job
+
+if __name__ == "__main__":
+    sys.exit(run_job("stage1_etf_ohlc", __doc__, ["stage1_etf_ohlc"]))

@@ -1,0 +1,8 @@
+"""Stage 3: find the sectors that trend over 5, 10 and 20 sessions."""
+
+import sys
+
+from spark_app.entrypoint import run_job
+
+if __name__ == "__main__":
+    sys.exit(run_job("stage3_trending_sectors", __doc__, ["stage3_trending_sectors"]))

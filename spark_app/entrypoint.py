@@ -1,0 +1,137 @@
+"""From argv to exit code: what all stage jobs share.
+
+Arguments are read before anything heavy is imported, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_app.arguments import build_parser, settings_overrides
+from spark_app.errors import SparkAppError, UsageError
+
+if TYPE_CHECKING:
+    from spark_app.settings import Settings
+    from spark_app.stages.context import StageReport
+    from spark_app.storage.database import Database
+
+logger = logging.getLogger("spark_app")
+
+
+def run_job(name: str, description: str | None, stages: Sequence[str], argv: Sequence[str] | None = None) -> int:
+    """Run stages in one Spark application; returns the exit code (see spark_app/errors.py)."""
+    arguments = build_parser(name, description or "", stages).parse_args(argv)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stdout)
+    logger.setLevel(logging.INFO)
+    reports: list[StageReport] = []
+    try:
+        exit_code = _run(name, arguments, stages, reports)
+    except SparkAppError as error:
+        exit_code = error.exit_code
+        _complain(name, str(error))
+    except KeyboardInterrupt:
+        exit_code = 130
+        _complain(name, "interrupted; run it again to go on")
+    except Exception:
+        exit_code = 1
+        logger.exception("%s: unexpected error", name)
+    if arguments.json:
+        exit_code = _write_json(Path(arguments.json), name, exit_code, reports) or exit_code
+    return exit_code
+
+
+def _run(name: str, arguments: argparse.Namespace, stages: Sequence[str], reports: list[StageReport]) -> int:
+    from spark_app.settings import load_database_settings, load_settings
+    from spark_app.storage.database import embedded_server, open_database
+
+    settings = load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
+    now = dt.datetime.now(dt.UTC)
+    as_of = _as_of_session(name, arguments.as_of, now)
+    if as_of is None:
+        return 0
+    with open_database(load_database_settings(), embedded_server()) as database:
+        return _run_stages(name, arguments, settings, database, stages, as_of, now, reports)
+
+
+def _run_stages(
+    name: str,
+    arguments: argparse.Namespace,
+    settings: Settings,
+    database: Database,
+    stages: Sequence[str],
+    as_of: dt.date,
+    now: dt.datetime,
+    reports: list[StageReport],
+) -> int:
+    from spark_app.stages.context import RunRequest
+    from spark_app.stages.run import pending_stages, prepare, run_stage, start
+
+    request = RunRequest(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        as_of=as_of,
+        now=now,
+        days=getattr(arguments, "days", 21),
+        universe=getattr(arguments, "universe", "trending"),
+    )
+    prepare(database, settings)
+    # A date that was named, or --force, is worked on again; a scheduled run only does what is left.
+    again = arguments.force or arguments.as_of is not None
+    pending = list(stages) if again else pending_stages(database, settings, request, stages)
+    if not pending:
+        logger.info("%s: %s is done already: nothing to do (--force does it again)", name, as_of)
+        return 0
+
+    from spark_app.session import build_session
+
+    spark = build_session(name)
+    try:
+        context = start(spark, database, settings, request)
+        for stage in pending:
+            report = run_stage(context, stage)
+            reports.append(report)
+            if report.exit_code:
+                _complain(stage, report.message)
+                return report.exit_code
+    finally:
+        spark.stop()
+    return 0
+
+
+def _as_of_session(name: str, asked: dt.date | None, now: dt.datetime) -> dt.date | None:
+    """The session to work for; None where the asked day has none, which is said."""
+    from spark_app import market_calendar
+
+    last = market_calendar.last_completed_session(now)
+    if asked is None:
+        return last
+    if asked > now.date() or (asked > last and market_calendar.is_session(asked)):
+        raise UsageError(f"--as-of {asked} is not over yet: the last completed session is {last}")
+    session = market_calendar.session_on_or_before(asked)
+    if session != asked:
+        logger.info("%s: %s is no session, the one before it is %s: nothing to do", name, asked, session)
+        return None
+    return session
+
+
+def _complain(name: str, sentence: str) -> None:
+    print(f"{name}: {sentence}", file=sys.stderr)
+
+
+def _write_json(path: Path, name: str, exit_code: int, reports: Sequence[StageReport]) -> int:
+    """Write the summary; returns the exit code of a failure to do so, else 0."""
+    summary = {"job": name, "exit_code": exit_code, "stages": [asdict(report) for report in reports]}
+    try:
+        path.write_text(json.dumps(summary, default=str, indent=2) + "\n")
+    except OSError as error:
+        _complain(name, f"--json {path}: cannot write: {error.strerror}")
+        return UsageError.exit_code
+    return 0

@@ -1,0 +1,112 @@
+"""What every stage of a run works with, and what it gives back."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_app import market_calendar
+from spark_app.errors import SparkAppError
+from spark_app.settings import Settings
+from spark_app.storage.database import Database
+from spark_app.storage.publish import Publication
+from spark_app.storage.run_log import ConsumerError
+from spark_app.storage.staging import Staging
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked of a run.
+
+    `days` is the number of sessions that the price tables get; `universe` is `trending` or `all`.
+    """
+
+    run_id: str
+    as_of: dt.date
+    now: dt.datetime
+    days: int = 21
+    universe: str = "trending"
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One run at work: what is asked of it, its settings, and where it reads and writes."""
+
+    request: RunRequest
+    settings: Settings
+    spark: SparkSession
+    staging: Staging
+    database: Database
+
+    @property
+    def as_of(self) -> dt.date:
+        return self.request.as_of
+
+    def window(self, sessions: int) -> list[dt.date]:
+        """List the `sessions` sessions that end with the as-of session."""
+        return market_calendar.sessions_ending(self.as_of, sessions)
+
+    def numbered_sessions(self, sessions: list[dt.date]) -> DataFrame:
+        """Make a DataFrame of the sessions: trade_date, session_number (dense, increasing)."""
+        rows = [(session, number) for number, session in enumerate(sessions)]
+        return self.spark.createDataFrame(rows, "trade_date date, session_number int")
+
+    def as_of_dates(self) -> DataFrame:
+        """Make a DataFrame of the one as-of date: as_of_date."""
+        return self.spark.createDataFrame([(self.as_of,)], "as_of_date date")
+
+
+@dataclass(frozen=True)
+class FetchSummary:
+    """What asking the source brought, ticker by ticker."""
+
+    requests: int = 0
+    answered: tuple[str, ...] = ()
+    failed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Ticker -> outcome and message, of those that did not end `ok`."""
+
+    @property
+    def asked(self) -> int:
+        return len(self.answered) + len(self.failed)
+
+    def tickers_with(self, *outcomes: str) -> list[str]:
+        """List the tickers that ended with one of these outcomes."""
+        return sorted(ticker for ticker, (outcome, _) in self.failed.items() if outcome in outcomes)
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage produced: rows to publish, what was wrong, and a sentence about it.
+
+    `failure` ends the run after everything here was stored.
+    """
+
+    message: str
+    publications: tuple[Publication, ...] = ()
+    fetched: FetchSummary = FetchSummary()
+    errors: tuple[ConsumerError, ...] = ()
+    rows_rejected: int = 0
+    delta_versions: Mapping[str, int] = field(default_factory=dict)
+    failure: SparkAppError | None = None
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """How one stage of a run ended, for the summary line and `--json`."""
+
+    run_id: str
+    stage: str
+    as_of_date: dt.date
+    status: str
+    exit_code: int
+    message: str
+    seconds: float
+    requests: int = 0
+    rows_inserted: int = 0
+    rows_updated: int = 0
+    rows_unchanged: int = 0
+    rows_removed: int = 0
+    rows_rejected: int = 0

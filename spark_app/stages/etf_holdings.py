@@ -1,0 +1,54 @@
+"""Stage 2: what SPY and the sector funds hold."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from spark_app.funds import FUNDS
+from spark_app.schemas import ETF_HOLDINGS
+from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.stages.context import StageContext, StageOutput
+from spark_app.stages.fetching import Landing, land
+from spark_app.stages.gate import judge
+from spark_app.stages.staging_rows import read_holdings, stage_holdings
+from spark_app.storage.publish import Publication, RowSet
+from spark_app.transforms.holdings import ranked_holdings
+
+STAGE = "stage2_etf_holdings"
+
+
+def run(context: StageContext) -> StageOutput:
+    """Fetch the funds' holdings, stage the snapshots that are new, and serve those that were fetched."""
+    requests = [FetchRequest(Kind.HOLDINGS, (ticker,), window_end=context.as_of) for ticker in FUNDS]
+    landing = land(context, STAGE, requests)
+    version = stage_holdings(context, STAGE)
+    summary = landing.summary(Kind.HOLDINGS)
+    verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    return StageOutput(
+        message=_message(landing),
+        publications=(_publication(context, landing),) if verdict.may_publish else (),
+        fetched=summary,
+        errors=landing.errors(),
+        delta_versions={"holdings": version},
+        failure=verdict.failure,
+    )
+
+
+def _publication(context: StageContext, landing: Landing) -> Publication:
+    snapshots = [(t.ticker, t.snapshot_date) for t in landing.landed if t.outcome == Outcome.OK]
+    fetched = context.spark.createDataFrame(snapshots, "etf_ticker string, snapshot_date date")
+    holdings = read_holdings(context).join(F.broadcast(fetched), on=["etf_ticker", "snapshot_date"], how="left_semi")
+    rows = ranked_holdings(holdings).withColumn("run_id", F.lit(context.request.run_id))
+    return Publication(ETF_HOLDINGS, rows, RowSet(("etf_ticker", "as_of_date"), tuple(snapshots)))
+
+
+def _message(landing: Landing) -> str:
+    summary = landing.summary(Kind.HOLDINGS)
+    dates = sorted({str(t.snapshot_date) for t in landing.landed if t.snapshot_date is not None})
+    parts = [f"{len(summary.answered)} of {summary.asked} funds answered"]
+    if summary.failed:
+        parts.append("without holdings: " + ", ".join(f"{t} ({o})" for t, (o, _) in sorted(summary.failed.items())))
+    if dates:
+        parts.append("snapshots of " + ", ".join(dates))
+    parts.append(f"{sum(t.left_out for t in landing.landed)} rows that are no shares left out")
+    return ", ".join(parts)

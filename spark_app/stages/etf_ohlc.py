@@ -1,0 +1,61 @@
+"""Stage 1: daily prices of SPY, QQQ and the sector funds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import functions as F
+
+from spark_app.funds import BENCHMARKS, FUNDS
+from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC, ServedTable
+from spark_app.sources.contract import Kind
+from spark_app.stages.context import FetchSummary, StageContext, StageOutput
+from spark_app.stages.fetching import chart_requests, land
+from spark_app.stages.gate import judge
+from spark_app.stages.staging_rows import read_bars, stage_bars
+from spark_app.storage.publish import Publication
+from spark_app.transforms.prices import daily_prices
+
+STAGE = "stage1_etf_ohlc"
+_TICKERS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
+
+
+def run(context: StageContext) -> StageOutput:
+    """Fetch the funds' bars, stage what is new, and serve the sessions asked for."""
+    # One session more than is served: the first price change needs the close before it.
+    sessions = context.window(context.request.days + 1)
+    landing = land(context, STAGE, chart_requests(_TICKERS, sessions, context.request.now))
+    staged = stage_bars(context, STAGE, _TICKERS, sessions[0])
+    summary = landing.summary(Kind.CHART)
+    verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    return StageOutput(
+        message=_message(summary, len(staged.rejected)),
+        publications=price_publications(context) if verdict.may_publish else (),
+        fetched=summary,
+        errors=landing.errors() + staged.rejected,
+        rows_rejected=len(staged.rejected),
+        delta_versions={"bars": staged.version},
+        failure=verdict.failure,
+    )
+
+
+def price_publications(context: StageContext) -> tuple[Publication, ...]:
+    """The rows of both fund tables for the sessions asked for."""
+    return (_publication(context, ETF_OHLC, FUNDS), _publication(context, BENCHMARK_OHLC, BENCHMARKS))
+
+
+def _publication(context: StageContext, table: ServedTable, tickers: Sequence[str]) -> Publication:
+    sessions = context.window(context.request.days + 1)
+    bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(tickers)))
+    prices = daily_prices(bars, context.numbered_sessions(sessions))
+    served = prices.where(F.col("trade_date") >= context.window(context.request.days)[0])
+    return Publication(table, served.withColumn("run_id", F.lit(context.request.run_id)))
+
+
+def _message(summary: FetchSummary, rejected: int) -> str:
+    parts = [f"{len(summary.answered)} of {summary.asked} funds answered"]
+    if summary.failed:
+        parts.append("without prices: " + ", ".join(f"{t} ({o})" for t, (o, _) in sorted(summary.failed.items())))
+    if rejected:
+        parts.append(f"{rejected} bars rejected (see logs_consumer_error)")
+    return ", ".join(parts)

@@ -1,0 +1,63 @@
+"""What stages 3, 4 and 5 derive from staging alike: the sectors' trends and the funds' members."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from spark_app.errors import DataIncompleteError
+from spark_app.funds import BENCHMARK, FUNDS
+from spark_app.stages.context import StageContext
+from spark_app.stages.staging_rows import read_bars, read_holdings
+from spark_app.transforms.holdings import sector_memberships
+from spark_app.transforms.returns import PERIODS
+from spark_app.transforms.trends import sector_trends
+
+_LONGEST = max(PERIODS) + 1
+_NO_BENCHMARK = f"{BENCHMARK}: no "
+
+
+def trend_sessions(context: StageContext) -> DataFrame:
+    """The sessions that the longest return up to the as-of session spans: trade_date, session_number."""
+    return context.numbered_sessions(context.window(_LONGEST))
+
+
+def read_sector_trends(context: StageContext) -> list[Row]:
+    """Compute the trends of the as-of session; rows of schemas.TRENDING_SECTORS less run_id.
+
+    Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
+    """
+    bars = read_bars(context, context.window(_LONGEST)[0], context.as_of)
+    fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
+    trends = sector_trends(fund_bars, trend_sessions(context), context.as_of_dates()).collect()
+    reasons = {row["unavailable_reason"] or "" for row in trends}
+    if all(r.startswith(_NO_BENCHMARK) and r.endswith(str(context.as_of)) for r in reasons):
+        raise DataIncompleteError(f"no bars for {BENCHMARK} up to {context.as_of}: run stage 1 first")
+    return trends
+
+
+def read_memberships(context: StageContext, dates: Sequence[dt.date]) -> DataFrame:
+    """The members of the sector funds at each date, as `sector_memberships` gives them."""
+    as_of_dates = context.spark.createDataFrame([(date,) for date in dates], "as_of_date date")
+    return sector_memberships(read_holdings(context), as_of_dates)
+
+
+def require_members(context: StageContext, members: Sequence[Row]) -> None:
+    """Raise a DataIncompleteError where no sector fund has holdings."""
+    if not members:
+        raise DataIncompleteError(f"no holdings of any sector fund for {context.as_of}: run stage 2 first")
+
+
+def describe_stand_ins(context: StageContext, members: Sequence[Row]) -> str:
+    """Say which later snapshots stand in for those that are not known, "" where none does."""
+    later = sorted({str(row["snapshot_date"]) for row in members if row["is_later"]})
+    return f"holdings of {', '.join(later)} stand in for {context.as_of}" if later else ""
+
+
+def describe_trending(trends: Sequence[Row], sessions: int) -> str:
+    """Name the sectors that trend over a period."""
+    names = [row["etf_ticker"] for row in trends if row["period_days"] == sessions and row["is_trending"]]
+    return f"{len(names)} trend over {sessions} sessions" + (f" ({', '.join(sorted(names))})" if names else "")

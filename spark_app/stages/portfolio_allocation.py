@@ -1,0 +1,105 @@
+"""Stage 5: the portfolio of the trending stocks, weighted by market cap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from spark_app.errors import DataIncompleteError, SettingsError
+from spark_app.funds import SHARE_CLASSES
+from spark_app.schemas import PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS, ServedTable
+from spark_app.stages.context import StageContext, StageOutput
+from spark_app.stages.market import (
+    describe_stand_ins,
+    describe_trending,
+    read_memberships,
+    read_sector_trends,
+    require_members,
+    trend_sessions,
+)
+from spark_app.stages.staging_rows import read_bars, read_holdings, read_quotes
+from spark_app.storage.publish import Publication, RowSet
+from spark_app.transforms.allocation import (
+    MarketFrames,
+    portfolio_decisions,
+    portfolio_exclusions,
+    portfolio_positions,
+)
+from spark_app.transforms.options import PortfolioOptions
+
+STAGE = "stage5_portfolio_allocation"
+
+
+def run(context: StageContext) -> StageOutput:
+    """Decide on every member of the trending sectors and serve positions and exclusions."""
+    options = PortfolioOptions(**context.settings.portfolio.model_dump())
+    members = read_memberships(context, [context.as_of]).collect()
+    require_members(context, members)
+    trends = read_sector_trends(context)
+    decisions = _decisions(context, trends, options)
+    positions = portfolio_positions(decisions, options).collect()
+    exclusions = portfolio_exclusions(decisions).collect()
+    decisions.unpersist()
+    _require_stock_bars(context, positions, exclusions)
+    _require_feasible(context, positions, options)
+    parts = [
+        describe_trending(trends, options.basis_sessions),
+        f"{len(positions)} positions",
+        _describe_exclusions(exclusions),
+        describe_stand_ins(context, members),
+    ]
+    return StageOutput(
+        message=", ".join(part for part in parts if part),
+        publications=(
+            _publication(context, PORTFOLIO_ALLOCATION, positions),
+            _publication(context, PORTFOLIO_EXCLUSION, exclusions),
+        ),
+    )
+
+
+def _decisions(context: StageContext, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
+    market = MarketFrames(
+        bars=read_bars(context),
+        holdings=read_holdings(context),
+        quotes=read_quotes(context),
+        sessions=trend_sessions(context),
+        share_classes=context.spark.createDataFrame(
+            list(SHARE_CLASSES), "ticker string, issuer string, valid_from date, valid_to date"
+        ),
+    )
+    sector_trends = context.spark.createDataFrame(trends, TRENDING_SECTORS.computed_schema)
+    return portfolio_decisions(market, sector_trends, context.as_of_dates(), options).persist()
+
+
+def _publication(context: StageContext, table: ServedTable, rows: Sequence[Row]) -> Publication:
+    frame = context.spark.createDataFrame(list(rows), table.computed_schema)
+    return Publication(
+        table,
+        frame.withColumn("run_id", F.lit(context.request.run_id)),
+        RowSet(("as_of_date",), ((context.as_of,),)),
+    )
+
+
+def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:
+    if exclusions and not positions and all(row["reason"] == "missing_bars" for row in exclusions):
+        raise DataIncompleteError(
+            f"no returns for any of the {len(exclusions)} stocks of the trending sectors on {context.as_of}: "
+            f"run stage 4 first"
+        )
+
+
+def _require_feasible(context: StageContext, positions: Sequence[Row], options: PortfolioOptions) -> None:
+    if any(row["portfolio_weight"] is None for row in positions):
+        raise SettingsError(
+            f"setting portfolio.max_weight: {options.max_weight} x {len(positions)} positions of {context.as_of} "
+            f"is less than 1: raise it, or leave it out"
+        )
+
+
+def _describe_exclusions(exclusions: Sequence[Row]) -> str:
+    counts = Counter(row["reason"] for row in exclusions)
+    listed = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+    return f"{len(exclusions)} excluded" + (f" ({listed})" if listed else "")

@@ -1,0 +1,159 @@
+"""Running stages: the lock, the run log, publishing, and the summary line of each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import SparkSession
+
+from spark_app.errors import (
+    AnotherRunActiveError,
+    DataIncompleteError,
+    RateLimitedError,
+    RunInterruptedError,
+    ServiceUnavailableError,
+    SparkAppError,
+)
+from spark_app.settings import Settings
+from spark_app.stages import etf_holdings, etf_ohlc, portfolio_allocation, stock_history, trending_sectors
+from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
+from spark_app.storage.database import Database
+from spark_app.storage.migrate import migrate
+from spark_app.storage.publish import publish, sweep_orphans
+from spark_app.storage.run_log import RowCounts, RunKey, RunResult, check_origin, hold_stage, is_done, start_run
+from spark_app.storage.staging import Staging
+
+logger = logging.getLogger(__name__)
+
+_STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
+    "stage1_etf_ohlc": etf_ohlc.run,
+    "stage2_etf_holdings": etf_holdings.run,
+    "stage3_trending_sectors": trending_sectors.run,
+    "stage4_stock_history": stock_history.run,
+    "stage5_portfolio_allocation": portfolio_allocation.run,
+}
+_STATUS: dict[type[SparkAppError], str] = {
+    DataIncompleteError: "incomplete",
+    RateLimitedError: "rate_limited",
+    RunInterruptedError: "interrupted",
+}
+
+
+def prepare(database: Database, settings: Settings) -> None:
+    """Bring the database's schema up to date and refuse to mix synthetic and real data."""
+    for name in migrate(database):
+        logger.info("database: applied migration %s", name)
+    check_origin(database, settings.data_origin)
+    sweep_orphans(database)
+
+
+def pending_stages(
+    database: Database, settings: Settings, request: RunRequest, stages: Sequence[str]
+) -> list[str]:
+    """List the stages that have not yet ended well for this session with these parameters."""
+    return [stage for stage in stages if not is_done(database, _run_key(settings, request, stage))]
+
+
+def start(spark: SparkSession, database: Database, settings: Settings, request: RunRequest) -> StageContext:
+    """Put together what the stages work with.
+
+    Raises: UsageError: the staging tables hold the other kind of data.
+    """
+    staging = Staging(spark, settings.staging_path, settings.data_origin)
+    staging.check_origin()
+    return StageContext(request, settings, spark, staging, database)
+
+
+def run_stage(context: StageContext, stage: str) -> StageReport:
+    """Run one stage and say what it did; a failure of ours is in the report, not raised."""
+    started = time.monotonic()
+    key = _run_key(context.settings, context.request, stage)
+    try:
+        with hold_stage(context.database, key):
+            start_run(context.database, key)
+            try:
+                output = _STAGES[stage](context)
+                counts = _publish(context, key, output)
+            except SparkAppError as error:
+                output, counts = _failed(error), RowCounts()
+                # Where Postgres itself is the trouble, the run's row cannot be closed either.
+                with contextlib.suppress(SparkAppError):
+                    _publish(context, key, output)
+    except (AnotherRunActiveError, ServiceUnavailableError) as error:
+        output, counts = _failed(error), RowCounts()
+    return _report(context, stage, _result(output), counts, time.monotonic() - started)
+
+
+def _failed(error: SparkAppError) -> StageOutput:
+    return StageOutput(message=str(error), failure=error)
+
+
+def _publish(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:
+    return publish(
+        context.database,
+        key,
+        _result(output),
+        origin=context.settings.data_origin,
+        publications=output.publications,
+        errors=output.errors,
+    )
+
+
+def _result(output: StageOutput) -> RunResult:
+    failure = output.failure
+    return RunResult(
+        status=_STATUS.get(type(failure), "failed") if failure else "ok",
+        exit_code=failure.exit_code if failure else 0,
+        message=str(failure) if failure else output.message,
+        requests=output.fetched.requests,
+        tickers_asked=output.fetched.asked,
+        tickers_ok=len(output.fetched.answered),
+        rows_rejected=output.rows_rejected,
+        delta_versions=output.delta_versions,
+    )
+
+
+def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
+    """The parameters are those that make a finished stage a different one."""
+    parameters: dict[str, object] = {}
+    if stage in ("stage1_etf_ohlc", "stage4_stock_history"):
+        parameters["days"] = request.days
+    if stage == "stage2_etf_holdings":
+        parameters["holdings_provider"] = settings.source.holdings_provider
+    if stage == "stage4_stock_history":
+        parameters["universe"] = request.universe
+    if stage == "stage5_portfolio_allocation":
+        parameters = settings.portfolio.model_dump(mode="json")
+    return RunKey(request.run_id, stage, request.as_of, parameters)
+
+
+def _report(
+    context: StageContext, stage: str, result: RunResult, counts: RowCounts, seconds: float
+) -> StageReport:
+    report = StageReport(
+        run_id=context.request.run_id,
+        stage=stage,
+        as_of_date=context.as_of,
+        status=result.status,
+        exit_code=result.exit_code,
+        message=result.message,
+        seconds=round(seconds, 1),
+        requests=result.requests,
+        rows_inserted=counts.inserted,
+        rows_updated=counts.updated,
+        rows_unchanged=counts.unchanged,
+        rows_removed=counts.removed,
+        rows_rejected=result.rows_rejected,
+    )
+    if not report.exit_code:
+        marked = " [synthetic]" if context.settings.data_origin == "synthetic" else ""
+        logger.info(
+            "%s %s%s: %s; rows: %d inserted, %d updated, %d unchanged, %d removed; %d requests, %.1f s",
+            *(stage, report.as_of_date, marked, report.message),
+            *(counts.inserted, counts.updated, counts.unchanged, counts.removed),
+            *(report.requests, seconds),
+        )
+    return report
