@@ -40,7 +40,9 @@ def session_on_or_before(day: dt.date) -> dt.date:
     Raises: UsageError for a day before the benchmark's first session.
     """
     if day < FIRST_SESSION:
-        raise UsageError(f"there are no prices before {FIRST_SESSION}, the benchmark's first session: {day} is too early")
+        raise UsageError(
+            f"there are no prices before {FIRST_SESSION}, the benchmark's first session: {day} is too early"
+        )
     return _date(_calendar().date_to_session(day.isoformat(), direction="previous"))
 
 

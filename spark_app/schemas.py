@@ -122,9 +122,7 @@ _DAILY_PRICES = _struct(
 )
 _TICKER_AND_DATE = _struct(ticker=_STRING, trade_date=_DATE)
 
-ETF_OHLC = ServedTable(
-    "collected_daily_etf_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES)
-)
+ETF_OHLC = ServedTable("collected_daily_etf_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES))
 BENCHMARK_OHLC = ServedTable(
     "collected_daily_benchmark_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES)
 )

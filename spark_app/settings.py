@@ -138,7 +138,9 @@ def app_home() -> Path:
     return Path(os.environ.get(_HOME_VARIABLE) or PROJECT_ROOT / "var").absolute()
 
 
-def load_settings(*, config_file: str | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None) -> Settings:
+def load_settings(
+    *, config_file: str | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None
+) -> Settings:
     """Read the settings: `overrides` (of the command line) over environment over file.
 
     Args:

@@ -60,9 +60,7 @@ def test_a_largest_weight_is_read_exactly(tmp_path: Path) -> None:
         ("SPARK_APP_GATE__ETF_COVERAGE", "2", "gate.etf_coverage"),
     ],
 )
-def test_a_bad_variable_is_named(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
-) -> None:
+def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=complaint) as refusal:
         load_settings()

@@ -36,7 +36,9 @@ def judge(context: StageContext, summary: FetchSummary, *, what: str, coverage: 
         return Verdict(is_enough, _rate_limited(context, summary, what))
     if silent and len(silent) == summary.asked:
         _, message = summary.failed[silent[0]]
-        return Verdict(False, ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}"))
+        return Verdict(
+            False, ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}")
+        )
     if is_enough:
         return Verdict(True)
     return Verdict(False, DataIncompleteError(f"{_listed(summary, silent, what)}; what came is kept: run it again"))

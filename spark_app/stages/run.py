@@ -50,9 +50,7 @@ def prepare(database: Database, settings: Settings) -> None:
     sweep_orphans(database)
 
 
-def pending_stages(
-    database: Database, settings: Settings, request: RunRequest, stages: Sequence[str]
-) -> list[str]:
+def pending_stages(database: Database, settings: Settings, request: RunRequest, stages: Sequence[str]) -> list[str]:
     """List the stages that have not yet ended well for this session with these parameters."""
     return [stage for stage in stages if not is_done(database, _run_key(settings, request, stage))]
 
@@ -130,9 +128,7 @@ def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     return RunKey(request.run_id, stage, request.as_of, parameters)
 
 
-def _report(
-    context: StageContext, stage: str, result: RunResult, counts: RowCounts, seconds: float
-) -> StageReport:
+def _report(context: StageContext, stage: str, result: RunResult, counts: RowCounts, seconds: float) -> StageReport:
     report = StageReport(
         run_id=context.request.run_id,
         stage=stage,

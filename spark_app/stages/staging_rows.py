@@ -41,7 +41,9 @@ def stage_bars(context: StageContext, stage: str, tickers: Sequence[str], first:
     sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
     checked = bars.transform(with_bar_defect, sessions)
     sound = checked.where(F.col("defect").isNull()).drop("defect")
-    staged = context.staging.read(BARS_TABLE).where(F.col("ticker").isin(list(tickers)) & (F.col("trade_date") >= first))
+    staged = context.staging.read(BARS_TABLE).where(
+        F.col("ticker").isin(list(tickers)) & (F.col("trade_date") >= first)
+    )
     version = context.staging.append(
         BARS_TABLE, new_bars(sound, staged), transaction=f"{context.request.run_id}/{stage}/bars"
     )

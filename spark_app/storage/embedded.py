@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from spark_app.errors import ServiceUnavailableError
 
@@ -63,7 +64,7 @@ class _Account:
             os.chown(path, self.uid, self.gid)
 
     def can_read(self, path: Path) -> bool:
-        return self.uid is None or self.run("/bin/sh", "-c", f'test -r "$0" && test -x "$0"', path).returncode == 0
+        return self.uid is None or self.run("/bin/sh", "-c", 'test -r "$0" && test -x "$0"', path).returncode == 0
 
 
 class EmbeddedPostgres:
@@ -194,7 +195,7 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{database}"
 
     @contextlib.contextmanager
-    def _lock(self, name: str, mode: int) -> Iterator[object]:
+    def _lock(self, name: str, mode: int) -> Iterator[IO[str]]:
         with (self._home / name).open("a") as file:
             fcntl.flock(file, mode)
             yield file
@@ -208,7 +209,8 @@ def _server_account() -> _Account:
             entry = pwd.getpwnam(name)
             return _Account(entry.pw_uid, entry.pw_gid)
     raise ServiceUnavailableError(
-        "PostgreSQL does not run as root and there is no user postgres or nobody: run as an ordinary user or set DATABASE_URL"
+        "PostgreSQL does not run as root and there is no user postgres or nobody: "
+        "run as an ordinary user, or set DATABASE_URL"
     )
 
 

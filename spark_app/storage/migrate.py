@@ -84,5 +84,6 @@ def _check(applied: dict[int, str], known: list[Migration]) -> None:
             raise SettingsError(f"the database has migration {version}, unknown to this version: use newer code")
         if ours[version].checksum != checksum:
             raise SettingsError(
-                f"migration {ours[version].name} was altered after it was applied: restore the file, add a new one instead"
+                f"migration {ours[version].name} was altered after it was applied: "
+                f"restore the file and add a new one instead"
             )

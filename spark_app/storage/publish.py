@@ -20,7 +20,16 @@ from pyspark.sql import DataFrame
 from spark_app.errors import ServiceUnavailableError, SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage.database import Database, translated_errors
-from spark_app.storage.run_log import ConsumerError, RowCounts, RunKey, RunResult, check_origin, finish_run, log_errors
+from spark_app.storage.run_log import (
+    ConsumerError,
+    RowCounts,
+    RunKey,
+    RunResult,
+    check_origin,
+    finish_run,
+    log_errors,
+    note_origin,
+)
 
 _BATCH_ROWS = 20_000
 _LOADING = "loading"
@@ -66,16 +75,20 @@ def publish(
                 _create_loading_table(connection, publication.table, name)
                 _load(database, publication, name)
             with connection.transaction():
-                connection.execute("SET LOCAL lock_timeout = '60s'")
-                connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"merge {run.stage}",))
+                _lock_merge(connection, run.stage)
                 check_origin(database, origin)
-                connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s) ON CONFLICT DO NOTHING", (origin,))
+                note_origin(connection, origin)
                 counts = sum((_merge(connection, p, name) for p, name in loaded), RowCounts())
                 log_errors(connection, run, errors)
                 finish_run(connection, run, result, counts)
         finally:
             _drop_loading_tables(connection, [name for _, name in loaded])
     return counts
+
+
+def _lock_merge(connection: psycopg.Connection, stage: str) -> None:
+    connection.execute("SET LOCAL lock_timeout = '60s'")
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"merge {stage}",))
 
 
 def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta(hours=24)) -> None:

@@ -69,7 +69,11 @@ def _origin(connection: psycopg.Connection) -> str:
 def _draw_trends(connection: psycopg.Connection, as_of: object) -> str:
     rows = connection.execute(_BENCHMARK, (as_of,)).fetchall() + connection.execute(_TRENDS, (as_of,)).fetchall()
     drawn = [
-        (sector, etf, *(_percent(r) + (" *" if trends else "  ") for r, trends in zip(rest[::2], rest[1::2], strict=True)))
+        (
+            sector,
+            etf,
+            *(_percent(r) + (" *" if trends else "  ") for r, trends in zip(rest[::2], rest[1::2], strict=True)),
+        )
         for sector, etf, *rest in rows
     ]
     return _draw(("sector", "fund", "5 sessions", "10 sessions", "20 sessions"), drawn, right={2, 3, 4})
@@ -92,7 +96,9 @@ def _percent(value: object) -> str:
 
 
 def _count(connection: psycopg.Connection, table: str) -> int:
-    row = connection.execute(psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))).fetchone()
+    row = connection.execute(
+        psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))
+    ).fetchone()
     return int(row[0]) if row is not None else 0
 
 

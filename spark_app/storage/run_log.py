@@ -77,7 +77,9 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
         name = f"run {run.stage} {run.as_of_date}"
         row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
         if row is None or not row[0]:
-            raise AnotherRunActiveError(f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end")
+            raise AnotherRunActiveError(
+                f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
+            )
         yield
 
 
@@ -137,6 +139,11 @@ def check_origin(database: Database, origin: str) -> None:
             f"this database holds {row[0]} data and the run would add {origin} data: "
             f"use another database (DATABASE_URL or SPARK_APP_HOME), or the other --source"
         )
+
+
+def note_origin(connection: psycopg.Connection, origin: str) -> None:
+    """Note what kind of data the database holds from now on, in the transaction that `connection` is in."""
+    connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s) ON CONFLICT DO NOTHING", (origin,))
 
 
 def _storable(text: str | None) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
@@ -99,10 +100,11 @@ class Staging:
         )
 
     def _exists(self, table: str) -> bool:
-        context = self.spark.sparkContext
-        log = context._jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
+        jvm: Any = self.spark.sparkContext._jvm
+        log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
         with _translated(f"looking for {self.path(table)}"):
-            return bool(log.getFileSystem(context._jsc.hadoopConfiguration()).exists(log))
+            configuration = self.spark.sparkContext._jsc.hadoopConfiguration()
+            return bool(log.getFileSystem(configuration).exists(log))
 
 
 @contextlib.contextmanager

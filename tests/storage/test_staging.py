@@ -12,7 +12,7 @@ from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.schemas import BARS, FETCHES
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, Staging
 
-FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5)
+FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)
 
 
 def bars(spark: SparkSession, *tickers: str) -> DataFrame:

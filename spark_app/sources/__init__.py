@@ -1,0 +1,50 @@
+"""Where market data comes from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from spark_app.errors import UsageError
+from spark_app.sources.clock import utc_now
+from spark_app.sources.contract import Limiter, Source, SourceConfig
+
+if TYPE_CHECKING:
+    from spark_app.sources.yahoo_session import YahooSession
+
+
+def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], dt.datetime] = utc_now) -> Source:
+    """Return the source that `config` names, for the current task.
+
+    What is dear lives as long as the worker process: Yahoo's session with its cookie and crumb, the
+    synthetic market. The limiter is the task's own, so a process may ask again after a rate limit.
+
+    Raises: UsageError for an unknown source.
+    """
+    if config.name == "synthetic":
+        return _synthetic_source(config)
+    if config.name == "yahoo":
+        from spark_app.sources.yahoo import YahooSource
+
+        session = _yahoo_session(config.endpoint, config.timeout_seconds)
+        session.limiter = limiter
+        return YahooSource(config, session, clock=clock)
+    raise UsageError(f"unknown source {config.name!r}: choose yahoo or synthetic")
+
+
+# One entry each: a second session in a process would take yfinance's crumb away from the first.
+@functools.lru_cache(maxsize=1)
+def _yahoo_session(endpoint: str | None, timeout_seconds: float) -> YahooSession:
+    from spark_app.sources.limiters import PauseLimiter
+    from spark_app.sources.yahoo_session import open_yahoo_session
+
+    return open_yahoo_session(PauseLimiter(), endpoint=endpoint, timeout_seconds=timeout_seconds)
+
+
+@functools.lru_cache(maxsize=1)
+def _synthetic_source(config: SourceConfig) -> Source:
+    from spark_app.sources.synthetic import SyntheticSource
+
+    return SyntheticSource(config)

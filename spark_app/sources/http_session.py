@@ -1,0 +1,99 @@
+"""The one way by which HTTP requests leave: every single one asks the limiter first."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from curl_cffi import CurlOpt
+from curl_cffi.requests import Response, Session
+
+from spark_app.errors import RateLimitedError
+from spark_app.sources.contract import Limiter
+
+RAW_TEXT_CHARS = 2000
+
+_RATE_LIMIT_STATUSES = (429, 999)
+_REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+_BODY_ARGUMENTS = ("data", "json", "content")
+_MAX_HOPS = 6
+
+
+class LimitedSession(Session[Response]):
+    """A browser-like session whose requests, redirects included, each take one slot of the limiter.
+
+    With `endpoint` everything goes, unencrypted, to that forward proxy: nothing can reach the real
+    hosts. Without it the usual proxy and certificate variables of the environment hold.
+
+    Attributes: `limiter`, replaceable between tasks; `requests_sent` and `seconds_spent` (without
+    the limiter's waiting) since the session began; `last_response`, None after a broken connection.
+    """
+
+    def __init__(self, limiter: Limiter, *, endpoint: str | None = None, timeout_seconds: float = 20.0) -> None:
+        # On a reused connection that the server has closed libcurl sends the request again, past the
+        # limiter. Between requests that lie seconds apart a handshake weighs nothing.
+        options: dict[CurlOpt, Any] = {CurlOpt.FRESH_CONNECT: 1, CurlOpt.FORBID_REUSE: 1}
+        if endpoint is not None:
+            options[CurlOpt.NOPROXY] = ""
+        super().__init__(
+            impersonate="chrome",
+            proxies={"http": endpoint, "https": endpoint} if endpoint else None,
+            curl_options=options,
+        )
+        self.limiter = limiter
+        self.requests_sent = 0
+        self.seconds_spent = 0.0
+        self.last_response: Response | None = None
+        self._is_plain = endpoint is not None
+        self._timeout_seconds = timeout_seconds
+
+    def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
+        """Send a request and follow its redirects.
+
+        Raises: RateLimitedError if the limiter or the server says "not now"; nothing is sent after that.
+        """
+        # yfinance waits 30 s for each cookie and crumb, whatever the timeout of the request itself.
+        kwargs |= {"allow_redirects": False, "timeout": self._timeout_seconds}
+        for _ in range(_MAX_HOPS):
+            response = self._send(method, url, *args, **kwargs)
+            location = response.headers.get("location")
+            if response.status_code not in _REDIRECT_STATUSES or not location:
+                break
+            url = urljoin(url, location)
+            kwargs.pop("params", None)
+            if response.status_code < 307:
+                method = "GET"
+                kwargs = {name: value for name, value in kwargs.items() if name not in _BODY_ARGUMENTS}
+        return response
+
+    def raw_text(self) -> str | None:
+        """Return the start of the last body, fit for a text column."""
+        if self.last_response is None:
+            return None
+        text = self.last_response.content[: 4 * RAW_TEXT_CHARS].decode("utf-8", errors="replace")
+        return text[:RAW_TEXT_CHARS].replace("\x00", "\ufffd") or None
+
+    def _send(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
+        self.last_response = None
+        self.limiter.acquire()
+        self.requests_sent += 1
+        started = time.perf_counter()
+        try:
+            response = super().request(method, self._spelled(url), *args, **kwargs)
+        finally:
+            self.seconds_spent += time.perf_counter() - started
+        self.last_response = response
+        if _is_rate_limit(response):
+            message = f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})"
+            self.limiter.report_rate_limit(message)
+            raise RateLimitedError(message)
+        return response
+
+    def _spelled(self, url: str) -> str:
+        return "http://" + url.removeprefix("https://") if self._is_plain and url.startswith("https://") else url
+
+
+def _is_rate_limit(response: Response) -> bool:
+    # Yahoo's edge has also sent this text with status 200.
+    return response.status_code in _RATE_LIMIT_STATUSES or b"Too Many Requests" in response.content[:RAW_TEXT_CHARS]

@@ -1,0 +1,38 @@
+"""Spelling of ticker symbols: what may be asked for, and what can be a share in a fund."""
+
+from __future__ import annotations
+
+import re
+
+from spark_app.errors import UsageError
+
+# An allow-list: a symbol becomes part of a URL, and twelve characters without a hyphen could be an
+# ISIN, for which yfinance would send a search request first.
+_TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
+_US_SHARE = re.compile(r"[A-Z]{1,5}(-[A-Z]{1,2})?")
+
+
+def to_yahoo_symbol(symbol: str) -> str:
+    """Spell a share class as Yahoo does: BRK.B and brk/b become BRK-B."""
+    return symbol.strip().upper().replace(".", "-").replace("/", "-")
+
+
+def is_ticker(symbol: str) -> bool:
+    """Say whether `symbol` is well formed and may be asked for."""
+    return _TICKER.fullmatch(symbol) is not None
+
+
+def is_us_share(symbol: str) -> bool:
+    """Say whether `symbol` (in Yahoo's spelling) looks like a share listed in the United States."""
+    return _US_SHARE.fullmatch(symbol) is not None
+
+
+def parse_ticker(text: str) -> str:
+    """Return the ticker that a user typed, in Yahoo's spelling.
+
+    Raises: UsageError if it cannot be a ticker.
+    """
+    symbol = to_yahoo_symbol(text)
+    if not is_ticker(symbol):
+        raise UsageError(f"{text[:40]!r} is not a ticker: expected letters and digits such as XLK or BRK-B")
+    return symbol

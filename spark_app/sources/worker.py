@@ -1,0 +1,82 @@
+"""The function that Spark runs in its Python workers: rows of requests in, rows of `fetches` out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from spark_app.schemas import FETCHES
+from spark_app.sources import build_source
+from spark_app.sources.clock import utc_now
+from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig
+
+
+def answer_requests(
+    batches: Iterator[pd.DataFrame],
+    *,
+    config: SourceConfig,
+    make_limiter: Callable[[], Limiter],
+    run_id: str,
+    clock: Callable[[], dt.datetime] = utc_now,
+) -> Iterator[pd.DataFrame]:
+    """Ask the source for each row of `batches`; for `mapInPandas`, bound with `functools.partial`.
+
+    Columns in: kind, tickers (array), window_start, window_end (both included; null but for charts).
+    Columns out: schemas.FETCHES, one row per ticker, one frame per request, so memory stays flat.
+    After a rate limit the remaining rows are answered `rate_limited` and nothing more is sent.
+    """
+    source: Source | None = None
+    rate_limited: Answer | None = None
+    for batch in batches:
+        for request in _read_requests(batch):
+            if source is None:
+                source = build_source(config, make_limiter(), clock=clock)
+            if rate_limited is None:
+                answers = source.fetch(request)
+                rate_limited = next((a for a in answers if a.outcome is Outcome.RATE_LIMITED), None)
+            else:
+                answers = [_refuse(ticker, rate_limited) for ticker in request.tickers]
+            yield _fetch_rows(request, answers, fetched_at=clock(), run_id=run_id)
+
+
+def _read_requests(batch: pd.DataFrame) -> Iterator[FetchRequest]:
+    columns = (batch[name] for name in ("kind", "tickers", "window_start", "window_end"))
+    for kind, tickers, window_start, window_end in zip(*columns, strict=True):
+        yield FetchRequest(Kind(kind), tuple(tickers), _read_date(window_start), _read_date(window_end))
+
+
+def _read_date(value: Any) -> dt.date | None:
+    return None if pd.isna(value) else value
+
+
+def _refuse(ticker: str, rate_limited: Answer) -> Answer:
+    return Answer(ticker, Outcome.RATE_LIMITED, rate_limited.message, provider=rate_limited.provider)
+
+
+def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.datetime, run_id: str) -> pd.DataFrame:
+    rows = [
+        {
+            "kind": request.kind.value,
+            "ticker": answer.ticker,
+            "window_start": request.window_start,
+            "window_end": request.window_end,
+            "outcome": answer.outcome.value,
+            "message": answer.message,
+            "raw_text": answer.raw_text,
+            "requests": answer.requests,
+            "seconds": answer.seconds,
+            "bars": [vars(bar) for bar in answer.bars],
+            "snapshot_date": answer.snapshot_date,
+            "holdings": [vars(holding) for holding in answer.holdings],
+            "left_out": [vars(row) for row in answer.left_out],
+            "quote": None if answer.quote is None else vars(answer.quote),
+            "fetched_at": fetched_at,
+            "run_id": run_id,
+            "source": answer.provider,
+        }
+        for answer in answers
+    ]
+    return pd.DataFrame(rows, columns=FETCHES.fieldNames()).astype({"requests": "int32", "seconds": "float64"})

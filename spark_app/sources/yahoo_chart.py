@@ -1,0 +1,90 @@
+"""Yahoo's chart answer, turned into daily bars."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import datetime as dt
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from spark_app.sources.contract import Bar, Outcome
+from spark_app.sources.failures import FetchError
+from spark_app.sources.values import read_number, read_time, read_whole
+from spark_app.sources.yahoo_answers import only_result
+
+
+class _Event(NamedTuple):
+    day: dt.date
+    dividend: float = 0.0
+    split_ratio: float = 1.0
+
+
+def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple[Bar, ...]:
+    """Read the daily bars from `first` to `last`, ascending, one per exchange-local date.
+
+    A row without any value is no bar. Where a date comes twice (Yahoo appends the last trade to the
+    row of its session) the later row counts.
+
+    Raises: FetchError if there is no bar in the window; one of BODY_ERRORS for a strange body.
+    """
+    result = only_result(payload["chart"])
+    zone = ZoneInfo(result["meta"]["exchangeTimezoneName"])
+    bars = {bar.trade_date: bar for bar in _read_bars(result, zone) if first <= bar.trade_date <= last}
+    if not bars:
+        raise FetchError(Outcome.NO_DATA, f"Yahoo has no prices from {first} to {last}")
+    days = sorted(bars)
+    for event in _read_events(result, zone):
+        day = _day_of_effect(event.day, days)
+        if day is not None and first <= event.day:
+            dividend, split_ratio = bars[day].dividend + event.dividend, bars[day].split_ratio * event.split_ratio
+            bars[day] = dataclasses.replace(bars[day], dividend=dividend, split_ratio=split_ratio)
+    return tuple(bars[day] for day in days)
+
+
+def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
+    """Yield the rows that hold any value, without events, in the order of their time stamps."""
+    quote = result["indicators"]["quote"][0]
+    if not quote:
+        return
+    stamps = result["timestamp"]
+    adjusted = result["indicators"].get("adjclose") or [{"adjclose": [None] * len(stamps)}]
+    prices = zip(quote["open"], quote["high"], quote["low"], quote["close"], adjusted[0]["adjclose"], strict=True)
+    rows = zip(stamps, prices, quote["volume"], strict=True)
+    for stamp, row_prices, volume in sorted(rows, key=lambda row: row[0]):
+        open_price, high, low, close, adj_close = map(read_number, row_prices)
+        bar = Bar(_local_date(stamp, zone), open_price, high, low, close, adj_close, read_whole(volume))
+        if bar.volume or {open_price, high, low, close, adj_close} != {None}:
+            yield bar
+
+
+def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:
+    events = result.get("events") or {}
+    for item in (events.get("dividends") or {}).values():
+        yield _Event(_local_date(item["date"], zone), dividend=_finite(item["amount"]))
+    for item in (events.get("splits") or {}).values():
+        ratio = _finite(item["numerator"]) / _finite(item["denominator"])
+        yield _Event(_local_date(item["date"], zone), split_ratio=ratio)
+
+
+def _day_of_effect(event_day: dt.date, days: list[dt.date]) -> dt.date | None:
+    """Return the bar that an event belongs to: that of its date, else the first one after it.
+
+    That bar is the first to show the price without the dividend, or on the new share basis. (yfinance
+    takes the bar before.) None while there is no such bar: the whole range is asked again later.
+    """
+    position = bisect.bisect_left(days, event_day)
+    return days[position] if position < len(days) else None
+
+
+def _local_date(stamp: Any, zone: ZoneInfo) -> dt.date:
+    return read_time(stamp).astimezone(zone).date()
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} in a dividend or split")
+    return number

@@ -1,0 +1,43 @@
+"""The newest known row of each key of the append-only staging tables.
+
+"What we knew at T" is the same over rows with `fetched_at <= T`.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+
+def current_bars(bars: DataFrame) -> DataFrame:
+    """Keep the newest fetched bar of each (ticker, trade_date).
+
+    Columns in and out: ticker, trade_date, fetched_at, any others of schemas.BARS. What the caller
+    does not need is best left out before: every column travels through the shuffle.
+    """
+    return _newest_rows(bars, "ticker", "trade_date")
+
+
+def current_quotes(quotes: DataFrame) -> DataFrame:
+    """Keep the newest fetched quote of each (ticker, quote_date).
+
+    Columns in and out: ticker, quote_date, fetched_at, any others of schemas.QUOTES.
+    """
+    return _newest_rows(quotes, "ticker", "quote_date")
+
+
+def current_holdings(holdings: DataFrame) -> DataFrame:
+    """Keep all rows of the newest fetch of each (etf_ticker, snapshot_date): a snapshot is one set.
+
+    Columns in and out: etf_ticker, snapshot_date, fetched_at, any others of schemas.HOLDINGS.
+    """
+    snapshot = Window.partitionBy("etf_ticker", "snapshot_date")
+    dated = holdings.withColumn("newest_fetched_at", F.max("fetched_at").over(snapshot))
+    return dated.where(F.col("fetched_at") == F.col("newest_fetched_at")).select(*holdings.columns)
+
+
+def _newest_rows(rows: DataFrame, *key: str) -> DataFrame:
+    # One maximum over whole rows: an aggregate beats row_number(), and equal fetch times cannot mix two rows.
+    values = sorted((name for name in rows.columns if name not in key), key=lambda name: name != "fetched_at")
+    newest = rows.groupBy(*key).agg(F.max(F.struct(*values)).alias("newest"))
+    return newest.select(*[name if name in key else F.col(f"newest.{name}") for name in rows.columns])

@@ -1,0 +1,78 @@
+"""Which members of trending sectors are not held, and for which first reason."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_app.transforms.options import PortfolioOptions
+
+
+def with_exclusion(stocks: DataFrame, share_classes: DataFrame, options: PortfolioOptions) -> DataFrame:
+    """Add why a member of the universe is not held.
+
+    Columns in: `stocks` as `stock_trends` gives them for the universe, with sector, holding_percent, market_cap
+        and market_cap_unavailable_reason; `share_classes` has ticker, issuer, valid_from, valid_to (exclusive).
+    Columns out: those of `stocks`, exclusion: a struct of reason (missing_bars | not_trending | no_market_cap |
+        duplicate_issuer | below_top_n) and detail (a readable text), or null for a position.
+    """
+    judged = stocks.withColumn("exclusion", _own_exclusion(options.basis_sessions))
+    judged = _with_duplicate_issuer(judged, share_classes)
+    return _with_below_top_n(judged, options)
+
+
+def _own_exclusion(basis_sessions: int) -> Column:
+    """Judge a stock by itself, whatever the others are."""
+    basis = f"{basis_sessions}d"
+    not_above_sector = F.format_string(
+        f"%s %% over {basis_sessions} sessions is not above the %s %% of %s",
+        F.col(f"return_{basis}").cast("string"),
+        F.col(f"sector_avg_{basis}").cast("string"),
+        "etf_ticker",
+    )
+    return (
+        F.when(F.col(f"return_{basis}").isNull(), _exclusion("missing_bars", F.col(f"unavailable_reason_{basis}")))
+        .when(~F.col(f"is_trending_{basis}"), _exclusion("not_trending", not_above_sector))
+        .when(F.col("market_cap").isNull(), _exclusion("no_market_cap", F.col("market_cap_unavailable_reason")))
+    )
+
+
+def _with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataFrame:
+    """Of the classes of one issuer that have come this far, keep the one with the larger fund weight."""
+    classes = share_classes.withColumnRenamed("ticker", "class_ticker")
+    is_class = F.col("ticker") == F.col("class_ticker")
+    is_valid = (F.col("valid_from") <= F.col("as_of_date")) & (F.col("as_of_date") < F.col("valid_to"))
+    with_issuer = judged.join(F.broadcast(classes), on=is_class & is_valid, how="left")
+
+    heaviest_first = (
+        Window.partitionBy("as_of_date", "issuer", F.col("exclusion").isNull())
+        .orderBy(F.desc_nulls_last("holding_percent"), "ticker")
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    is_second = F.col("issuer").isNotNull() & (F.row_number().over(heaviest_first) > 1)
+    kept_class = F.format_string("%s is held through %s", "issuer", F.first("ticker").over(heaviest_first))
+    duplicate = F.when(is_second, _exclusion("duplicate_issuer", kept_class))
+    return _exclude(with_issuer, duplicate).select(*judged.columns)
+
+
+def _with_below_top_n(judged: DataFrame, options: PortfolioOptions) -> DataFrame:
+    best_first = Window.partitionBy("as_of_date", "etf_ticker", F.col("exclusion").isNull()).orderBy(
+        F.desc(f"return_{options.basis_sessions}d"), "ticker"
+    )
+    place = F.row_number().over(best_first)
+    detail = F.format_string(
+        f"number %s of the candidates of %s by {options.basis_sessions}-session return;"
+        f" at most {options.top_n_per_sector} are held",
+        place,
+        "sector",
+    )
+    below = F.when(place > options.top_n_per_sector, _exclusion("below_top_n", detail))
+    return _exclude(judged, below).select(*judged.columns)
+
+
+def _exclude(judged: DataFrame, exclusion: Column) -> DataFrame:
+    return judged.withColumn("exclusion", F.coalesce("exclusion", exclusion))
+
+
+def _exclusion(reason: str, detail: Column) -> Column:
+    return F.struct(F.lit(reason).alias("reason"), detail.alias("detail"))

@@ -1,0 +1,83 @@
+"""What a company was worth at a date, from a quote that may be of another day."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.transforms.point_in_time import is_later, join_point_in_time
+from spark_app.transforms.prices import is_finite, usable_price
+
+_EXCHANGE_ZONE = "America/New_York"
+
+
+def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
+    """Add the market cap at each asked date.
+
+    A quote of that very date counts as reported. Any other is scaled by close / quoted price, then by the
+    splits after the quote that the stored close already contains.
+
+    Columns in: `asked` has ticker, as_of_date and any others; `quotes` are current (schemas.QUOTES);
+        `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. Bars after the
+        asked dates belong to it: they bring the later splits that restated the earlier closes.
+    Columns out: those of `asked`, company_name, market_cap BIGINT (USD, rounded half up),
+        market_cap_basis (quoted | later_quote), market_cap_unavailable_reason; without a cap the basis is
+        null, with one the reason.
+    """
+    named_quotes = quotes.withColumn("company_name", F.coalesce("long_name", "short_name")).select(
+        "ticker", "quote_date", "company_name", F.col("market_cap").alias("quoted_cap"), "price"
+    )
+    quoted = join_point_in_time(
+        asked, named_quotes, key="ticker", date="quote_date", carry=("company_name", "quoted_cap", "price")
+    )
+    closes = bars.select("ticker", F.col("trade_date").alias("as_of_date"), "close_price", "fetched_at")
+    priced = quoted.join(closes, on=["ticker", "as_of_date"], how="left")
+    complete = priced.join(F.broadcast(_splits_of_tickers(bars)), on="ticker", how="left")
+
+    is_reported = F.col("quote_date") == F.col("as_of_date")
+    quoted_cap = F.when(F.col("quoted_cap") > 0, F.col("quoted_cap"))
+    market_cap = F.when(is_reported, quoted_cap).otherwise(_scaled_cap(quoted_cap))
+    basis = F.when(is_later("quote_date"), "later_quote").otherwise("quoted")
+    with_cap = complete.withColumn("market_cap", market_cap)
+    return with_cap.select(
+        *asked.columns,
+        "company_name",
+        "market_cap",
+        F.when(F.col("market_cap").isNotNull(), basis).alias("market_cap_basis"),
+        F.when(F.col("market_cap").isNull(), _missing_part(quoted_cap)).alias("market_cap_unavailable_reason"),
+    )
+
+
+def _scaled_cap(quoted_cap: Column) -> Column:
+    close, price = usable_price(F.col("close_price")), usable_price(F.col("price"))
+    return F.round(quoted_cap * close / price * _split_factor()).try_cast("bigint")
+
+
+def _split_factor() -> Column:
+    """Multiply the splits after the quote that the close's newest fetch had already brought into it."""
+    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", _EXCHANGE_ZONE))
+
+    def is_contained(split: Column) -> Column:
+        return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= basis_date)
+
+    contained = F.filter(F.coalesce("splits", F.array()), is_contained)
+    return F.aggregate(contained, F.lit(1.0), lambda product, split: product * split["split_ratio"])
+
+
+def _splits_of_tickers(bars: DataFrame) -> DataFrame:
+    ratio = F.col("split_ratio")
+    splits = bars.where(is_finite(ratio) & (ratio > 0) & (ratio != 1))
+    by_date = F.sort_array(F.collect_list(F.struct("trade_date", "split_ratio")))
+    return splits.groupBy("ticker").agg(by_date.alias("splits"))
+
+
+def _missing_part(quoted_cap: Column) -> Column:
+    quote_date, as_of_date = F.col("quote_date").cast("string"), F.col("as_of_date").cast("string")
+    price, close = usable_price(F.col("price")), usable_price(F.col("close_price"))
+    return (
+        F.when(quote_date.isNull(), "no quote")
+        .when(quoted_cap.isNull(), F.format_string("no market cap in the quote of %s", quote_date))
+        .when(price.isNull(), F.format_string("no usable price in the quote of %s", quote_date))
+        .when(close.isNull(), F.format_string("no usable close on %s", as_of_date))
+        .otherwise("the market cap is too large to be stored")
+    )

@@ -1,0 +1,59 @@
+"""Which fetched rows tell something new: staging takes those, and nothing twice."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.schemas import BAR, QUOTE
+from spark_app.transforms.current import current_bars, current_holdings, current_quotes
+
+_SNAPSHOT = ("etf_ticker", "snapshot_date")
+_HOLDING = ("holding_ticker", "holding_name", "holding_percent")
+
+
+def new_bars(candidates: DataFrame, staged: DataFrame) -> DataFrame:
+    """Keep the bars that are not staged yet, or differ from the newest that is.
+
+    Columns in and out: those of schemas.BARS; out unique per (ticker, trade_date).
+
+    Args:
+        candidates: freshly fetched; of several bars of one key the newest counts.
+        staged: the staging table, or the part of it that holds the candidates' keys.
+    """
+    return _new_or_changed(current_bars(candidates), current_bars(staged), ("ticker", "trade_date"), BAR.fieldNames())
+
+
+def new_quotes(candidates: DataFrame, staged: DataFrame) -> DataFrame:
+    """Keep the quotes that are not staged yet, or differ from the newest that is.
+
+    Columns in and out: those of schemas.QUOTES; out unique per (ticker, quote_date).
+
+    Args: as in `new_bars`.
+    """
+    return _new_or_changed(
+        current_quotes(candidates), current_quotes(staged), ("ticker", "quote_date"), QUOTE.fieldNames()
+    )
+
+
+def new_holdings(candidates: DataFrame, staged: DataFrame) -> DataFrame:
+    """Keep the snapshots, whole, that are not staged yet or differ in any row from the newest that is.
+
+    Columns in and out: those of schemas.HOLDINGS.
+
+    Args: as in `new_bars`.
+    """
+    provenance = [name for name in candidates.columns if name not in (*_SNAPSHOT, *_HOLDING)]
+    rows = F.sort_array(F.collect_list(F.struct(*_HOLDING))).alias("rows")
+    fetched = current_holdings(candidates).groupBy(*_SNAPSHOT, *provenance).agg(rows)
+    known = current_holdings(staged).groupBy(*_SNAPSHOT).agg(rows)
+    changed = _new_or_changed(fetched, known, _SNAPSHOT, ["rows"])
+    return changed.select("*", F.inline("rows")).select(*candidates.columns)
+
+
+def _new_or_changed(fetched: DataFrame, known: DataFrame, key: tuple[str, ...], values: list[str]) -> DataFrame:
+    content = F.struct(*[name for name in values if name not in key])
+    known_rows = known.select(*key, content.alias("known"))
+    joined = fetched.withColumn("fetched", content).join(known_rows, on=list(key), how="left")
+    # Null-safe equality of whole rows: null equals null, NaN equals NaN.
+    return joined.where(~F.col("fetched").eqNullSafe(F.col("known"))).select(*fetched.columns)

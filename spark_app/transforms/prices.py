@@ -1,0 +1,98 @@
+"""Rules for single bars: which are sound, and how a close moved against the session before."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_app.schemas import ETF_OHLC, PERCENT, PRICE
+from spark_app.transforms.serving import served_columns
+
+_PRICES = ("open_price", "high_price", "low_price", "close_price", "adj_close_price")
+_PRICE_LIMIT = 10.0 ** (PRICE.precision - PRICE.scale)
+
+
+def is_finite(value: Column) -> Column:
+    """Say whether a double is a number: false for null, NaN and both infinities."""
+    return F.coalesce(F.abs(value) < float("inf"), F.lit(False))
+
+
+def usable_price(price: Column) -> Column:
+    """Return the price, or null where it is null, not finite or not positive."""
+    return F.when(is_finite(price) & (price > 0), price)
+
+
+def change_percent(end: Column, start: Column) -> Column:
+    """Return the change from `start` to `end` in percent, rounded half up to DECIMAL(14,6).
+
+    Null where either end is null or NaN, or the change is too large to be stored. `start` must not be 0.
+    """
+    return F.round((end / start - 1) * 100, PERCENT.scale).try_cast(PERCENT)
+
+
+def with_price_change(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+    """Add how far the close moved against the previous session's close.
+
+    Columns in: ticker, trade_date, close_price; unique per (ticker, trade_date).
+    Columns out: those of `bars`, price_change_percent (null where the previous session has no usable close).
+
+    Args:
+        sessions: trade_date, session_number (dense, increasing).
+    """
+    by_session = Window.partitionBy("ticker").orderBy("session_number")
+    close = usable_price(F.col("close_price"))
+    is_next_session = F.col("session_number") == F.lag("session_number").over(by_session) + 1
+    change = F.when(is_next_session, change_percent(close, F.lag(close).over(by_session)))
+    numbered_bars = bars.join(F.broadcast(sessions), on="trade_date", how="left")
+    return numbered_bars.select(*bars.columns, change.alias("price_change_percent"))
+
+
+def daily_prices(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+    """Give current bars the columns and stored precision of the served price tables.
+
+    Columns in: ticker, BAR, fetched_at; sound, unique per (ticker, trade_date).
+    Columns out: those of schemas.ETF_OHLC less run_id.
+    """
+    return with_price_change(bars, sessions).select(*served_columns(ETF_OHLC))
+
+
+def bar_defect() -> Column:
+    """Say what is wrong with a bar, or null for a sound one.
+
+    Columns in: the five prices, volume. Zero volume, an open outside [low, high] and a jump are no defects.
+    """
+    price_defects = [_price_defect(name) for name in _PRICES]
+    is_upside_down = F.col("high_price") < F.col("low_price")
+    return F.coalesce(
+        *price_defects,
+        F.when(is_upside_down, "high_price is below low_price"),
+        F.when(F.col("volume").isNull(), "volume is null").when(F.col("volume") < 0, "volume is negative"),
+    )
+
+
+def with_bar_defect(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+    """Add what is wrong with each bar, its date included.
+
+    Columns in: ticker, BAR.
+    Columns out: those of `bars`, defect (null for a sound bar).
+
+    Args:
+        sessions: trade_date of every session that a bar may have; a holiday and the future are not among them.
+    """
+    known = sessions.select("trade_date", F.lit(True).alias("is_session"))
+    checked_bars = bars.join(F.broadcast(known), on="trade_date", how="left")
+    no_date = F.when(F.col("trade_date").isNull(), "trade_date is null")
+    stray_date = F.format_string("%s is not a completed session", F.col("trade_date").cast("string"))
+    no_session = F.when(F.col("is_session").isNull(), stray_date)
+    return checked_bars.select(*bars.columns, F.coalesce(no_date, no_session, bar_defect()).alias("defect"))
+
+
+def _price_defect(name: str) -> Column:
+    price = F.col(name)
+    is_zero_when_stored = F.round(price, PRICE.scale) <= 0
+    return (
+        F.when(price.isNull(), f"{name} is null")
+        .when(~is_finite(price), f"{name} is not finite")
+        .when(is_zero_when_stored, f"{name} is not positive")
+        .when(price >= _PRICE_LIMIT, f"{name} is too large to be stored")
+    )

@@ -1,0 +1,80 @@
+"""Returns over N sessions of the exchange calendar, for any number of dates in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_app.transforms.prices import change_percent, usable_price
+
+PERIODS = (5, 10, 20)
+"""The periods, in trading sessions."""
+
+
+def session_returns(
+    asked: DataFrame, bars: DataFrame, sessions: DataFrame, *, periods: Sequence[int] = PERIODS
+) -> DataFrame:
+    """Compute the return of adjusted closes between each asked session and exactly N sessions before it.
+
+    Columns in: `asked` has ticker, as_of_date (a session) and any others, unique per (ticker, as_of_date);
+        `bars` has ticker, trade_date, adj_close_price, unique per (ticker, trade_date).
+    Columns out: those of `asked`, period_days (sessions), return_pct DECIMAL(14,6), unavailable_reason
+        (null where there is a return); one row per asked row and period, also without a bar.
+
+    Args:
+        sessions: trade_date, session_number (dense, increasing). Bars outside it are not looked at, so
+            the sessions from the longest period before the first asked one to the last asked one suffice.
+    """
+    end = F.col("price_0")
+    start = F.coalesce(*[F.when(F.col("period_days") == n, F.col(f"price_{n}")) for n in periods])
+    return_pct = change_percent(end, start)
+    too_few_sessions = F.format_string("fewer than %s sessions before %s", "period_days", _text("as_of_date"))
+    reason = F.coalesce(
+        _end_point_defect(end, "as_of_date"),
+        F.when(F.col("start_date").isNull(), too_few_sessions),
+        _end_point_defect(start, "start_date"),
+        F.when(return_pct.isNull(), "the return is too large to be stored"),
+    )
+    end_points = _end_point_prices(asked, bars, sessions, periods)
+    spans = _session_spans(sessions, periods)
+    return end_points.join(F.broadcast(spans), on="as_of_date", how="inner").select(
+        *asked.columns, "period_days", return_pct.alias("return_pct"), reason.alias("unavailable_reason")
+    )
+
+
+def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
+    """Add price_0 and price_N of each period to the asked rows: null without a bar, NaN for an unusable price.
+
+    Asked rows and bars lie in one table, sorted once per ticker, where a frame of exactly one session looks
+    N sessions back: a hole between the end points cannot shift it, and a missing bar needs no grid.
+    """
+    on_session = F.col("as_of_date") == F.col("trade_date")
+    asked_rows = asked.join(F.broadcast(sessions), on=on_session, how="inner").drop("trade_date")
+    price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
+    bar_rows = bars.join(F.broadcast(sessions), on="trade_date", how="inner").select(
+        "ticker", "session_number", price.alias("price")
+    )
+    by_session = Window.partitionBy("ticker").orderBy("session_number")
+    prices = [F.max("price").over(by_session.rangeBetween(-n, -n)).alias(f"price_{n}") for n in (0, *periods)]
+    events = asked_rows.unionByName(bar_rows, allowMissingColumns=True).select("*", *prices)
+    return events.where(F.col("as_of_date").isNotNull())
+
+
+def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
+    period = F.explode(F.array(*[F.lit(n) for n in periods])).alias("period_days")
+    ends = sessions.select(F.col("trade_date").alias("as_of_date"), "session_number", period)
+    starts = sessions.select(F.col("session_number").alias("start_number"), F.col("trade_date").alias("start_date"))
+    is_start = F.col("start_number") == F.col("session_number") - F.col("period_days")
+    return ends.join(F.broadcast(starts), on=is_start, how="left").select("as_of_date", "period_days", "start_date")
+
+
+def _end_point_defect(price: Column, date_column: str) -> Column:
+    no_bar = F.format_string("no bar on %s", _text(date_column))
+    no_price = F.format_string("no usable price on %s", _text(date_column))
+    return F.when(price.isNull(), no_bar).when(F.isnan(price), no_price)
+
+
+def _text(date_column: str) -> Column:
+    return F.col(date_column).cast("string")

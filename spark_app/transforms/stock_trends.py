@@ -1,0 +1,50 @@
+"""Which stocks trend: those of a trending sector that returned more than their sector's fund."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.transforms.returns import PERIODS
+from spark_app.transforms.trends import rank_by_return
+
+_MEASURES = ("return", "sector_avg", "is_trending", "rank", "unavailable_reason")
+
+
+def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods: Sequence[int] = PERIODS) -> DataFrame:
+    """Compare each stock with its sector's fund over each period; one row per stock and date.
+
+    Columns in: `stock_returns` as `session_returns` gives them for members of sector funds: as_of_date, ticker,
+        etf_ticker, any others, period_days, return_pct, unavailable_reason. `sector_trends` as the function of
+        that name gives them.
+    Columns out: as_of_date, ticker, etf_ticker and the others; for each period, here 5: return_5d, sector_avg_5d
+        (the return of the sector's fund), is_trending_5d, rank_5d (among the members with a return),
+        unavailable_reason_5d.
+    """
+    sectors = sector_trends.select(
+        "as_of_date",
+        "etf_ticker",
+        "period_days",
+        F.col("return_pct").alias("sector_avg"),
+        F.col("is_trending").alias("is_sector_trending"),
+    )
+    # By date alone: the ranks, the pivot and the portfolio's own windows then need no further shuffle.
+    compared = stock_returns.join(
+        F.broadcast(sectors), on=["as_of_date", "etf_ticker", "period_days"], how="left"
+    ).repartition("as_of_date")
+    is_trending = F.col("is_sector_trending") & (F.col("return_pct") > F.col("sector_avg"))
+    measured = (
+        compared.withColumn("return", F.col("return_pct"))
+        .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
+        .withColumn("rank", rank_by_return("return_pct", "as_of_date", "etf_ticker", "period_days"))
+    )
+    per_period = ("period_days", "return_pct", "unavailable_reason")
+    stock = [name for name in stock_returns.columns if name not in per_period]
+    measures = [
+        F.max(F.when(F.col("period_days") == n, F.col(measure))).alias(f"{measure}_{n}d")
+        for n in periods
+        for measure in _MEASURES
+    ]
+    return measured.groupBy(*stock).agg(*measures)

@@ -1,0 +1,68 @@
+"""Which sectors trend: those whose fund returned more than the benchmark, and more than nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_app.funds import BENCHMARK, SECTOR_NAMES
+from spark_app.schemas import TRENDING_SECTORS
+from spark_app.transforms.returns import PERIODS, session_returns
+from spark_app.transforms.serving import served_columns
+
+
+def sector_trends(
+    bars: DataFrame, sessions: DataFrame, as_of_dates: DataFrame, *, periods: Sequence[int] = PERIODS
+) -> DataFrame:
+    """Compare each sector fund with the benchmark over the same two sessions.
+
+    Columns in: `bars` has ticker, trade_date, adj_close_price of the funds, unique per (ticker, trade_date).
+    Columns out: those of schemas.TRENDING_SECTORS less run_id; one row per as-of date, sector and period.
+
+    Args:
+        sessions: trade_date, session_number, as `session_returns` wants them.
+        as_of_dates: as_of_date, sessions all of them.
+    """
+    fund = F.explode(F.array(*[F.lit(ticker) for ticker in (BENCHMARK, *SECTOR_NAMES)]))
+    asked = as_of_dates.select("as_of_date", fund.alias("ticker"))
+    returns = session_returns(asked, bars, sessions, periods=periods)
+    compared = returns.transform(_with_benchmark).where(F.col("ticker") != BENCHMARK)
+    is_trending = (F.col("return_pct") > F.col("benchmark_return_pct")) & (F.col("return_pct") > 0)
+    return (
+        compared.withColumn("etf_ticker", F.col("ticker"))
+        .withColumn("sector_name", sector_name(F.col("ticker")))
+        .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
+        .withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days"))
+        .select(*served_columns(TRENDING_SECTORS))
+    )
+
+
+def sector_name(etf_ticker: Column) -> Column:
+    """Return the GICS sector of a sector fund, null for any other ticker."""
+    names = F.create_map(*[F.lit(text) for pair in SECTOR_NAMES.items() for text in pair])
+    return names[etf_ticker]
+
+
+def rank_by_return(return_column: str, *group: str) -> Column:
+    """Rank the rows of a group that have a return: 1 is the highest, equal returns go by ticker, no gaps."""
+    best_first = Window.partitionBy(*group).orderBy(F.desc_nulls_last(return_column), "ticker")
+    return F.when(F.col(return_column).isNotNull(), F.row_number().over(best_first))
+
+
+def _with_benchmark(returns: DataFrame) -> DataFrame:
+    """Add benchmark_return_pct; where the benchmark has no return, nothing can be compared: take the fund's away."""
+    same_span = Window.partitionBy("as_of_date", "period_days")
+    is_benchmark = F.col("ticker") == BENCHMARK
+    benchmark_return = F.max(F.when(is_benchmark, F.col("return_pct"))).over(same_span)
+    benchmark_reason = F.max(F.when(is_benchmark, F.col("unavailable_reason"))).over(same_span)
+    reason = F.coalesce(F.concat(F.lit(f"{BENCHMARK}: "), benchmark_reason), F.col("unavailable_reason"))
+    return returns.select(
+        "as_of_date",
+        "ticker",
+        "period_days",
+        F.when(benchmark_reason.isNull(), F.col("return_pct")).alias("return_pct"),
+        benchmark_return.alias("benchmark_return_pct"),
+        reason.alias("unavailable_reason"),
+    )
