@@ -6,6 +6,7 @@ all of the new ones. Rows are merged in key order: in any other order concurrent
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Sequence
@@ -25,10 +26,9 @@ from spark_app.storage.run_log import (
     RowCounts,
     RunKey,
     RunResult,
-    check_origin,
+    claim_origin,
     finish_run,
     log_errors,
-    note_origin,
 )
 
 _BATCH_ROWS = 20_000
@@ -76,8 +76,8 @@ def publish(
                 _load(database, publication, name)
             with connection.transaction():
                 _lock_merge(connection, run.stage)
-                check_origin(database, origin)
-                note_origin(connection, origin)
+                if loaded:
+                    claim_origin(connection, origin)
                 counts = sum((_merge(connection, p, name) for p, name in loaded), RowCounts())
                 log_errors(connection, run, errors)
                 finish_run(connection, run, result, counts)
@@ -96,7 +96,8 @@ def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta
     with translated_errors("sweeping loading tables"), database.connect() as connection:
         rows = connection.execute(
             "SELECT t.relname FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
-            " WHERE n.nspname = %s AND t.relkind = 'r' AND obj_description(t.oid, 'pg_class')::timestamptz < now() - %s",
+            " WHERE n.nspname = %s AND t.relkind = 'r'"
+            " AND obj_description(t.oid, 'pg_class')::timestamptz < now() - %s",
             (_LOADING, older_than),
         ).fetchall()
         _drop_loading_tables(connection, [name for (name,) in rows])
@@ -201,7 +202,7 @@ def _columns(names: Sequence[str], table: str | None = None) -> sql.Composed:
 
 
 def _drop_loading_tables(connection: psycopg.Connection, names: Sequence[str]) -> None:
-    if connection.closed:
-        return
-    for name in names:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_LOADING, name)))
+    # Where the connection is lost they stay behind; the next run's sweep takes them.
+    with contextlib.suppress(psycopg.OperationalError):
+        for name in names:
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_LOADING, name)))

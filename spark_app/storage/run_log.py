@@ -133,17 +133,25 @@ def check_origin(database: Database, origin: str) -> None:
     Raises: UsageError: the database holds the other kind.
     """
     with translated_errors("reading the data's origin"), database.connect() as connection:
-        row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
+        _refuse_other_origin(connection, origin)
+
+
+def claim_origin(connection: psycopg.Connection, origin: str) -> None:
+    """Note what kind of data the database holds from now on, in the transaction that `connection` is in.
+
+    Raises: UsageError: it holds the other kind.
+    """
+    connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s) ON CONFLICT DO NOTHING", (origin,))
+    _refuse_other_origin(connection, origin)
+
+
+def _refuse_other_origin(connection: psycopg.Connection, origin: str) -> None:
+    row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
     if row is not None and row[0] != origin:
         raise UsageError(
             f"this database holds {row[0]} data and the run would add {origin} data: "
             f"use another database (DATABASE_URL or SPARK_APP_HOME), or the other --source"
         )
-
-
-def note_origin(connection: psycopg.Connection, origin: str) -> None:
-    """Note what kind of data the database holds from now on, in the transaction that `connection` is in."""
-    connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s) ON CONFLICT DO NOTHING", (origin,))
 
 
 def _storable(text: str | None) -> str | None:
