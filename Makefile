@@ -1,0 +1,43 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check bench clean lock
+
+# What another Python or Spark left in the environment must not reach ours.
+unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+# Nor may a demo, a test or a benchmark touch anybody's real database or staging.
+own_world := unset DATABASE_URL DATABASE_ADMIN_URL DATABASE_PASSWORD_FILE SPARK_MASTER "$${!SPARK_APP_@}";
+python := .venv/bin/python
+compile := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: ## make or refresh the environment in .venv
+	@scripts/setup.sh
+
+setup-dev:
+	@scripts/setup.sh dev
+
+demo: setup ## run the whole pipeline on a synthetic market, in var/demo
+	@$(own_world) export SPARK_APP_HOME=var/demo; ./spark_jobs_launcher.sh daily_pipeline --source synthetic --force && ./spark_jobs_launcher.sh show
+
+test: setup-dev ## run all tests
+	@$(own_world) $(python) -m pytest
+
+check: setup-dev ## format, lint, types, import rules
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy
+	.venv/bin/lint-imports
+
+bench: setup-dev ## measure the pipeline
+	@$(own_world) $(python) benchmarks/run.py
+
+clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
+	rm -rf .venv build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: setup ## renew the locks of Python packages and jars
+	cd requirements && for list in uv runtime dev; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
+	$(python) scripts/fetch_jars.py --update

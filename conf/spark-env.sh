@@ -1,0 +1,50 @@
+# Sourced by every spark-submit of this environment (pyspark/conf is a link to this folder), with its
+# arguments: so a bare `spark-submit` and the launcher behave alike.
+# Spark exports all that is set here; only what is named shall be.
+set +a
+
+_conf="$(cd "$(dirname "${BASH_SOURCE[0]}")" >/dev/null && pwd -P)"
+_project="$(dirname "$_conf")"
+
+. "$_project/scripts/require_java.sh"
+require_java
+
+# Another Python would know neither the pipeline nor its libraries. (On a cluster, for the executors: spark.pyspark.python.)
+export PYSPARK_PYTHON="$_project/.venv/bin/python"
+export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON"
+
+# Where the pipeline keeps everything, here for the log file; empty counts as unset.
+export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
+
+# A local master needs nobody from outside, and not every machine can resolve its own name.
+_masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
+if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) && ${BASH_REMATCH[2]} == local* ]]; then
+  export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
+fi
+
+# Options of the driver's JVM for a quick start: the fast compiler alone, no parallel collector, and classes
+# from the archive that set-up makes (SPARK_CLASS_ARCHIVE names one to be written).
+# A SPARK_SUBMIT_OPTS of the user's own replaces all of it.
+# Java refuses an archive when a folder with files is on the class path, and Spark puts its conf folder there,
+# for us only because of the log settings: so the class path is the jars alone, and the log settings are named.
+if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
+  SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+  _archive=""
+  if [ -n "${SPARK_CLASS_ARCHIVE:-}" ]; then
+    _archive="-XX:ArchiveClassesAtExit=\"$SPARK_CLASS_ARCHIVE\""
+  elif [ -f "$_project/.venv/spark-classes.jsa" ]; then
+    _archive="-XX:SharedArchiveFile=\"$_project/.venv/spark-classes.jsa\""
+  fi
+  case "$* $(cat "$_conf/spark-defaults.conf")" in
+    *driver-class-path* | *driver.extraClassPath*) _archive="" ;;
+  esac
+  if [ -n "$_archive" ] && [ -z "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}${SPARK_DIST_CLASSPATH:-}" ]; then
+    SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS $_archive -Xlog:cds=off -Xlog:cds+dynamic=off"
+    SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -cp \"$SPARK_HOME/jars/*\" -Dlog4j2.configurationFile=\"$_conf/log4j2.properties\""
+  fi
+  export SPARK_SUBMIT_OPTS
+fi
+# The small JVM that only puts the command line together.
+export SPARK_LAUNCHER_OPTS="${SPARK_LAUNCHER_OPTS:--XX:TieredStopAtLevel=1 -XX:+UseSerialGC}"
+
+unset _conf _project _masters _archive
