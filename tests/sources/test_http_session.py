@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from curl_cffi.requests.exceptions import RequestException, Timeout
+
+from spark_app.errors import RateLimitedError
+from spark_app.sources.http_session import LimitedSession
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class CountingLimiter:
+    def __init__(self) -> None:
+        self.slots = 0
+        self.reports: list[str] = []
+
+    def acquire(self) -> None:
+        self.slots += 1
+
+    def report_rate_limit(self, message: str) -> None:
+        self.reports.append(message)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with `reply(path)`, as a server or a forward proxy, and remembers what it was asked."""
+
+    def __init__(self, reply: Callable[[str], Reply | None]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.reply = reply
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append(f"{self.command} {self.path} {body.decode()}".rstrip())
+        reply = self.server.reply(self.path)
+        if reply is None:
+            self.close_connection = True
+            return
+        status, headers, body = reply
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(reply: Callable[[str], Reply | None]) -> Iterator[Server]:
+    with Server(reply) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def test_each_request_takes_a_slot_and_is_counted() -> None:
+    limiter = CountingLimiter()
+    with serving(lambda path: (200, {}, b"fine")) as server, LimitedSession(limiter) as session:
+        for _ in range(3):
+            assert session.get(server.url + "/a").text == "fine"
+        assert (limiter.slots, session.requests_sent, len(server.asked)) == (3, 3, 3)
+        assert session.seconds_spent > 0
+        assert session.raw_text() == "fine"
+
+
+@pytest.mark.parametrize(
+    ("status", "second"),
+    [(301, "GET /b?x=1"), (302, "GET /b?x=1"), (303, "GET /b?x=1"), (307, "POST /b?x=1 k=v"), (308, "POST /b?x=1 k=v")],
+)
+def test_each_hop_of_a_redirect_takes_a_slot(status: int, second: str) -> None:
+    limiter = CountingLimiter()
+
+    def reply(path: str) -> Reply:
+        return (status, {"Location": "/b?x=1"}, b"") if path.startswith("/a") else (200, {}, b"there")
+
+    with serving(reply) as server, LimitedSession(limiter) as session:
+        response = session.post(server.url + "/a", params={"q": "1"}, data={"k": "v"}, allow_redirects=True)
+        assert server.asked == ["POST /a?q=1 k=v", second]
+    assert (response.text, limiter.slots) == ("there", 2)
+
+
+def test_a_circle_of_redirects_ends() -> None:
+    with serving(lambda path: (302, {"Location": "/again"}, b"")) as server:
+        with LimitedSession(CountingLimiter()) as session:
+            assert session.get(server.url).status_code == 302
+        assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(429, b""), (999, b"denied"), (200, b"Edge: Too Many Requests"), (503, b"Too Many Requests\r\n")],
+)
+def test_a_rate_limit_is_reported_and_ends_the_call(status: int, body: bytes) -> None:
+    limiter = CountingLimiter()
+    with serving(lambda path: (status, {}, body)) as server, LimitedSession(limiter) as session:
+        with pytest.raises(RateLimitedError, match=r"127.0.0.1 answered with a rate limit"):
+            session.get(server.url)
+        assert len(server.asked) == 1
+    assert len(limiter.reports) == 1
+
+
+def test_a_rate_limit_behind_a_redirect_counts() -> None:
+    limiter = CountingLimiter()
+
+    def reply(path: str) -> Reply:
+        return (302, {"Location": "/b"}, b"") if path == "/a" else (429, {}, b"")
+
+    with serving(reply) as server, LimitedSession(limiter) as session, pytest.raises(RateLimitedError):
+        session.get(server.url + "/a")
+    assert len(limiter.reports) == 1
+
+
+def test_nothing_is_sent_without_a_slot() -> None:
+    class ClosedLimiter(CountingLimiter):
+        def acquire(self) -> None:
+            raise RateLimitedError("not before noon")
+
+    with serving(lambda path: (200, {}, b"")) as server, LimitedSession(ClosedLimiter()) as session:
+        with pytest.raises(RateLimitedError, match="not before noon"):
+            session.get(server.url)
+        assert (server.asked, session.requests_sent) == ([], 0)
+
+
+def test_a_connection_that_breaks_is_not_tried_again_in_silence() -> None:
+    """libcurl would send the second request twice on the connection of the first."""
+    with serving(lambda path: (200, {}, b"ok") if path == "/1" else None) as server:
+        with LimitedSession(CountingLimiter()) as session:
+            session.get(server.url + "/1")
+            with pytest.raises(RequestException):
+                session.get(server.url + "/2")
+            assert session.last_response is None
+        assert server.asked == ["GET /1", "GET /2"]
+
+
+def test_with_an_endpoint_everything_goes_there_in_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving(lambda path: (200, {}, b"proxied")) as server:
+        with LimitedSession(CountingLimiter(), endpoint=server.url) as session:
+            response = session.get("https://query2.finance.yahoo.com/v8/finance/chart/SPY", params={"a": "1"})
+        assert response.text == "proxied"
+        assert server.asked == ["GET http://query2.finance.yahoo.com/v8/finance/chart/SPY?a=1"]
+
+
+def test_a_redirect_to_https_stays_with_the_endpoint() -> None:
+    def reply(path: str) -> Reply:
+        is_first = path.startswith("http://a.example")
+        return (302, {"Location": "https://b.example/x"}, b"") if is_first else (200, {}, b"proxied")
+
+    with serving(reply) as server, LimitedSession(CountingLimiter(), endpoint=server.url) as session:
+        assert session.get("https://a.example/").text == "proxied"
+        assert server.asked == ["GET http://a.example/", "GET http://b.example/x"]
+
+
+def test_without_an_endpoint_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda path: (200, {}, b"company proxy")) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        with LimitedSession(CountingLimiter()) as session:
+            assert session.get("http://somewhere.example/x").text == "company proxy"
+
+
+def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/company-ca.pem")
+    assert LimitedSession(CountingLimiter()).verify == "/nowhere/company-ca.pem"
+
+
+def test_the_timeout_is_ours_whatever_the_caller_wants() -> None:
+    def reply(path: str) -> Reply:
+        released.wait(5)
+        return (200, {}, b"late")
+
+    released = threading.Event()
+    with serving(reply) as server:
+        with LimitedSession(CountingLimiter(), timeout_seconds=0.2) as session, pytest.raises(Timeout):
+            session.get(server.url, timeout=30)
+        released.set()
+
+
+def test_raw_text_is_short_and_fit_for_a_text_column() -> None:
+    with (
+        serving(lambda path: (200, {}, b"\x00\xff" + b"x" * 9000)) as server,
+        LimitedSession(CountingLimiter()) as session,
+    ):
+        session.get(server.url)
+        text = session.raw_text()
+    assert text is not None
+    assert (len(text), text[:3]) == (2000, "\ufffd\ufffdx")

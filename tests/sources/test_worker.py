@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import pickle
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import unix_micros
+
+from spark_app import schemas
+from spark_app.sources import worker
+from spark_app.sources.contract import (
+    Answer,
+    Bar,
+    FetchRequest,
+    Holding,
+    Kind,
+    LeftOutHolding,
+    Limiter,
+    Outcome,
+    Quote,
+    SourceConfig,
+)
+from spark_app.sources.limiters import PauseLimiter
+from spark_app.sources.worker import answer_requests
+from tests.emulator import YahooEmulator
+from tests.sources.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, make_market
+
+FETCHED_AT = dt.datetime(2024, 3, 13, 9, 0, 1, 250_000, tzinfo=dt.UTC)
+CONFIG = SourceConfig("yahoo")
+REQUEST_SCHEMA = "kind string, tickers array<string>, window_start date, window_end date"
+
+
+def clock() -> dt.datetime:
+    return FETCHED_AT
+
+
+class FakeSource:
+    """Answers from a table; a ticker without an entry is fine and has no data to give."""
+
+    def __init__(self, answers: dict[str, Answer] | None = None) -> None:
+        self.answers = answers or {}
+        self.asked: list[FetchRequest] = []
+
+    def fetch(self, request: FetchRequest) -> list[Answer]:
+        self.asked.append(request)
+        return [self.answers.get(ticker, Answer(ticker, Outcome.OK, provider="yahoo")) for ticker in request.tickers]
+
+
+def use_source(monkeypatch: pytest.MonkeyPatch, source: FakeSource) -> list[Limiter]:
+    """Let the worker build `source`; returns the limiters that it hands over."""
+    limiters: list[Limiter] = []
+
+    def build(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], dt.datetime]) -> FakeSource:
+        assert (config, clock()) == (CONFIG, FETCHED_AT)
+        limiters.append(limiter)
+        return source
+
+    monkeypatch.setattr(worker, "build_source", build)
+    return limiters
+
+
+def make_batch(*requests: tuple[str, list[str], dt.date | None, dt.date | None]) -> pd.DataFrame:
+    return pd.DataFrame(requests, columns=["kind", "tickers", "window_start", "window_end"])
+
+
+def run_worker(*batches: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    return answer_requests(iter(batches), config=CONFIG, make_limiter=PauseLimiter, run_id="run-1", clock=clock)
+
+
+def test_each_request_gives_a_frame_with_a_row_per_ticker(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_source(monkeypatch, FakeSource())
+    frames = list(run_worker(make_batch(("chart", ["A"], THU, TUE), ("quote", ["B", "C"], None, None))))
+    assert [list(frame["ticker"]) for frame in frames] == [["A"], ["B", "C"]]
+    assert [list(frame.columns) for frame in frames] == [schemas.FETCHES.fieldNames()] * 2
+    assert list(frames[0].iloc[0][["kind", "window_start", "window_end", "run_id"]]) == ["chart", THU, TUE, "run-1"]
+
+
+def test_requests_reach_the_source_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource()
+    use_source(monkeypatch, source)
+    list(run_worker(make_batch(("chart", ["A"], THU, TUE), ("holdings", ["B"], pd.NaT, None))))
+    assert source.asked == [FetchRequest(Kind.CHART, ("A",), THU, TUE), FetchRequest(Kind.HOLDINGS, ("B",))]
+
+
+def test_answers_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource()
+    use_source(monkeypatch, source)
+    frames = run_worker(make_batch(("chart", ["A"], THU, TUE), ("chart", ["B"], THU, TUE)))
+    next(frames)
+    assert [request.tickers for request in source.asked] == [("A",)]
+
+
+def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource({"B": Answer("B", Outcome.RATE_LIMITED, "not before noon", requests=1, provider="issuer")})
+    use_source(monkeypatch, source)
+    first = make_batch(("holdings", ["A"], None, None), ("holdings", ["B"], None, None))
+    second = make_batch(("holdings", ["C"], None, None), ("quote", ["D", "E"], None, None))
+    rows = pd.concat(list(run_worker(first, second)))
+    assert [request.tickers for request in source.asked] == [("A",), ("B",)]
+    assert list(rows["ticker"]) == ["A", "B", "C", "D", "E"]
+    assert list(rows["outcome"]) == ["ok"] + ["rate_limited"] * 4
+    assert list(rows["message"])[1:] == ["not before noon"] * 4
+    assert list(rows["requests"]) == [0, 1, 0, 0, 0]
+
+
+def test_one_source_serves_all_batches_and_none_is_built_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    limiters = use_source(monkeypatch, FakeSource())
+    assert list(run_worker()) == []
+    assert list(run_worker(make_batch())) == []
+    assert limiters == []
+    list(run_worker(make_batch(("chart", ["A"], THU, TUE)), make_batch(("chart", ["B"], THU, TUE))))
+    assert len(limiters) == 1
+
+
+def test_the_bound_worker_is_pickled_by_reference() -> None:
+    bound = functools.partial(answer_requests, config=CONFIG, make_limiter=PauseLimiter, run_id="run-1")
+    assert len(pickle.dumps(bound)) < 1000
+
+
+FULL = Answer(
+    "FULL",
+    Outcome.OK,
+    requests=3,
+    seconds=0.5,
+    bars=(Bar(THU, 1.0, 2.0, 0.5, None, float("inf"), 2**62, 0.25, 2.0), Bar(FRI, None, None, None, None, None, None)),
+    snapshot_date=TUE,
+    holdings=(Holding("BRK-B", None, 12.5),),
+    left_out=(LeftOutHolding(None, "US DOLLAR", -0.007694, "cash"),),
+    quote=Quote(CLOSE_OF_TUE, TUE, 2**60 + 1, 13.0, "Full Inc.", None),
+    provider="issuer",
+)
+BARE = Answer("BARE", Outcome.MALFORMED, "no JSON", "<html>", provider="yahoo")
+
+
+def test_arrow_takes_the_rows_as_they_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames of both answers, through Spark's own Arrow conversion and back."""
+    use_source(monkeypatch, FakeSource({"FULL": FULL, "BARE": BARE}))
+    frames = list(run_worker(make_batch(("quote", ["BARE"], None, None), ("quote", ["FULL", "BARE"], None, None))))
+    pickled = pickle.dumps(frames)
+
+    def replay(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for _ in batches:
+            yield from pickle.loads(pickled)
+
+    one = spark.range(1, numPartitions=1)
+    bare, full, also_bare = (
+        one.mapInPandas(replay, schemas.FETCHES)
+        .withColumn("fetched_micros", unix_micros("fetched_at"))
+        .withColumn("quoted_micros", unix_micros("quote.quoted_at"))
+        .collect()
+    )
+    assert bare == also_bare
+    assert (bare.outcome, bare.message, bare.raw_text, bare.bars, bare.holdings) == (
+        "malformed",
+        "no JSON",
+        "<html>",
+        [],
+        [],
+    )
+    assert (bare.quote, bare.window_start, bare.snapshot_date, bare.source) == (None, None, None, "yahoo")
+    assert [tuple(b) for b in full.bars] == [
+        (THU, 1.0, 2.0, 0.5, None, float("inf"), 2**62, 0.25, 2.0),
+        (FRI, None, None, None, None, None, None, 0.0, 1.0),
+    ]
+    assert [tuple(h) for h in full.holdings] == [("BRK-B", None, 12.5)]
+    assert [tuple(h) for h in full.left_out] == [(None, "US DOLLAR", -0.007694, "cash")]
+    assert tuple(full.quote)[1:] == (TUE, 2**60 + 1, 13.0, "Full Inc.", None)
+    assert (full.requests, full.seconds, full.snapshot_date, full.source) == (3, 0.5, TUE, "issuer")
+    # 2024-03-13 09:00:01.25 and 2024-03-12 20:00 in UTC, from `date -u +%s`.
+    assert (full.fetched_micros, full.quoted_micros) == (1710320401_250000, 1710273600_000000)
+
+
+def test_a_python_worker_of_spark_asks_the_emulator(spark: SparkSession) -> None:
+    with YahooEmulator(make_market()) as emulator:
+        config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
+        requests = [
+            ("chart", ["XLK"], THU, TUE),
+            ("holdings", ["XLK"], None, None),
+            ("quote", ["AAPL", "X"], None, None),
+        ]
+        bound = functools.partial(answer_requests, config=config, make_limiter=PauseLimiter, run_id="run-1")
+        rows = spark.createDataFrame(requests, REQUEST_SCHEMA).coalesce(1).mapInPandas(bound, schemas.FETCHES).collect()
+        assert emulator.log.counts() == {"cookie": 1, "crumb": 1, "chart": 1, "holdings": 1, "quote": 1}
+    assert [(row.kind, row.ticker, row.outcome) for row in rows] == [
+        ("chart", "XLK", "ok"),
+        ("holdings", "XLK", "ok"),
+        ("quote", "AAPL", "ok"),
+        ("quote", "X", "not_found"),
+    ]
+    assert [b.trade_date for b in rows[0].bars][::3] == [THU, TUE]
+    assert [row.requests for row in rows] == [3, 1, 1, 0]
