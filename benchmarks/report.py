@@ -1,0 +1,43 @@
+"""What the benchmarks measured, as a table: seconds are of this machine, ratios are what counts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the report; `limit` is what we promise, None where nothing is promised."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        return self.limit is None or self.value <= self.limit
+
+
+def best_seconds(action: Callable[[], object], *, runs: int = 3) -> float:
+    """The shortest of several runs: what the machine's other work disturbed least."""
+    return min(_seconds(action) for _ in range(runs))
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def draw(measurements: list[Measurement]) -> str:
+    """Draw the table, headed by the machine's cores."""
+    width = max(len(m.what) for m in measurements)
+    lines = [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", ""]
+    for m in measurements:
+        limit = "" if m.limit is None else f"  at most {m.limit:g}{'' if m.is_kept else '  MISSED'}"
+        lines.append(f"{m.what:<{width}}  {m.value:10.2f} {m.unit:<2}{limit}")
+    return "\n".join(lines)
