@@ -58,10 +58,10 @@ def _with_units(positions: DataFrame, limit: int) -> DataFrame:
 
 
 def _with_is_at_limit(positions: DataFrame, limit: int) -> DataFrame:
-    """Mark the positions that end at the limit: the first of the largest, as far as each exceeds it in turn.
+    """Mark the positions that end at the limit, without sharing out round by round.
 
-    A position exceeds the limit if its part of what the larger ones, held at the limit, leave over does.
-    The largest part is always that of the largest cap, so this is the end of sharing out again and again.
+    A position ends there if its part of what the larger ones leave over, were they all held at the limit, exceeds
+    it. Once one does not, no smaller one does: its cap is smaller, and what is left over per dollar does not grow.
     """
     largest_first = (
         Window.partitionBy("as_of_date")
@@ -72,7 +72,7 @@ def _with_is_at_limit(positions: DataFrame, limit: int) -> DataFrame:
     larger_positions = (F.row_number().over(largest_first) - 1).cast("bigint")
     units_from_here = UNITS - larger_positions * limit
     exceeds = _cap() * _whole(units_from_here) > cap_from_here * _whole(F.lit(limit))
-    return positions.withColumn("exceeds", exceeds).withColumn("is_at_limit", F.every("exceeds").over(largest_first))
+    return positions.withColumn("is_at_limit", exceeds)
 
 
 def _cap() -> Column:

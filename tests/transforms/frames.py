@@ -1,0 +1,72 @@
+"""Small input tables for the tests of the transforms.
+
+Session number n is `session(n)`: the n-th weekday counted from Monday, 2023-05-01, which is number 0.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+from spark_app.funds import SHARE_CLASSES
+from spark_app.schemas import BARS, ServedTable
+
+NOON = dt.datetime(2023, 12, 1, 17, 0, tzinfo=dt.UTC)
+"""When bars were fetched unless a test says otherwise: noon of 2023-12-01 in New York."""
+
+
+def session(number: int) -> dt.date:
+    """Return the date of a session by its number."""
+    weeks, weekday = divmod(number, 5)
+    return dt.date(2023, 5, 1) + dt.timedelta(days=7 * weeks + weekday)
+
+
+def sessions_frame(spark: SparkSession, last: int, first: int = 0) -> DataFrame:
+    """List the sessions with the numbers `first` to `last`."""
+    rows = [(session(n), n) for n in range(first, last + 1)]
+    return spark.createDataFrame(rows, "trade_date date, session_number int")
+
+
+def as_of_frame(spark: SparkSession, *numbers: int) -> DataFrame:
+    """List as-of dates by session number."""
+    return spark.createDataFrame([(session(n),) for n in numbers], "as_of_date date")
+
+
+def asked_frame(spark: SparkSession, rows: Iterable[tuple[str, int]]) -> DataFrame:
+    """List (ticker, as-of session number) pairs."""
+    return spark.createDataFrame([(ticker, session(n)) for ticker, n in rows], "ticker string, as_of_date date")
+
+
+def bars_frame(
+    spark: SparkSession,
+    prices: Iterable[tuple[str, int, float | None]],
+    *,
+    fetched_at: dt.datetime = NOON,
+    splits: dict[tuple[str, int], float] | None = None,
+) -> DataFrame:
+    """Build whole bars from (ticker, session number, price); every price of the bar is that price."""
+    ratios = splits or {}
+    rows = [
+        (ticker, session(n), p, p, p, p, p, 100, 0.0, ratios.get((ticker, n), 1.0), fetched_at, "run-1", "test")
+        for ticker, n, p in prices
+    ]
+    return spark.createDataFrame(rows, BARS)
+
+
+def share_classes_frame(spark: SparkSession) -> DataFrame:
+    """Give the table of share classes as the stage does."""
+    return spark.createDataFrame(SHARE_CLASSES, "ticker string, issuer string, valid_from date, valid_to date")
+
+
+def columns_and_types(fields: Iterable[StructField]) -> list[tuple[str, str]]:
+    """Name each column and its type: nullability is not what a table is about."""
+    return [(field.name, field.dataType.simpleString()) for field in fields]
+
+
+def served_types(table: ServedTable) -> list[tuple[str, str]]:
+    """Name the columns and types that a transform owes to a served table."""
+    without_run = StructType([field for field in table.schema.fields if field.name != "run_id"])
+    return columns_and_types(without_run)

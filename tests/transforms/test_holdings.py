@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from chispa import assert_df_equality
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_app.schemas import ETF_HOLDINGS, HOLDINGS
+from spark_app.transforms.holdings import ranked_holdings, sector_memberships
+from tests.transforms.frames import NOON, as_of_frame, columns_and_types, served_types, session
+
+MEMBERSHIPS = (
+    "as_of_date date, ticker string, etf_ticker string, sector string, holding_percent decimal(9,6),"
+    "snapshot_date date, is_later boolean"
+)
+
+
+def _holdings(spark: SparkSession, rows: list[tuple[str, dt.date, str, str]]) -> DataFrame:
+    whole = [(fund, day, held, held.lower(), Decimal(p), NOON, "run-1", "test") for fund, day, held, p in rows]
+    return spark.createDataFrame(whole, HOLDINGS)
+
+
+def test_membership_takes_each_funds_own_snapshot(spark: SparkSession) -> None:
+    holdings = _holdings(
+        spark,
+        [
+            ("XLK", session(2), "OLD", "9"),
+            ("XLK", session(4), "AAPL", "8"),
+            ("XLE", session(7), "XOM", "7"),
+            ("XLK", session(7), "MSFT", "6"),
+            ("SPY", session(2), "NOT-A-SECTOR", "5"),
+        ],
+    )
+    tech, energy = "Information Technology", "Energy"
+    expected_df = spark.createDataFrame(
+        [
+            (session(1), "OLD", "XLK", tech, Decimal(9), session(2), True),
+            (session(1), "XOM", "XLE", energy, Decimal(7), session(7), True),
+            (session(5), "AAPL", "XLK", tech, Decimal(8), session(4), False),
+            (session(5), "XOM", "XLE", energy, Decimal(7), session(7), True),
+            (session(7), "MSFT", "XLK", tech, Decimal(6), session(7), False),
+            (session(7), "XOM", "XLE", energy, Decimal(7), session(7), False),
+        ],
+        MEMBERSHIPS,
+    )
+    actual_df = sector_memberships(holdings, as_of_frame(spark, 1, 5, 7))
+    assert_df_equality(actual_df, expected_df, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_a_stock_belongs_once_where_its_percentage_is_largest(spark: SparkSession) -> None:
+    day = session(0)
+    holdings = _holdings(
+        spark,
+        [
+            ("XLK", day, "TWO-FUNDS", "1"),
+            ("XLC", day, "TWO-FUNDS", "3"),
+            ("XLY", day, "EQUAL", "2"),
+            ("XLP", day, "EQUAL", "2"),
+            ("XLU", day, "TWICE", "1.5"),
+            ("XLU", day, "TWICE", "2.5"),
+        ],
+    )
+    rows = sector_memberships(holdings, as_of_frame(spark, 0)).collect()
+    actual = sorted((row.ticker, row.etf_ticker, row.holding_percent) for row in rows)
+    expected = [("EQUAL", "XLP", Decimal(2)), ("TWICE", "XLU", Decimal("2.5")), ("TWO-FUNDS", "XLC", Decimal(3))]
+    assert actual == expected
+
+
+def test_memberships_of_no_holdings_keep_the_schema(spark: SparkSession) -> None:
+    actual_df = sector_memberships(spark.createDataFrame([], HOLDINGS), as_of_frame(spark, 0))
+    assert columns_and_types(actual_df.schema) == columns_and_types(spark.createDataFrame([], MEMBERSHIPS).schema)
+    assert actual_df.collect() == []
+
+
+def test_holdings_rank_by_percentage_then_ticker_and_count_once(spark: SparkSession) -> None:
+    day, older = session(5), session(4)
+    holdings = _holdings(
+        spark,
+        [
+            ("XLK", day, "MSFT", "20.5"),
+            ("XLK", day, "AAPL", "20.5"),
+            ("XLK", day, "NVDA", "30.000001"),
+            ("XLK", day, "NVDA", "1"),
+            ("XLK", older, "NVDA", "4"),
+            ("SPY", day, "NVDA", "7"),
+        ],
+    )
+    actual_df = ranked_holdings(holdings)
+    assert columns_and_types(actual_df.schema) == served_types(ETF_HOLDINGS)
+    shown = ("etf_ticker", "as_of_date", "holding_ticker", "holding_rank", "holding_percent", "coverage_percent")
+    actual = sorted(tuple(row[name] for name in shown) for row in actual_df.collect())
+    all_three = Decimal("71.000001")
+    assert actual == [
+        ("SPY", day, "NVDA", 1, Decimal(7), Decimal(7)),
+        ("XLK", older, "NVDA", 1, Decimal(4), Decimal(4)),
+        ("XLK", day, "AAPL", 2, Decimal("20.5"), all_three),
+        ("XLK", day, "MSFT", 3, Decimal("20.5"), all_three),
+        ("XLK", day, "NVDA", 1, Decimal("30.000001"), all_three),
+    ]
+    kinds = {(row.etf_ticker, row.etf_type, row.sector_name) for row in actual_df.collect()}
+    assert kinds == {("SPY", "benchmark", None), ("XLK", "sector", "Information Technology")}
+
+
+def test_ranking_no_holdings_keeps_the_schema(spark: SparkSession) -> None:
+    actual_df = ranked_holdings(spark.createDataFrame([], HOLDINGS))
+    assert columns_and_types(actual_df.schema) == served_types(ETF_HOLDINGS)
+    assert actual_df.collect() == []

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import SparkSession
+
+from spark_app.schemas import BARS, ETF_OHLC
+from spark_app.transforms.prices import bar_defect, daily_prices, with_bar_defect, with_price_change
+from tests.transforms.frames import bars_frame, columns_and_types, served_types, session, sessions_frame
+
+NAN, INF = float("nan"), float("inf")
+
+
+def test_price_change_compares_with_the_previous_session_only(spark: SparkSession) -> None:
+    rows = [
+        ("A", session(0), 110.0, None),
+        ("A", session(1), 100.0, "-9.090909"),
+        ("A", session(2), 110.0, "10.000000"),
+        # Session 3 has no bar, so session 4 has nothing to compare with.
+        ("A", session(4), 121.0, None),
+        ("A", session(5), None, None),
+        ("A", session(6), 100.0, None),
+        ("A", session(7), NAN, None),
+        ("A", session(8), 100.0, None),
+        ("A", session(9), 0.0, None),
+        ("A", session(10), 3.0, None),
+        ("A", session(11), 1.0, "-66.666667"),
+        ("B", session(11), 5.0, None),
+    ]
+    expected_df = spark.createDataFrame(
+        [(t, d, c, None if e is None else Decimal(e)) for t, d, c, e in rows],
+        "ticker string, trade_date date, close_price double, price_change_percent decimal(14,6)",
+    )
+    actual_df = with_price_change(expected_df.drop("price_change_percent"), sessions_frame(spark, 11))
+    assert_df_equality(actual_df, expected_df, ignore_row_order=True, ignore_nullable=True, allow_nan_equality=True)
+
+
+def test_price_change_spans_a_weekend_but_not_a_stray_date(spark: SparkSession) -> None:
+    saturday = session(4).replace(day=6)
+    bars = [("A", session(4), 100.0), ("A", saturday, 500.0), ("A", session(5), 101.0)]
+    input_df = spark.createDataFrame(bars, "ticker string, trade_date date, close_price double")
+    actual_df = with_price_change(input_df, sessions_frame(spark, 6))
+    actual = {row.trade_date: row.price_change_percent for row in actual_df.collect()}
+    assert actual == {session(4): None, saturday: None, session(5): Decimal("1.000000")}
+
+
+def test_daily_prices_have_the_served_columns_rounded_half_up(spark: SparkSession) -> None:
+    actual_df = daily_prices(bars_frame(spark, [("XLK", 0, 1.2345675), ("XLK", 1, 2.0)]), sessions_frame(spark, 1))
+    assert columns_and_types(actual_df.schema) == served_types(ETF_OHLC)
+    actual = {row.trade_date: (row.close_price, row.price_change_percent) for row in actual_df.collect()}
+    # 2 / 1.2345675 = 1.62000052...: the change comes from the unrounded price.
+    assert actual == {
+        session(0): (Decimal("1.234568"), None),
+        session(1): (Decimal("2.000000"), Decimal("62.000053")),
+    }
+
+
+def test_daily_prices_of_no_bars_keep_the_schema(spark: SparkSession) -> None:
+    actual_df = daily_prices(spark.createDataFrame([], BARS), sessions_frame(spark, 1))
+    assert columns_and_types(actual_df.schema) == served_types(ETF_OHLC)
+    assert actual_df.collect() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, None),
+        ({"volume": 0}, None),
+        ({"open_price": 99.0}, None),
+        ({"close_price": 1.0, "adj_close_price": 0.2}, None),
+        ({"close_price": None}, "close_price is null"),
+        ({"open_price": NAN}, "open_price is not finite"),
+        ({"high_price": INF}, "high_price is not finite"),
+        ({"low_price": -INF}, "low_price is not finite"),
+        ({"adj_close_price": 0.0}, "adj_close_price is not positive"),
+        ({"close_price": -5.0}, "close_price is not positive"),
+        ({"low_price": 0.0000004}, "low_price is not positive"),
+        ({"high_price": 1e12}, "high_price is too large to be stored"),
+        ({"high_price": 9.0, "low_price": 9.5}, "high_price is below low_price"),
+        ({"volume": None}, "volume is null"),
+        ({"volume": -1}, "volume is negative"),
+    ],
+)
+def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, float], expected: str | None) -> None:
+    sound = {
+        "open_price": 10.0,
+        "high_price": 11.0,
+        "low_price": 9.0,
+        "close_price": 10.5,
+        "adj_close_price": 10.1,
+        "volume": 7,
+    }
+    columns = "open_price double, high_price double, low_price double, close_price double, adj_close_price double"
+    input_df = spark.createDataFrame([tuple({**sound, **change}.values())], f"{columns}, volume bigint")
+    assert input_df.select(bar_defect()).first()[0] == expected
+
+
+def test_a_bar_outside_the_sessions_is_defective_and_kept(spark: SparkSession) -> None:
+    bars = bars_frame(spark, [("A", 1, 10.0), ("A", 9, 10.0), ("A", 2, -1.0)])
+    actual_df = with_bar_defect(bars, sessions_frame(spark, 3))
+    actual = {row.trade_date: row.defect for row in actual_df.collect()}
+    assert actual == {
+        session(1): None,
+        session(9): "2023-05-12 is not a completed session",
+        session(2): "open_price is not positive",
+    }

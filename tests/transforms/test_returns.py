@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import SparkSession
+
+from spark_app.schemas import BARS
+from spark_app.transforms.returns import session_returns
+from tests.transforms.frames import asked_frame, bars_frame, columns_and_types, session, sessions_frame
+
+NAN = float("nan")
+RESULT = "ticker string, as_of_date date, period_days int, return_pct decimal(14,6), unavailable_reason string"
+
+
+def test_a_fall_is_negative_and_holes_between_do_not_matter(spark: SparkSession) -> None:
+    bars = bars_frame(spark, [("A", 0, 80.0), ("A", 10, 110.0), ("A", 12, 900.0), ("A", 15, 100.0), ("A", 20, 100.0)])
+    expected_df = spark.createDataFrame(
+        [
+            ("A", session(15), 5, Decimal("-9.090909"), None),
+            ("A", session(20), 5, Decimal("0.000000"), None),
+            ("A", session(20), 10, Decimal("-9.090909"), None),
+            ("A", session(20), 20, Decimal("25.000000"), None),
+            # Session 5 has no bar; 15 - 20 lies before the calendar.
+            ("A", session(15), 10, None, "no bar on 2023-05-08"),
+            ("A", session(15), 20, None, "fewer than 20 sessions before 2023-05-22"),
+        ],
+        RESULT,
+    )
+    actual_df = session_returns(asked_frame(spark, [("A", 15), ("A", 20)]), bars, sessions_frame(spark, 20))
+    assert_df_equality(actual_df, expected_df, ignore_row_order=True, ignore_nullable=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [
+        (10.0, NAN, "no usable price on 2023-05-08"),
+        (10.0, None, "no usable price on 2023-05-08"),
+        (NAN, 10.0, "no usable price on 2023-05-01"),
+        (0.0, 10.0, "no usable price on 2023-05-01"),
+        (-3.0, 10.0, "no usable price on 2023-05-01"),
+        (float("inf"), 10.0, "no usable price on 2023-05-01"),
+        (0.000001, 1000.0, "the return is too large to be stored"),
+    ],
+)
+def test_an_unusable_end_point_is_named(
+    spark: SparkSession, start: float | None, end: float | None, reason: str
+) -> None:
+    bars = bars_frame(spark, [("A", 0, start), ("A", 5, end)])
+    actual_df = session_returns(asked_frame(spark, [("A", 5)]), bars, sessions_frame(spark, 5), periods=(5,))
+    assert [tuple(row) for row in actual_df.collect()] == [("A", session(5), 5, None, reason)]
+
+
+def test_a_ticker_without_any_bar_has_its_rows(spark: SparkSession) -> None:
+    bars = bars_frame(spark, [("OTHER", 0, 10.0), ("OTHER", 5, 11.0)])
+    actual_df = session_returns(asked_frame(spark, [("A", 5)]), bars, sessions_frame(spark, 5), periods=(5,))
+    assert [tuple(row) for row in actual_df.collect()] == [("A", session(5), 5, None, "no bar on 2023-05-08")]
+
+
+def test_returns_round_half_up(spark: SparkSession) -> None:
+    # 1.0000000050 / 1 - 1 is a hair under 5e-7 percent in doubles; 8 / 7 - 1 = 14.2857142857 percent.
+    bars = bars_frame(spark, [("A", 0, 7.0), ("A", 5, 8.0), ("B", 0, 8.0), ("B", 5, 8.00000004)])
+    asked = asked_frame(spark, [("A", 5), ("B", 5)])
+    actual_df = session_returns(asked, bars, sessions_frame(spark, 5), periods=(5,))
+    actual = {row.ticker: row.return_pct for row in actual_df.collect()}
+    assert actual == {"A": Decimal("14.285714"), "B": Decimal("0.000000")}
+
+
+def test_other_columns_of_the_asked_rows_pass_through(spark: SparkSession) -> None:
+    asked = spark.createDataFrame([("A", session(5), "XLK")], "ticker string, as_of_date date, etf_ticker string")
+    bars = bars_frame(spark, [("A", 0, 10.0), ("A", 5, 11.0)])
+    row = session_returns(asked, bars, sessions_frame(spark, 5), periods=(5,)).first()
+    assert row.asDict() == {
+        "ticker": "A",
+        "as_of_date": session(5),
+        "etf_ticker": "XLK",
+        "period_days": 5,
+        "return_pct": Decimal("10.000000"),
+        "unavailable_reason": None,
+    }
+
+
+def test_many_dates_in_one_pass_equal_each_date_alone(spark: SparkSession) -> None:
+    prices = [(t, n, 10.0 + (7 * n + k) % 13) for k, t in enumerate("AB") for n in range(26) if (n + k) % 6]
+    bars, sessions = bars_frame(spark, prices), sessions_frame(spark, 25)
+    numbers = (20, 21, 25)
+    together = session_returns(asked_frame(spark, [(t, n) for t in "AB" for n in numbers]), bars, sessions)
+    alone = [
+        session_returns(asked_frame(spark, [("A", n), ("B", n)]), bars_frame(spark, known), sessions_frame(spark, n))
+        for n in numbers
+        for known in [[p for p in prices if p[1] <= n]]
+    ]
+    expected_df = alone[0].unionByName(alone[1]).unionByName(alone[2])
+    assert_df_equality(together, expected_df, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:
+    asked = asked_frame(spark, [])
+    actual_df = session_returns(asked, spark.createDataFrame([], BARS), sessions_frame(spark, 25))
+    assert columns_and_types(actual_df.schema) == columns_and_types(spark.createDataFrame([], RESULT).schema)
+    assert actual_df.collect() == []

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_app.funds import SECTOR_NAMES
+from spark_app.schemas import BARS, TRENDING_SECTORS
+from spark_app.transforms.trends import sector_trends
+from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, served_types, session, sessions_frame
+
+
+def _trends(spark: SparkSession, bars: DataFrame, *as_of: int, last: int = 5) -> dict[str, tuple[object, ...]]:
+    trends = sector_trends(bars, sessions_frame(spark, last), as_of_frame(spark, *as_of), periods=(5,))
+    shown = ("return_pct", "benchmark_return_pct", "is_trending", "rank", "unavailable_reason")
+    return {row.etf_ticker: tuple(row[name] for name in shown) for row in trends.collect()}
+
+
+def _moves(**percent: float) -> list[tuple[str, int, float | None]]:
+    return [bar for ticker, p in percent.items() for bar in ((ticker, 0, 100.0), (ticker, 5, 100.0 + p))]
+
+
+def test_a_sector_trends_above_the_benchmark_and_above_zero(spark: SparkSession) -> None:
+    actual = _trends(spark, bars_frame(spark, _moves(SPY=2, XLB=1, XLE=2, XLF=3, XLK=7, XLU=-1)), 5)
+    spy = Decimal("2.000000")
+    assert actual["XLK"] == (Decimal("7.000000"), spy, True, 1, None)
+    assert actual["XLF"] == (Decimal("3.000000"), spy, True, 2, None)
+    assert actual["XLE"] == (spy, spy, False, 3, None)
+    assert actual["XLB"] == (Decimal("1.000000"), spy, False, 4, None)
+    assert actual["XLU"] == (Decimal("-1.000000"), spy, False, 5, None)
+
+
+def test_a_sector_that_falls_less_than_the_benchmark_does_not_trend(spark: SparkSession) -> None:
+    actual = _trends(spark, bars_frame(spark, _moves(SPY=-3, XLB=-1, XLE=0, XLF=0.5)), 5)
+    assert [actual[fund][2] for fund in ("XLB", "XLE", "XLF")] == [False, False, True]
+
+
+def test_flags_come_from_the_rounded_returns(spark: SparkSession) -> None:
+    # Both round to 1.000000 percent: 101.0000002 / 100 is above 101 / 100 only before rounding.
+    actual = _trends(spark, bars_frame(spark, _moves(SPY=1, XLB=1.0000002)), 5)
+    assert actual["XLB"] == (Decimal("1.000000"), Decimal("1.000000"), False, 1, None)
+
+
+def test_equal_returns_rank_by_ticker_without_gaps(spark: SparkSession) -> None:
+    actual = _trends(spark, bars_frame(spark, _moves(SPY=0, XLY=4, XLB=4, XLK=4, XLU=1)), 5)
+    assert {fund: row[3] for fund, row in actual.items() if row[3]} == {"XLB": 1, "XLK": 2, "XLY": 3, "XLU": 4}
+
+
+def test_a_sector_without_a_bar_keeps_the_benchmark_beside_its_reason(spark: SparkSession) -> None:
+    actual = _trends(spark, bars_frame(spark, [*_moves(SPY=2, XLB=1), ("XLC", 5, 10.0)]), 5)
+    assert actual["XLC"] == (None, Decimal("2.000000"), False, None, "no bar on 2023-05-01")
+    assert actual["XLV"] == (None, Decimal("2.000000"), False, None, "no bar on 2023-05-08")
+    assert len(actual) == len(SECTOR_NAMES)
+
+
+def test_a_missing_benchmark_makes_the_period_unavailable_for_all(spark: SparkSession) -> None:
+    actual = _trends(spark, bars_frame(spark, [*_moves(XLB=1), ("SPY", 5, 10.0)]), 5)
+    assert set(actual.values()) == {(None, None, False, None, "SPY: no bar on 2023-05-01")}
+    assert len(actual) == len(SECTOR_NAMES)
+
+
+def test_every_date_sector_and_period_has_one_row(spark: SparkSession) -> None:
+    trends = sector_trends(bars_frame(spark, _moves(SPY=2)), sessions_frame(spark, 30), as_of_frame(spark, 20, 30))
+    assert columns_and_types(trends.schema) == served_types(TRENDING_SECTORS)
+    actual = [(row.as_of_date, row.etf_ticker, row.period_days, row.sector_name) for row in trends.collect()]
+    expected = [
+        (session(n), fund, period, name)
+        for n in (20, 30)
+        for fund, name in SECTOR_NAMES.items()
+        for period in (5, 10, 20)
+    ]
+    assert sorted(actual) == sorted(expected)
+
+
+def test_later_bars_change_nothing(spark: SparkSession) -> None:
+    known = _moves(SPY=2, XLB=1, XLK=3)
+    later = [(ticker, 6, 5.0) for ticker in ("SPY", "XLB", "XLK")]
+    assert _trends(spark, bars_frame(spark, [*known, *later]), 5, last=8) == _trends(spark, bars_frame(spark, known), 5)
+
+
+def test_no_dates_keep_the_schema(spark: SparkSession) -> None:
+    actual_df = sector_trends(spark.createDataFrame([], BARS), sessions_frame(spark, 5), as_of_frame(spark))
+    assert columns_and_types(actual_df.schema) == served_types(TRENDING_SECTORS)
+    assert actual_df.collect() == []

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.transforms.weights import with_portfolio_weight
+from tests.transforms.frames import session
+
+POSITIONS = "as_of_date date, ticker string, market_cap bigint"
+
+
+def _weights(spark: SparkSession, caps: dict[str, int], max_weight: str | None = None) -> dict[str, str | None]:
+    positions = spark.createDataFrame([(session(0), ticker, cap) for ticker, cap in caps.items()], POSITIONS)
+    limit = None if max_weight is None else Decimal(max_weight)
+    weighted = with_portfolio_weight(positions, max_weight=limit)
+    assert dict(weighted.dtypes)["portfolio_weight"] == "decimal(9,8)"
+    return {
+        row.ticker: None if row.portfolio_weight is None else format(row.portfolio_weight, "f")
+        for row in weighted.collect()
+    }
+
+
+@pytest.mark.parametrize(
+    ("caps", "expected"),
+    [
+        ({"A": 7}, {"A": "1.00000000"}),
+        ({"A": 3, "B": 1}, {"A": "0.75000000", "B": "0.25000000"}),
+        # 33,333,333 units each and one left over: equal remainders, so it goes to the first by ticker.
+        ({"C": 5, "A": 5, "B": 5}, {"A": "0.33333334", "B": "0.33333333", "C": "0.33333333"}),
+        # 2/7 = .285714285|7, 4/7 = .571428571|4, 1/7 = .142857142|8 (rounded down to 8 digits: .28571428,
+        # .57142857, .14285714); one unit is left, and .714 of a unit (2/7) is the largest remainder.
+        ({"A": 4, "B": 2, "C": 1}, {"A": "0.57142857", "B": "0.28571429", "C": "0.14285714"}),
+        # One dollar beside the largest number that a market cap can be.
+        ({"BIG": 2**63 - 1, "TINY": 1}, {"BIG": "1.00000000", "TINY": "0.00000000"}),
+    ],
+)
+def test_weights_are_shares_that_sum_to_one(
+    spark: SparkSession, caps: dict[str, int], expected: dict[str, str]
+) -> None:
+    assert _weights(spark, caps) == expected
+
+
+def test_the_excess_goes_to_the_others_in_proportion(spark: SparkSession) -> None:
+    # 60, 20, 10, 10 % with at most 40 %: 60 % are left for 20 + 10 + 10, one half of them for B.
+    actual = _weights(spark, {"A": 60, "B": 20, "C": 10, "D": 10}, "0.4")
+    assert actual == {"A": "0.40000000", "B": "0.30000000", "C": "0.15000000", "D": "0.15000000"}
+
+
+def test_sharing_out_goes_on_until_none_exceeds(spark: SparkSession) -> None:
+    # At most 40 %: A goes down to 40, B's share of the other 60 is 60 * 25 / 40 = 37.5.
+    assert _weights(spark, {"A": 60, "B": 25, "C": 15}, "0.4")["B"] == "0.37500000"
+    # At most 35 %: A to 35, then B would have 65 * 25 / 40 = 40.6, so B to 35, and C has what is left.
+    actual = _weights(spark, {"A": 60, "B": 25, "C": 15}, "0.35")
+    assert actual == {"A": "0.35000000", "B": "0.35000000", "C": "0.30000000"}
+
+
+def test_a_limit_that_just_suffices_makes_all_equal(spark: SparkSession) -> None:
+    assert set(_weights(spark, {"A": 90, "B": 5, "C": 4, "D": 1}, "0.25").values()) == {"0.25000000"}
+
+
+def test_too_few_positions_for_the_limit_have_no_weight(spark: SparkSession) -> None:
+    assert _weights(spark, {"A": 5, "B": 5, "C": 5}, "0.33333333") == {"A": None, "B": None, "C": None}
+    assert _weights(spark, {"A": 5}, "0.5") == {"A": None}
+
+
+def test_dates_do_not_mix(spark: SparkSession) -> None:
+    rows = [(session(0), "A", 1), (session(0), "B", 1), (session(1), "A", 9), (session(1), "B", 1)]
+    weighted = with_portfolio_weight(spark.createDataFrame(rows, POSITIONS), max_weight=Decimal("0.8"))
+    actual = {(row.as_of_date, row.ticker): row.portfolio_weight for row in weighted.collect()}
+    assert actual == {
+        (session(0), "A"): Decimal("0.5"),
+        (session(0), "B"): Decimal("0.5"),
+        (session(1), "A"): Decimal("0.8"),
+        (session(1), "B"): Decimal("0.2"),
+    }
+
+
+def test_no_positions_keep_the_schema(spark: SparkSession) -> None:
+    weighted = with_portfolio_weight(spark.createDataFrame([], POSITIONS))
+    assert weighted.columns == ["as_of_date", "ticker", "market_cap", "portfolio_weight"]
+    assert weighted.collect() == []
+
+
+@pytest.mark.parametrize("max_weight", [None, "0.1", "0.07000001"])
+def test_random_portfolios_agree_with_sharing_out_round_by_round(spark: SparkSession, max_weight: str | None) -> None:
+    chance = random.Random(20)
+    caps = {(session(day), f"T{n:02}"): int(10 ** chance.uniform(0, 12)) for day in range(25) for n in range(15 + day)}
+    positions = spark.createDataFrame([(*key, cap) for key, cap in caps.items()], POSITIONS)
+    weighted = with_portfolio_weight(positions, max_weight=None if max_weight is None else Decimal(max_weight))
+    actual = {(row.as_of_date, row.ticker): row.portfolio_weight for row in weighted.collect()}
+
+    for day in range(25):
+        of_day = {ticker: cap for (date, ticker), cap in caps.items() if date == session(day)}
+        exact = _share_round_by_round(of_day, Fraction(max_weight or 1))
+        expected = _largest_remainder(exact)
+        assert sum(expected.values()) == 10**8
+        assert {t: actual[session(day), t] for t in of_day} == {t: Decimal(u) / 10**8 for t, u in expected.items()}
+
+
+def _share_round_by_round(caps: dict[str, int], limit: Fraction) -> dict[str, Fraction]:
+    """The rule as it is told: cut all that exceed, give the excess to the rest in proportion, look again."""
+    weights = {ticker: Fraction(cap, sum(caps.values())) for ticker, cap in caps.items()}
+    while any(weight > limit for weight in weights.values()):
+        excess = sum(max(weight - limit, Fraction(0)) for weight in weights.values())
+        below = {ticker for ticker, weight in weights.items() if weight < limit}
+        below_cap = sum(caps[ticker] for ticker in below)
+        weights = {
+            ticker: weight + excess * Fraction(caps[ticker], below_cap) if ticker in below else min(weight, limit)
+            for ticker, weight in weights.items()
+        }
+    return weights
+
+
+def _largest_remainder(exact: dict[str, Fraction]) -> dict[str, int]:
+    units = {ticker: int(weight * 10**8) for ticker, weight in exact.items()}
+    by_remainder: Iterable[str] = sorted(exact, key=lambda t: (units[t] - exact[t] * 10**8, t))
+    for ticker in list(by_remainder)[: 10**8 - sum(units.values())]:
+        units[ticker] += 1
+    return units
