@@ -48,7 +48,7 @@ site_packages() { .venv/bin/python -c 'import sysconfig; print(sysconfig.get_pat
 
 # uv.txt is always among the lists, for `sync` removes what none of them names.
 sync_packages() {
-  .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/uv.txt requirements/runtime.txt "$@"
+  .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/uv.txt requirements/runtime.txt "$@"
 }
 
 prepare_spark() {

@@ -86,6 +86,12 @@ HOLDINGS = _joined(
 )
 QUOTES = _joined(_struct(ticker=_STRING), QUOTE, _PROVENANCE)
 
+MEMBERSHIPS = _joined(
+    _struct(as_of_date=_DATE, ticker=_STRING, etf_ticker=_STRING, sector=_STRING),
+    _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_later=BooleanType()),
+)
+"""Derived, not stored: the one sector fund that each stock belongs to at a date."""
+
 
 @dataclass(frozen=True)
 class ServedTable:

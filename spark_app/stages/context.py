@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import DateType, IntegerType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import SparkAppError
@@ -15,6 +18,9 @@ from spark_app.storage.database import Database
 from spark_app.storage.publish import Publication
 from spark_app.storage.run_log import ConsumerError
 from spark_app.storage.staging import Staging
+
+_AS_OF_DATES = StructType([StructField("as_of_date", DateType())])
+_SESSIONS = StructType([StructField("trade_date", DateType()), StructField("session_number", IntegerType())])
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class RunRequest:
     universe: str = "trending"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StageContext:
     """One run at work: what is asked of it, its settings, and where it reads and writes."""
 
@@ -49,14 +55,21 @@ class StageContext:
         """List the `sessions` sessions that end with the as-of session."""
         return market_calendar.sessions_ending(self.as_of, sessions)
 
-    def numbered_sessions(self, sessions: list[dt.date]) -> DataFrame:
+    def numbered_sessions(self, sessions: Sequence[dt.date]) -> DataFrame:
         """Make a DataFrame of the sessions: trade_date, session_number (dense, increasing)."""
-        rows = [(session, number) for number, session in enumerate(sessions)]
-        return self.spark.createDataFrame(rows, "trade_date date, session_number int")
+        return self.local_frame([(session, number) for number, session in enumerate(sessions)], _SESSIONS)
 
     def as_of_dates(self) -> DataFrame:
         """Make a DataFrame of the one as-of date: as_of_date."""
-        return self.spark.createDataFrame([(self.as_of,)], "as_of_date date")
+        return self.local_frame([(self.as_of,)], _AS_OF_DATES)
+
+    def local_frame(self, rows: Iterable[Sequence[object]], schema: StructType) -> DataFrame:
+        """Make a DataFrame of a few rows of the driver's.
+
+        Through Arrow it becomes a constant of the plan; from a list it would be an RDD, and each use of it a job.
+        """
+        columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+        return self.spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(schema)), schema)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.funds import FUNDS
 from spark_app.schemas import ETF_HOLDINGS
@@ -15,6 +16,7 @@ from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.holdings import ranked_holdings
 
 STAGE = "stage2_etf_holdings"
+_SNAPSHOT = StructType([StructField("etf_ticker", StringType()), StructField("snapshot_date", DateType())])
 
 
 def run(context: StageContext) -> StageOutput:
@@ -36,7 +38,7 @@ def run(context: StageContext) -> StageOutput:
 
 def _publication(context: StageContext, landing: Landing) -> Publication:
     snapshots = [(t.ticker, t.snapshot_date) for t in landing.landed if t.outcome == Outcome.OK]
-    fetched = context.spark.createDataFrame(snapshots, "etf_ticker string, snapshot_date date")
+    fetched = context.local_frame(snapshots, _SNAPSHOT)
     holdings = read_holdings(context).join(F.broadcast(fetched), on=["etf_ticker", "snapshot_date"], how="left_semi")
     rows = ranked_holdings(holdings).withColumn("run_id", F.lit(context.request.run_id))
     return Publication(ETF_HOLDINGS, rows, RowSet(("etf_ticker", "as_of_date"), tuple(snapshots)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
 
 from pyspark.sql import functions as F
 
 from spark_app.funds import BENCHMARKS, FUNDS
-from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC, ServedTable
+from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import FetchSummary, StageContext, StageOutput
 from spark_app.stages.fetching import chart_requests, land
@@ -30,7 +30,7 @@ def run(context: StageContext) -> StageOutput:
     verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
     return StageOutput(
         message=_message(summary, len(staged.rejected)),
-        publications=price_publications(context) if verdict.may_publish else (),
+        publications=_publications(context, sessions) if verdict.may_publish else (),
         fetched=summary,
         errors=landing.errors() + staged.rejected,
         rows_rejected=len(staged.rejected),
@@ -39,17 +39,13 @@ def run(context: StageContext) -> StageOutput:
     )
 
 
-def price_publications(context: StageContext) -> tuple[Publication, ...]:
-    """The rows of both fund tables for the sessions asked for."""
-    return (_publication(context, ETF_OHLC, FUNDS), _publication(context, BENCHMARK_OHLC, BENCHMARKS))
-
-
-def _publication(context: StageContext, table: ServedTable, tickers: Sequence[str]) -> Publication:
-    sessions = context.window(context.request.days + 1)
-    bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(tickers)))
+def _publications(context: StageContext, sessions: list[dt.date]) -> tuple[Publication, ...]:
+    """The rows of both fund tables for the sessions asked for, loaded together."""
+    bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(_TICKERS)))
     prices = daily_prices(bars, context.numbered_sessions(sessions))
-    served = prices.where(F.col("trade_date") >= context.window(context.request.days)[0])
-    return Publication(table, served.withColumn("run_id", F.lit(context.request.run_id)))
+    served = prices.where(F.col("trade_date") >= sessions[-context.request.days :][0])
+    rows = served.withColumn("run_id", F.lit(context.request.run_id))
+    return (Publication(ETF_OHLC, rows, only=FUNDS), Publication(BENCHMARK_OHLC, rows, only=BENCHMARKS))
 
 
 def _message(summary: FetchSummary, rejected: int) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pyspark.sql import Column, Observation
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.schemas import FETCHES
@@ -28,13 +30,21 @@ _T = TypeVar("_T")
 QUOTES_PER_REQUEST = 50
 """Yahoo fails above 99 symbols a request; others saw trouble from 65 on."""
 
+_REQUESTS_PER_WORKER = 16
 _SYNTHETIC_START = dt.date(2015, 1, 2)
-_REQUEST_SCHEMA = "kind string, tickers array<string>, window_start date, window_end date"
+_REQUEST_SCHEMA = StructType(
+    [
+        StructField("kind", StringType()),
+        StructField("tickers", ArrayType(StringType())),
+        StructField("window_start", DateType()),
+        StructField("window_end", DateType()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class LandedTicker:
-    """What became of one ticker's request, read back from staging."""
+    """What became of one ticker's request, observed while it was landed."""
 
     kind: str
     ticker: str
@@ -120,20 +130,22 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest], *, transacti
         make_limiter=functools.partial(PauseLimiter, context.settings.fetch.delay_seconds),
         run_id=context.request.run_id,
     )
-    asked = context.spark.createDataFrame(rows, _REQUEST_SCHEMA)
-    # The append is the only action on this DataFrame: any other would send every request again.
-    context.staging.append(FETCHES_TABLE, asked.mapInPandas(worker, FETCHES), transaction=transaction)
-    return _read_back(context, wave)
+    asked = context.local_frame(rows, _REQUEST_SCHEMA).repartition(_workers(context, wave))
+    landed = Observation()
+    answers = asked.mapInPandas(worker, FETCHES).observe(landed, F.collect_list(_landed_columns()).alias("tickers"))
+    # The append is the only action on these answers: any other would send every request again.
+    context.staging.append(FETCHES_TABLE, answers, transaction=transaction)
+    return [LandedTicker(**row.asDict()) for row in landed.get["tickers"]]
 
 
-def _read_back(context: StageContext, wave: Sequence[FetchRequest]) -> list[LandedTicker]:
-    tickers = {ticker for request in wave for ticker in request.tickers}
-    kinds = {request.kind.value for request in wave}
-    fetches = context.staging.read(FETCHES_TABLE)
-    of_this_run = (F.col("run_id") == context.request.run_id) & F.col("kind").isin(kinds)
+def _landed_columns() -> Column:
     columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date")
-    rows = fetches.where(of_this_run).select(*columns, F.size("left_out").alias("left_out")).collect()
-    return [LandedTicker(**row.asDict()) for row in rows if row["ticker"] in tickers]
+    return F.struct(*columns, F.size("left_out").alias("left_out"))
+
+
+def _workers(context: StageContext, wave: Sequence[FetchRequest]) -> int:
+    """A worker process costs a second to start, and a cookie and a crumb: only where there is work for it."""
+    return min(context.spark.sparkContext.defaultParallelism, 1 + len(wave) // _REQUESTS_PER_WORKER)
 
 
 def _source_config(context: StageContext) -> SourceConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import functools
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
@@ -25,7 +25,9 @@ def trend_sessions(context: StageContext) -> DataFrame:
     return context.numbered_sessions(context.window(_LONGEST))
 
 
-def read_sector_trends(context: StageContext) -> list[Row]:
+# The stages of one run share what is read here: nothing that a later stage fetches changes it.
+@functools.lru_cache(maxsize=1)
+def read_sector_trends(context: StageContext) -> tuple[Row, ...]:
     """Compute the trends of the as-of session; rows of schemas.TRENDING_SECTORS less run_id.
 
     Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
@@ -36,19 +38,19 @@ def read_sector_trends(context: StageContext) -> list[Row]:
     reasons = {row["unavailable_reason"] or "" for row in trends}
     if all(r.startswith(_NO_BENCHMARK) and r.endswith(str(context.as_of)) for r in reasons):
         raise DataIncompleteError(f"no bars for {BENCHMARK} up to {context.as_of}: run stage 1 first")
-    return trends
+    return tuple(trends)
 
 
-def read_memberships(context: StageContext, dates: Sequence[dt.date]) -> DataFrame:
-    """The members of the sector funds at each date, as `sector_memberships` gives them."""
-    as_of_dates = context.spark.createDataFrame([(date,) for date in dates], "as_of_date date")
-    return sector_memberships(read_holdings(context), as_of_dates)
+@functools.lru_cache(maxsize=1)
+def read_members(context: StageContext) -> tuple[Row, ...]:
+    """Compute which stock belongs to which sector fund on the as-of session; rows as of `sector_memberships`.
 
-
-def require_members(context: StageContext, members: Sequence[Row]) -> None:
-    """Raise a DataIncompleteError where no sector fund has holdings."""
+    Raises: DataIncompleteError: no sector fund has holdings.
+    """
+    members = sector_memberships(read_holdings(context), context.as_of_dates()).collect()
     if not members:
         raise DataIncompleteError(f"no holdings of any sector fund for {context.as_of}: run stage 2 first")
+    return tuple(members)
 
 
 def describe_stand_ins(context: StageContext, members: Sequence[Row]) -> str:

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.errors import DataIncompleteError, SettingsError
 from spark_app.funds import SHARE_CLASSES
-from spark_app.schemas import PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS, ServedTable
+from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS, ServedTable
 from spark_app.stages.context import StageContext, StageOutput
 from spark_app.stages.market import (
     describe_stand_ins,
     describe_trending,
-    read_memberships,
+    read_members,
     read_sector_trends,
-    require_members,
     trend_sessions,
 )
-from spark_app.stages.staging_rows import read_bars, read_holdings, read_quotes
+from spark_app.stages.staging_rows import read_bars, read_quotes
 from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.allocation import (
     MarketFrames,
@@ -31,15 +31,21 @@ from spark_app.transforms.allocation import (
 from spark_app.transforms.options import PortfolioOptions
 
 STAGE = "stage5_portfolio_allocation"
+_SHARE_CLASSES = StructType(
+    [
+        StructField("ticker", StringType()),
+        StructField("issuer", StringType()),
+        StructField("valid_from", DateType()),
+        StructField("valid_to", DateType()),
+    ]
+)
 
 
 def run(context: StageContext) -> StageOutput:
     """Decide on every member of the trending sectors and serve positions and exclusions."""
     options = PortfolioOptions(**context.settings.portfolio.model_dump())
-    members = read_memberships(context, [context.as_of]).collect()
-    require_members(context, members)
-    trends = read_sector_trends(context)
-    decisions = _decisions(context, trends, options)
+    members, trends = read_members(context), read_sector_trends(context)
+    decisions = _decisions(context, members, trends, options)
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
     decisions.unpersist()
@@ -60,22 +66,22 @@ def run(context: StageContext) -> StageOutput:
     )
 
 
-def _decisions(context: StageContext, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
+def _decisions(
+    context: StageContext, members: Sequence[Row], trends: Sequence[Row], options: PortfolioOptions
+) -> DataFrame:
     market = MarketFrames(
         bars=read_bars(context),
-        holdings=read_holdings(context),
+        memberships=context.local_frame(members, MEMBERSHIPS),
         quotes=read_quotes(context),
         sessions=trend_sessions(context),
-        share_classes=context.spark.createDataFrame(
-            list(SHARE_CLASSES), "ticker string, issuer string, valid_from date, valid_to date"
-        ),
+        share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
-    sector_trends = context.spark.createDataFrame(trends, TRENDING_SECTORS.computed_schema)
-    return portfolio_decisions(market, sector_trends, context.as_of_dates(), options).persist()
+    sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
+    return portfolio_decisions(market, sector_trends, options).persist()
 
 
 def _publication(context: StageContext, table: ServedTable, rows: Sequence[Row]) -> Publication:
-    frame = context.spark.createDataFrame(list(rows), table.computed_schema)
+    frame = context.local_frame(rows, table.computed_schema)
     return Publication(
         table,
         frame.withColumn("run_id", F.lit(context.request.run_id)),

@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
-from spark_app.schemas import WEIGHT_PERCENT
+from spark_app.schemas import BAR, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import StageContext
 from spark_app.storage.run_log import ConsumerError
@@ -39,7 +39,8 @@ def stage_bars(context: StageContext, stage: str, tickers: Sequence[str], first:
     bars = fetched.select("ticker", *_PROVENANCE, F.inline("bars"))
     last = market_calendar.last_completed_session(context.request.now)
     sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
-    checked = bars.transform(with_bar_defect, sessions)
+    rejected = Observation()
+    checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
     sound = checked.where(F.col("defect").isNull()).drop("defect")
     staged = context.staging.read(BARS_TABLE).where(
         F.col("ticker").isin(list(tickers)) & (F.col("trade_date") >= first)
@@ -47,7 +48,7 @@ def stage_bars(context: StageContext, stage: str, tickers: Sequence[str], first:
     version = context.staging.append(
         BARS_TABLE, new_bars(sound, staged), transaction=f"{context.request.run_id}/{stage}/bars"
     )
-    return StagedBars(version, _rejected(checked))
+    return StagedBars(version, tuple(_as_error(row) for row in rejected.get["bars"]))
 
 
 def stage_holdings(context: StageContext, stage: str) -> int:
@@ -88,12 +89,14 @@ def read_quotes(context: StageContext) -> DataFrame:
     return current_quotes(context.staging.read(QUOTES_TABLE))
 
 
-def _rejected(checked: DataFrame) -> tuple[ConsumerError, ...]:
-    defective = checked.where(F.col("defect").isNotNull()).drop(*_PROVENANCE)
-    rows = defective.orderBy("ticker", "trade_date").collect()
-    return tuple(ConsumerError(f"bar of {r['ticker']} {r['trade_date']}: {r['defect']}", _as_text(r)) for r in rows)
+def _defective_bars() -> Column:
+    """Collect the bars with a defect; `collect_list` passes over the nulls that the sound ones give."""
+    bar = F.struct("ticker", *BAR.fieldNames(), "defect")
+    return F.sort_array(F.collect_list(F.when(F.col("defect").isNotNull(), bar)))
 
 
-def _as_text(row: object) -> str:
-    values = row.asDict()  # type: ignore[attr-defined]
-    return ", ".join(f"{name}={value}" for name, value in values.items() if name != "defect")
+def _as_error(row: Row) -> ConsumerError:
+    values = row.asDict()
+    defect = values.pop("defect")
+    raw_value = ", ".join(f"{name}={value}" for name, value in values.items())
+    return ConsumerError(f"bar of {row['ticker']} {row['trade_date']}: {defect}", raw_value)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from spark_app.schemas import STOCK_HISTORY
+from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import FetchSummary, StageContext, StageOutput
 from spark_app.stages.fetching import chart_requests, land, quote_requests
 from spark_app.stages.gate import judge
-from spark_app.stages.market import describe_stand_ins, read_memberships, read_sector_trends, require_members
+from spark_app.stages.market import describe_stand_ins, read_members, read_sector_trends
 from spark_app.stages.staging_rows import read_bars, read_quotes, stage_bars, stage_quotes
 from spark_app.storage.publish import Publication
 from spark_app.transforms.prices import daily_prices
@@ -23,8 +24,7 @@ STAGE = "stage4_stock_history"
 
 def run(context: StageContext) -> StageOutput:
     """Fetch bars and quotes of the universe, stage what is new, and serve the sessions asked for."""
-    members = read_memberships(context, [context.as_of]).collect()
-    require_members(context, members)
+    members = read_members(context)
     tickers = _universe(context, members)
     if not tickers:
         return StageOutput(message="no sector trends over any period: no stock to fetch")
@@ -38,7 +38,9 @@ def run(context: StageContext) -> StageOutput:
     verdicts = [judge(context, s, what=w, coverage=coverage) for s, w in ((prices, "stocks"), (caps, "quotes"))]
     return StageOutput(
         message=_message(context, members, prices, caps, len(staged.rejected)),
-        publications=(_publication(context, tickers),) if all(v.may_publish for v in verdicts) else (),
+        publications=(_publication(context, members, tickers, sessions),)
+        if all(v.may_publish for v in verdicts)
+        else (),
         fetched=prices,
         errors=landing.errors() + staged.rejected,
         rows_rejected=len(staged.rejected),
@@ -55,12 +57,14 @@ def _universe(context: StageContext, members: Sequence[Row]) -> list[str]:
     return sorted(row["ticker"] for row in members if row["etf_ticker"] in trending)
 
 
-def _publication(context: StageContext, tickers: Sequence[str]) -> Publication:
-    sessions = context.window(context.request.days + 1)
-    served = sessions[-context.request.days :]
+def _publication(
+    context: StageContext, members: Sequence[Row], tickers: Sequence[str], sessions: Sequence[dt.date]
+) -> Publication:
     bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(tickers)))
-    prices = daily_prices(bars, context.numbered_sessions(sessions)).where(F.col("trade_date") >= served[0])
-    rows = stock_history(prices, read_memberships(context, served), read_quotes(context), as_of=context.as_of)
+    prices = daily_prices(bars, context.numbered_sessions(sessions))
+    served = prices.where(F.col("trade_date") >= sessions[-context.request.days :][0])
+    memberships = context.local_frame(members, MEMBERSHIPS)
+    rows = stock_history(served, memberships, read_quotes(context))
     return Publication(STOCK_HISTORY, rows.withColumn("run_id", F.lit(context.request.run_id)))
 
 

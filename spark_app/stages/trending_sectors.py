@@ -16,7 +16,7 @@ STAGE = "stage3_trending_sectors"
 def run(context: StageContext) -> StageOutput:
     """Compute and serve the trends of the as-of session."""
     trends = read_sector_trends(context)
-    rows = context.spark.createDataFrame(trends, TRENDING_SECTORS.computed_schema)
+    rows = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
     missing = sum(row["return_pct"] is None for row in trends)
     message = "of 11 sectors " + ", ".join(describe_trending(trends, sessions) for sessions in PERIODS)
     return StageOutput(

@@ -48,11 +48,15 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Publication:
-    """Rows for one served table; `owned` where they form a set."""
+    """Rows for one served table; `owned` where they form a set.
+
+    Publications that share one DataFrame are loaded together; `only` then names the tickers of each.
+    """
 
     table: ServedTable
     rows: DataFrame
     owned: RowSet | None = None
+    only: tuple[str, ...] | None = None
 
 
 def publish(
@@ -68,10 +72,11 @@ def publish(
 
     Raises: ServiceUnavailableError: Postgres went away; the served tables are as they were.
     """
-    loaded = [(p, _loading_name(run, p.table)) for p in publications]
+    names = {id(p.rows): _loading_name(run, p.table) for p in reversed(publications)}
+    loaded = [(p, names[id(p.rows)]) for p in publications]
     with translated_errors("publishing"), database.connect() as connection:
         try:
-            for publication, name in loaded:
+            for name, publication in {name: p for p, name in reversed(loaded)}.items():
                 _create_loading_table(connection, publication.table, name)
                 _load(database, publication, name)
             with connection.transaction():
@@ -82,7 +87,7 @@ def publish(
                 log_errors(connection, run, errors)
                 finish_run(connection, run, result, counts)
         finally:
-            _drop_loading_tables(connection, [name for _, name in loaded])
+            _drop_loading_tables(connection, list(names.values()))
     return counts
 
 
@@ -138,15 +143,23 @@ def _reason(error: Exception) -> str:
 
 def _merge(connection: psycopg.Connection, publication: Publication, name: str) -> RowCounts:
     table = publication.table
-    names = {"target": sql.Identifier(table.name), "loading": sql.Identifier(_LOADING, name)}
-    loaded = _count(connection, sql.SQL("SELECT count(*) FROM {loading}").format(**names))
+    names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
+    loaded = _count(connection, sql.SQL("SELECT count(*) FROM {loading} AS loaded").format(**names))
     row = connection.execute(_upsert_statement(table, names)).fetchone()
     inserted, updated = row if row is not None else (0, 0)
     removed = _remove_ghosts(connection, publication.owned, table, names) if publication.owned else 0
     return RowCounts(inserted, updated, loaded - inserted - updated, removed)
 
 
-def _upsert_statement(table: ServedTable, names: dict[str, sql.Identifier]) -> sql.Composed:
+def _loaded_rows(publication: Publication, name: str) -> sql.Composable:
+    loading = sql.Identifier(_LOADING, name)
+    if publication.only is None:
+        return loading
+    tickers = sql.SQL(", ").join(map(sql.Literal, publication.only))
+    return sql.SQL("(SELECT * FROM {} WHERE ticker IN ({}))").format(loading, tickers)
+
+
+def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable]) -> sql.Composed:
     every = table.schema.fieldNames()
     return sql.SQL(
         "WITH merged AS ("
@@ -173,7 +186,7 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Identifier]) -> s
 
 
 def _remove_ghosts(
-    connection: psycopg.Connection, owned: RowSet, table: ServedTable, names: dict[str, sql.Identifier]
+    connection: psycopg.Connection, owned: RowSet, table: ServedTable, names: dict[str, sql.Composable]
 ) -> int:
     if not owned.values:
         return 0

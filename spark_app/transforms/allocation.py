@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from spark_app.schemas import PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
 from spark_app.transforms.exclusions import with_exclusion
-from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.market_caps import with_market_cap
 from spark_app.transforms.options import PortfolioOptions
 from spark_app.transforms.returns import session_returns
@@ -24,31 +23,28 @@ class MarketFrames:
 
     Attributes:
         bars: schemas.BARS of stocks, unbounded by any as-of date (later ones tell of splits).
-        holdings: schemas.HOLDINGS.
+        memberships: schemas.MEMBERSHIPS, as `sector_memberships` gives them.
         quotes: schemas.QUOTES.
         sessions: trade_date, session_number, as `session_returns` wants them.
         share_classes: ticker, issuer, valid_from, valid_to (exclusive).
     """
 
     bars: DataFrame
-    holdings: DataFrame
+    memberships: DataFrame
     quotes: DataFrame
     sessions: DataFrame
     share_classes: DataFrame
 
 
-def portfolio_decisions(
-    market: MarketFrames, sector_trends: DataFrame, as_of_dates: DataFrame, options: PortfolioOptions
-) -> DataFrame:
+def portfolio_decisions(market: MarketFrames, sector_trends: DataFrame, options: PortfolioOptions) -> DataFrame:
     """Decide on every member of the sectors that trend over the basis period.
 
-    Columns in: `sector_trends` as the function of that name gives them for the same dates; as_of_date.
+    Columns in: `sector_trends` as the function of that name gives them for the dates of the memberships.
     Columns out: the universe with everything known of it and its exclusion; see `with_exclusion`. Both tables
         of a portfolio come from it, so it is worth keeping while they are written.
     """
-    memberships = sector_memberships(market.holdings, as_of_dates)
     return (
-        filter_universe(memberships, sector_trends, options)
+        filter_universe(market.memberships, sector_trends, options)
         .transform(with_market_cap, market.quotes, market.bars)
         .transform(session_returns, market.bars, market.sessions)
         .transform(stock_trends, sector_trends)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -12,26 +10,22 @@ from spark_app.transforms.point_in_time import join_point_in_time
 from spark_app.transforms.serving import served_columns
 
 
-def stock_history(prices: DataFrame, memberships: DataFrame, quotes: DataFrame, *, as_of: dt.date) -> DataFrame:
-    """Add to each price row what was known of the company on that very session.
+def stock_history(prices: DataFrame, memberships: DataFrame, quotes: DataFrame) -> DataFrame:
+    """Add to each price row what is known of the company.
 
-    Columns in: `prices` as `daily_prices` gives them; `memberships` as `sector_memberships` gives them for the
-        sessions of the prices and for `as_of`; `quotes` are current (schemas.QUOTES).
-    Columns out: those of schemas.STOCK_HISTORY less run_id. sector is that of the row's session, or where the
-        stock was in no fund then, that of `as_of`; market_cap (USD) stands on the session of its quote alone.
+    Columns in: `prices` as `daily_prices` gives them; `memberships` (schemas.MEMBERSHIPS) of one as-of date;
+        `quotes` are current (schemas.QUOTES).
+    Columns out: those of schemas.STOCK_HISTORY less run_id. sector is that of the as-of date; company_name comes
+        from the newest quote not after the session, else from the earliest after it; market_cap (USD) stands on
+        the session of its quote alone.
     """
     named = quotes.withColumn("company_name", F.coalesce("long_name", "short_name"))
     asked = prices.withColumn("as_of_date", F.col("trade_date"))
     with_name = join_point_in_time(asked, named, key="ticker", date="quote_date", carry=("company_name", "market_cap"))
-    sectors_then = memberships.select("as_of_date", "ticker", F.col("sector").alias("sector_then"))
-    sectors_now = memberships.where(F.col("as_of_date") == F.lit(as_of)).select(
-        "ticker", F.col("sector").alias("sector_now")
-    )
+    sectors = memberships.select("ticker", "sector")
     reported_cap = F.when(F.col("quote_date") == F.col("trade_date"), F.col("market_cap"))
     return (
-        with_name.join(F.broadcast(sectors_then), on=["as_of_date", "ticker"], how="left")
-        .join(F.broadcast(sectors_now), on="ticker", how="left")
-        .withColumn("sector", F.coalesce("sector_then", "sector_now"))
+        with_name.join(F.broadcast(sectors), on="ticker", how="left")
         .withColumn("market_cap", F.when(reported_cap > 0, reported_cap))
         .select(*served_columns(STOCK_HISTORY))
     )

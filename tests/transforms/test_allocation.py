@@ -16,6 +16,7 @@ from spark_app.transforms.allocation import (
     portfolio_exclusions,
     portfolio_positions,
 )
+from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.options import PortfolioOptions
 from spark_app.transforms.trends import sector_trends
 from tests.transforms.frames import (
@@ -51,7 +52,7 @@ def _closes(last: int = 21) -> list[tuple[str, int, float | None]]:
     return [(t, n, float(c)) for t, closes in CLOSES.items() for n, c in zip(NUMBERS, closes, strict=True) if n <= last]
 
 
-def _market(spark: SparkSession, bars: DataFrame) -> MarketFrames:
+def _market(spark: SparkSession, bars: DataFrame, dates: DataFrame) -> MarketFrames:
     holdings = [
         ("XLE" if held == "XOM" else "XLK", session(20), held, None, Decimal(p), NOON, "run", "test")
         for held, p in HOLDINGS_PERCENT.items()
@@ -59,7 +60,7 @@ def _market(spark: SparkSession, bars: DataFrame) -> MarketFrames:
     quotes = [(t, NOON, session(20), cap, 1.0, f"{t} Inc", t, NOON, "run", "test") for t, cap in CAPS.items()]
     return MarketFrames(
         bars=bars,
-        holdings=spark.createDataFrame(holdings, HOLDINGS),
+        memberships=sector_memberships(spark.createDataFrame(holdings, HOLDINGS), dates),
         quotes=spark.createDataFrame(quotes, QUOTES),
         sessions=sessions_frame(spark, 25),
         share_classes=share_classes_frame(spark),
@@ -69,8 +70,9 @@ def _market(spark: SparkSession, bars: DataFrame) -> MarketFrames:
 def _decisions(
     spark: SparkSession, bars: DataFrame, as_of: Sequence[int], options: PortfolioOptions = OPTIONS
 ) -> DataFrame:
-    dates, market = as_of_frame(spark, *as_of), _market(spark, bars)
-    return portfolio_decisions(market, sector_trends(bars, market.sessions, dates), dates, options)
+    dates = as_of_frame(spark, *as_of)
+    market = _market(spark, bars, dates)
+    return portfolio_decisions(market, sector_trends(bars, market.sessions, dates), options)
 
 
 def test_a_portfolio_worked_out_by_hand(spark: SparkSession) -> None:

@@ -1,0 +1,219 @@
+"""What users get wrong: each mistake ends with one sentence, its exit code, and no traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.arguments import STAGES
+from spark_app.entrypoint import run_job
+from spark_app.storage.database import Database
+
+STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
+A_SESSION = "2024-05-10"
+MEMORIAL_DAY = "2024-05-27"
+NOBODY_LISTENS = "127.0.0.1:9"
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(autouse=True)
+def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings from outside, and a database that nobody reaches: most mistakes are found before it matters."""
+    for name in list(os.environ):
+        if name.startswith(("SPARK_APP_", "DATABASE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SPARK_APP_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://someone:s3cret@{NOBODY_LISTENS}/market")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a stage; returns the exit code and what stands on stderr, which has no traceback."""
+
+    def run_stage(stage: str, *arguments: str) -> tuple[int, str]:
+        try:
+            exit_code = run_job(stage, "A stage.", [stage], arguments)
+        except SystemExit as stopped:
+            exit_code = int(stopped.code or 0)
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "s3cret" not in said
+        return exit_code, said
+
+    return run_stage
+
+
+@pytest.fixture
+def kept_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
+    """The session that the job will get; it belongs to all tests, so the job does not stop it."""
+    monkeypatch.setattr(SparkSession, "stop", lambda session: None)
+    return spark
+
+
+@pytest.fixture
+def own_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """An empty database with the pipeline's tables, named by DATABASE_URL."""
+    parameters = database.parameters
+    account = f"{parameters['user']}:{quote(database.password or '')}"
+    place = f"{parameters['host']}:{parameters['port']}/{parameters['dbname']}"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{account}@{place}")
+    return database
+
+
+def sentence(said: str) -> str:
+    """The one line on stderr."""
+    (line,) = said.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--as-of", "10.05.2024"], "'10.05.2024' is no date of the form YYYY-MM-DD"),
+        (["--as-of", "2024-02-30"], "'2024-02-30' is no date of the form YYYY-MM-DD"),
+        (["--days", "0"], "'0' is no whole number above 0"),
+        (["--as-off", A_SESSION], "unrecognized arguments: --as-off 2024-05-10"),
+        (["--source", "bloomberg"], "invalid choice: 'bloomberg'"),
+        (["--delay", "soon"], "invalid float value: 'soon'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read(run: Run, arguments: list[str], complaint: str) -> None:
+    exit_code, said = run(STAGE_1, *arguments)
+    usage, line = said.rsplit("\n", 2)[:2]
+    assert exit_code == 2
+    assert usage.startswith(f"usage: {STAGE_1}")
+    assert line.startswith(f"{STAGE_1}: error: ")
+    assert complaint in line
+
+
+def test_a_date_in_the_future(run: Run) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", "2999-01-04")
+    assert exit_code == 2
+    assert "2999-01-04 is not over yet: the last completed session is 20" in sentence(said)
+
+
+def test_a_date_before_the_benchmark_began(run: Run) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", "1990-01-02")
+    assert exit_code == 2
+    assert "1990-01-02 is too early" in sentence(said)
+
+
+def test_a_day_that_is_no_session_names_the_one_before_it(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", MEMORIAL_DAY)
+    assert (exit_code, said) == (0, "")
+    assert "2024-05-27 is no session, the one before it is 2024-05-24: nothing to do" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("SPARK_APP_FETCH__DELAY", "1", "environment variable SPARK_APP_FETCH__DELAY: there is no such setting"),
+        ("SPARK_APP_FETCHING__DELAY_SECONDS", "1", "SPARK_APP_FETCHING__DELAY_SECONDS: there is no such setting"),
+        ("SPARK_APP_FETCH__DELAY_SECONDS", "-1", "setting fetch.delay_seconds: '-1'"),
+        ("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "7", "setting portfolio.basis_sessions"),
+        ("SPARK_APP_PORTFOLIO__MAX_WEIGHT", "0.123456789", "setting portfolio.max_weight"),
+        ("SPARK_APP_SOURCE__ENDPOINT", "localhost", "setting source.endpoint: 'localhost'"),
+    ],
+)
+def test_a_setting_that_cannot_be(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
+    assert exit_code == 2
+    assert complaint in sentence(said)
+
+
+def test_a_negative_delay(run: Run) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--delay", "-1")
+    assert exit_code == 2
+    assert "fetch.delay_seconds" in sentence(said)
+
+
+def test_a_settings_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    exit_code, said = run(STAGE_1, "--config", str(tmp_path / "none.toml"))
+    assert exit_code == 2
+    assert "none.toml: there is no such file" in sentence(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[fetch\n", "cannot read the settings file"),
+        ("[fetch]\ndelay = 1\n", "setting fetch.delay: there is no such setting"),
+    ],
+)
+def test_a_settings_file_that_is_wrong(run: Run, tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    exit_code, said = run(STAGE_1, "--config", str(file))
+    assert exit_code == 2
+    assert complaint in sentence(said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://someone:s3cret@127.0.0.1/market",
+        "postgresql://someone:s3cret@127.0.0.1",
+        "postgresql://someone:s3cret@127.0.0.1:port/market",
+        "postgresql://someone:s3cret@127.0.0.1/market?nonsense=1",
+    ],
+)
+def test_a_database_url_that_is_none(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
+    assert exit_code == 2
+    assert "DATABASE_URL" in sentence(said)
+
+
+def test_a_database_that_is_down(run: Run) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
+    assert exit_code == 69
+    assert f"cannot reach PostgreSQL at {NOBODY_LISTENS}/market" in sentence(said)
+
+
+def test_a_summary_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", MEMORIAL_DAY, "--json", str(tmp_path / "none" / "run.json"))
+    assert exit_code == 2
+    assert "cannot write: No such file or directory" in sentence(said)
+
+
+def test_a_source_that_does_not_answer(
+    run: Run, kept_spark: SparkSession, own_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_APP_SOURCE__ENDPOINT", f"http://{NOBODY_LISTENS}")
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--delay", "0", "--max-retries", "0")
+    assert exit_code == 69
+    assert "the source answered for none of 13 funds" in sentence(said)
+
+
+@pytest.mark.parametrize(("stage", "needed"), [(STAGE_3, 1), (STAGE_4, 2), (STAGE_5, 2)])
+def test_a_stage_before_the_one_that_it_needs(
+    run: Run, kept_spark: SparkSession, own_database: Database, stage: str, needed: int
+) -> None:
+    exit_code, said = run(stage, "--as-of", A_SESSION)
+    assert exit_code == 65
+    assert sentence(said).endswith(f"run stage {needed} first")
+
+
+def test_stage_5_before_stage_4(run: Run, kept_spark: SparkSession, own_database: Database) -> None:
+    for stage in (STAGE_1, STAGE_2):
+        assert run(stage, "--as-of", A_SESSION, "--source", "synthetic") == (0, "")
+    exit_code, said = run(STAGE_5, "--as-of", A_SESSION, "--source", "synthetic")
+    assert exit_code == 65
+    assert sentence(said).endswith("run stage 4 first")
+
+
+def test_synthetic_data_for_a_database_with_real_data(run: Run, own_database: Database) -> None:
+    with own_database.connect() as connection:
+        connection.execute("INSERT INTO logs_data_origin (origin) VALUES ('real')")
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--source", "synthetic")
+    assert exit_code == 2
+    assert "this database holds real data and the run would add synthetic data" in sentence(said)
