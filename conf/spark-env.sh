@@ -28,7 +28,7 @@ fi
 # Java refuses an archive when a folder with files is on the class path, and Spark puts its conf folder there,
 # for us only because of the log settings: so the class path is the jars alone, and the log settings are named.
 if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
-  SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+  SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
   _archive=""
   if [ -n "${SPARK_CLASS_ARCHIVE:-}" ]; then
     _archive="-XX:ArchiveClassesAtExit=\"$SPARK_CLASS_ARCHIVE\""

@@ -12,7 +12,7 @@ from spark_app.sources.contract import Kind
 from spark_app.stages.context import FetchSummary, StageContext, StageOutput
 from spark_app.stages.fetching import chart_requests, land
 from spark_app.stages.gate import judge
-from spark_app.stages.staging_rows import read_bars, stage_bars
+from spark_app.stages.staging_rows import first_dates, read_bars, stage_bars
 from spark_app.storage.publish import Publication
 from spark_app.transforms.prices import daily_prices
 
@@ -24,8 +24,9 @@ def run(context: StageContext) -> StageOutput:
     """Fetch the funds' bars, stage what is new, and serve the sessions asked for."""
     # One session more than is served: the first price change needs the close before it.
     sessions = context.window(context.request.days + 1)
-    landing = land(context, STAGE, chart_requests(_TICKERS, sessions, context.request.now))
-    staged = stage_bars(context, STAGE, _TICKERS, sessions[0])
+    asked = first_dates(context, _TICKERS, sessions[0])
+    landing = land(context, STAGE, chart_requests(asked, context.request.now))
+    staged = stage_bars(context, STAGE, _TICKERS, min(asked.values()))
     summary = landing.summary(Kind.CHART)
     verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
     return StageOutput(

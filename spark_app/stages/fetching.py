@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -89,14 +89,14 @@ class Landing:
         return any(t.outcome == Outcome.RATE_LIMITED for t in self.landed)
 
 
-def chart_requests(tickers: Iterable[str], sessions: Sequence[dt.date], now: dt.datetime) -> list[FetchRequest]:
-    """Ask for each ticker's bars from `sessions[0]` to the last completed session.
+def chart_requests(first_dates: Mapping[str, dt.date], now: dt.datetime) -> list[FetchRequest]:
+    """Ask for each ticker's bars from its first date to the last completed session.
 
     A chart costs one request for any range. It runs beyond the as-of session because closes stand on the
     price basis of today: only so do later splits, which they already contain, become known.
     """
     last = market_calendar.last_completed_session(now)
-    return [FetchRequest(Kind.CHART, (ticker,), sessions[0], last) for ticker in tickers]
+    return [FetchRequest(Kind.CHART, (ticker,), first, last) for ticker, first in first_dates.items()]
 
 
 def quote_requests(tickers: Sequence[str]) -> list[FetchRequest]:

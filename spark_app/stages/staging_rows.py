@@ -51,6 +51,18 @@ def stage_bars(context: StageContext, stage: str, tickers: Sequence[str], first:
     return StagedBars(version, tuple(_as_error(row) for row in rejected.get["bars"]))
 
 
+def first_dates(context: StageContext, tickers: Sequence[str], first: dt.date) -> dict[str, dt.date]:
+    """Say from which date on each ticker's bars are asked: `first`, or the earliest date that staging knows of it.
+
+    One fetch then covers all stored bars, so they stand on one price basis, and every split since the oldest quote.
+    """
+    bars = context.staging.read(BARS_TABLE).select("ticker", F.col("trade_date").alias("day"))
+    quotes = context.staging.read(QUOTES_TABLE).select("ticker", F.col("quote_date").alias("day"))
+    known = bars.unionAll(quotes).where(F.col("ticker").isin(list(tickers)) & (F.col("day") < first))
+    earliest = {row["ticker"]: row["day"] for row in known.groupBy("ticker").agg(F.min("day").alias("day")).collect()}
+    return {ticker: earliest.get(ticker, first) for ticker in tickers}
+
+
 def stage_holdings(context: StageContext, stage: str) -> int:
     """Stage the snapshots that this run fetched and that are new or differ; returns the Delta version."""
     fetched = context.staging.fetches_of(context.request.run_id, Kind.HOLDINGS)

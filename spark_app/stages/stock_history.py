@@ -14,7 +14,7 @@ from spark_app.stages.context import FetchSummary, StageContext, StageOutput
 from spark_app.stages.fetching import chart_requests, land, quote_requests
 from spark_app.stages.gate import judge
 from spark_app.stages.market import describe_stand_ins, read_members, read_sector_trends
-from spark_app.stages.staging_rows import read_bars, read_quotes, stage_bars, stage_quotes
+from spark_app.stages.staging_rows import first_dates, read_bars, read_quotes, stage_bars, stage_quotes
 from spark_app.storage.publish import Publication
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.stock_history import stock_history
@@ -29,9 +29,10 @@ def run(context: StageContext) -> StageOutput:
     if not tickers:
         return StageOutput(message="no sector trends over any period: no stock to fetch")
     sessions = context.window(context.request.days + 1)
-    charts = chart_requests(tickers, sessions, context.request.now)
+    asked = first_dates(context, tickers, sessions[0])
+    charts = chart_requests(asked, context.request.now)
     landing = land(context, STAGE, [*charts, *quote_requests(tickers)])
-    staged = stage_bars(context, STAGE, tickers, sessions[0])
+    staged = stage_bars(context, STAGE, tickers, min(asked.values()))
     quotes_version = stage_quotes(context, STAGE)
     prices, caps = landing.summary(Kind.CHART), landing.summary(Kind.QUOTE)
     coverage = context.settings.gate.stock_coverage
