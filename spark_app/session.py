@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
@@ -27,6 +29,8 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
         builder = builder.master(master)
+        # Spark would take whatever python3 is first on PATH for its workers; spark-submit gets it from spark-env.sh.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()

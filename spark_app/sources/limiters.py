@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -39,3 +40,9 @@ class PauseLimiter:
     def report_rate_limit(self, message: str) -> None:
         """Let no further request pass."""
         self._rate_limit = message
+
+
+@functools.lru_cache(maxsize=1)
+def pause_limiter_of(run_id: str, pause_seconds: float) -> PauseLimiter:  # noqa: ARG001 - a key of the cache
+    """Return the one limiter of a run in this process, so that its pause holds from task to task."""
+    return PauseLimiter(pause_seconds)

@@ -35,13 +35,13 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     bars = {bar.trade_date: bar for bar in _read_bars(result, zone) if first <= bar.trade_date <= last}
     if not bars:
         raise FetchError(Outcome.NO_DATA, f"Yahoo has no prices from {first} to {last}")
-    days = sorted(bars)
+    complete_days = sorted(day for day, bar in bars.items() if _is_complete(bar))
     for event in _read_events(result, zone):
-        day = _day_of_effect(event.day, days)
+        day = _day_of_effect(event.day, complete_days)
         if day is not None and first <= event.day:
             dividend, split_ratio = bars[day].dividend + event.dividend, bars[day].split_ratio * event.split_ratio
             bars[day] = dataclasses.replace(bars[day], dividend=dividend, split_ratio=split_ratio)
-    return tuple(bars[day] for day in days)
+    return tuple(bars[day] for day in sorted(bars))
 
 
 def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
@@ -60,6 +60,11 @@ def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
             yield bar
 
 
+def _is_complete(bar: Bar) -> bool:
+    """A bar that lacks a price will be rejected, and must not take a split or a dividend with it."""
+    return None not in (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
+
+
 def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:
     events = result.get("events") or {}
     for item in (events.get("dividends") or {}).values():
@@ -70,7 +75,7 @@ def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:
 
 
 def _day_of_effect(event_day: dt.date, days: list[dt.date]) -> dt.date | None:
-    """Return the bar that an event belongs to: that of its date, else the first one after it.
+    """Return the bar that an event belongs to: that of its date, else the first complete one after it.
 
     That bar is the first to show the price without the dividend, or on the new share basis. (yfinance
     takes the bar before.) None while there is no such bar: the whole range is asked again later.

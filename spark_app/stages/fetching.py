@@ -17,7 +17,7 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 from spark_app import market_calendar
 from spark_app.schemas import FETCHES
 from spark_app.sources.contract import FetchRequest, Kind, Outcome, SourceConfig
-from spark_app.sources.limiters import PauseLimiter
+from spark_app.sources.limiters import pause_limiter_of
 from spark_app.sources.worker import answer_requests
 from spark_app.stages.context import FetchSummary, StageContext
 from spark_app.storage.run_log import ConsumerError
@@ -127,7 +127,7 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest], *, transacti
     worker = functools.partial(
         answer_requests,
         config=_source_config(context),
-        make_limiter=functools.partial(PauseLimiter, context.settings.fetch.delay_seconds),
+        make_limiter=functools.partial(pause_limiter_of, context.request.run_id, context.settings.fetch.delay_seconds),
         run_id=context.request.run_id,
     )
     asked = context.local_frame(rows, _REQUEST_SCHEMA).repartition(_workers(context, wave))

@@ -7,6 +7,7 @@ what is new or differs. Each append carries a transaction id, so that repeating 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
@@ -109,17 +110,14 @@ class Staging:
 
 @contextlib.contextmanager
 def _translated(doing: str) -> Iterator[None]:
-    """Turn the failures of a storage system into ours; what a task of ours raised passes through."""
+    """Turn the failures of a storage system, and of a worker of ours, into our own."""
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        cause = _root_cause(error)
-        if "spark_app.errors" in str(error):
-            raise
-        raise ServiceUnavailableError(f"staging failed while {doing}: {cause}") from error
-
-
-def _root_cause(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    return (causes[-1] if causes else lines[0])[:300]
+        text = str(error)
+        raised = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)", text, re.MULTILINE)
+        if "PythonException" in text:
+            raise SparkAppError(f"a worker failed while {doing}: {(raised or [text])[-1][:300]}") from error
+        causes = re.findall(r"^Caused by: (.+)", text, re.MULTILINE)
+        reason = (causes or text.strip().splitlines())[-1 if causes else 0]
+        raise ServiceUnavailableError(f"staging failed while {doing}: {reason[:300]}") from error
