@@ -21,6 +21,11 @@ setup-dev:
 
 demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@$(own_world) export SPARK_APP_HOME=var/demo; ./spark_jobs_launcher.sh daily_pipeline --source synthetic --force && ./spark_jobs_launcher.sh show
+	@echo; echo 'Look further with:'
+	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_trending_sectors"'
+	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_portfolio_allocation"'
+	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
+	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests
 	@$(own_world) $(python) -m pytest

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-from benchmarks import market, publishing, startup, transforms
-from benchmarks.report import draw
-from spark_app.session import build_session
+from benchmarks import market, publishing, startup, transforms  # noqa: E402
+from benchmarks.report import draw  # noqa: E402
+from spark_app.session import build_session  # noqa: E402
 
 _ALL = ("startup", "publishing", "transforms")
 
@@ -26,9 +29,10 @@ def main(chosen: list[str]) -> int:
         measurements += startup.measure()
     if {"publishing", "transforms"} & set(chosen):
         rows = market.bars()
-        spark = build_session(
-            "benchmarks", master="local[2]", extra={"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2"}
-        )
+        # Years of data get the profile for years of data, as with the launcher's --bulk.
+        profile = shlex.quote(str(ROOT / "conf" / "spark-bulk.conf"))
+        os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {profile} --load-spark-defaults pyspark-shell"
+        spark = build_session("benchmarks", master="local[2]")
         spark.sparkContext.setLogLevel("OFF")
         if "publishing" in chosen:
             measurements += publishing.measure(spark, rows)

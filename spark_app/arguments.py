@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 from collections.abc import Sequence
+from typing import NoReturn
 
 STAGES = (
     "stage1_etf_ohlc",
@@ -19,9 +20,16 @@ _FETCHING = {"stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"}
 _WITH_PRICES = {"stage1_etf_ohlc", "stage4_stock_history"}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the usage lines."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
 def build_parser(name: str, description: str, stages: Sequence[str]) -> argparse.ArgumentParser:
     """Build the parser of a job that runs `stages`, with just the options that matter to them."""
-    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser = _Parser(prog=name, description=description)
     option = parser.add_argument
     option("--as-of", type=_date, metavar="DATE", help="session to work for, YYYY-MM-DD (default: the last completed)")
     option("--source", choices=("yahoo", "synthetic"), help="where data comes from (default: setting source.name)")

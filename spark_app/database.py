@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
             case ["db", "url"]:
                 print(_url())
             case ["show"]:
-                with open_database(load_database_settings(), embedded_server()) as database:
+                with open_database(load_database_settings()) as database:
                     print(render_results(database))
             case _:
                 raise UsageError(_USAGE)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _psql(options: Sequence[str]) -> int:
     """Open psql; the password reaches it through the environment, never as an argument."""
-    with open_database(load_database_settings(), embedded_server()) as database:
+    with open_database(load_database_settings()) as database:
         # Ctrl+C belongs to psql, which cancels the statement and goes on.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child = subprocess.Popen(

@@ -32,8 +32,11 @@ def run_job(name: str, description: str | None, stages: Sequence[str], argv: Seq
     arguments = build_parser(name, description or "", stages).parse_args(argv)
     logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stdout)
     logger.setLevel(logging.INFO)
+    # Spark writes each refused query here once more, as JSON.
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     reports: list[StageReport] = []
     try:
+        _check_json(arguments.json)
         exit_code = _run(name, arguments, stages, reports)
     except SparkAppError as error:
         exit_code = error.exit_code
@@ -45,20 +48,20 @@ def run_job(name: str, description: str | None, stages: Sequence[str], argv: Seq
         exit_code = 1
         logger.exception("%s: unexpected error", name)
     if arguments.json:
-        exit_code = _write_json(Path(arguments.json), name, exit_code, reports) or exit_code
+        exit_code = _write_json(Path(arguments.json), name, exit_code, reports)
     return exit_code
 
 
 def _run(name: str, arguments: argparse.Namespace, stages: Sequence[str], reports: list[StageReport]) -> int:
     from spark_app.settings import load_database_settings, load_settings
-    from spark_app.storage.database import embedded_server, open_database
+    from spark_app.storage.database import open_database
 
     settings = load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
     now = dt.datetime.now(dt.UTC)
     as_of = _as_of_session(name, arguments.as_of, now)
     if as_of is None:
         return 0
-    with open_database(load_database_settings(), embedded_server()) as database:
+    with open_database(load_database_settings()) as database:
         return _run_stages(name, arguments, settings, database, stages, as_of, now, reports)
 
 
@@ -72,8 +75,10 @@ def _run_stages(
     now: dt.datetime,
     reports: list[StageReport],
 ) -> int:
+    from spark_app.settings import load_database_settings
     from spark_app.stages.context import RunRequest
     from spark_app.stages.run import pending_stages, prepare, run_stage, start
+    from spark_app.storage.database import parse_url
 
     request = RunRequest(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -82,7 +87,8 @@ def _run_stages(
         days=getattr(arguments, "days", 21),
         universe=getattr(arguments, "universe", "trending"),
     )
-    prepare(database, settings)
+    admin_url = load_database_settings().admin_url
+    prepare(database, settings, admin=parse_url(admin_url.get_secret_value()) if admin_url else None)
     # A date that was named, or --force, is worked on again; a scheduled run only does what is left.
     again = arguments.force or arguments.as_of is not None
     pending = list(stages) if again else pending_stages(database, settings, request, stages)
@@ -126,12 +132,21 @@ def _complain(name: str, sentence: str) -> None:
     print(f"{name}: {sentence}", file=sys.stderr)
 
 
+def _check_json(name: str | None) -> None:
+    """Refuse an unwritable place before anything is done."""
+    if name is not None:
+        try:
+            Path(name).open("a").close()
+        except OSError as error:
+            raise UsageError(f"--json {name}: cannot write: {error.strerror}") from error
+
+
 def _write_json(path: Path, name: str, exit_code: int, reports: Sequence[StageReport]) -> int:
-    """Write the summary; returns the exit code of a failure to do so, else 0."""
+    """Write the summary; returns the exit code, which a failure to write changes only where all was well."""
     summary = {"job": name, "exit_code": exit_code, "stages": [asdict(report) for report in reports]}
     try:
         path.write_text(json.dumps(summary, default=str, indent=2) + "\n")
     except OSError as error:
         _complain(name, f"--json {path}: cannot write: {error.strerror}")
-        return UsageError.exit_code
-    return 0
+        return exit_code or UsageError.exit_code
+    return exit_code

@@ -7,12 +7,14 @@ SparkAppError                        1
 │   ├── AnotherRunActiveError       73
 │   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo is not there
 └── TerminalError                    trying again changes nothing
-    ├── UsageError                   2   arguments, a date in the future, synthetic and real data mixed
-    │   └── SettingsError            2   pipeline.toml, environment, a bad database URL
-    └── DataIncompleteError         65   a gate, or what an earlier stage should have brought is missing
+    ├── DataIncompleteError         65   a gate, or what an earlier stage should have brought is missing
+    └── UsageError                   2   arguments, a date in the future, synthetic and real data mixed
+        └── SettingsError            2   pipeline.toml, environment, a bad database URL
 
 Where several apply to one run, the first of this list counts.
 """
+
+from collections.abc import Sequence
 
 
 class SparkAppError(Exception):
@@ -67,3 +69,11 @@ class DataIncompleteError(TerminalError):
     """Too much of the data that the stage needs is missing."""
 
     exit_code = 65
+
+
+_ORDER = (130, 75, 73, 69, 65, 2, 1)
+
+
+def first_to_count(errors: Sequence[SparkAppError]) -> SparkAppError | None:
+    """Return the error whose exit code a run ends with, None of none."""
+    return min(errors, key=lambda error: _ORDER.index(error.exit_code), default=None)

@@ -59,12 +59,6 @@ def sessions_ending(last: dt.date, count: int) -> list[dt.date]:
     return [_date(s) for s in sessions[max(0, end - count) : end]]
 
 
-def session_close(session: dt.date) -> dt.datetime:
-    """Return the moment (UTC) at which `session` closes."""
-    close: dt.datetime = _calendar().session_close(session.isoformat()).to_pydatetime()
-    return close
-
-
 def _stamp(day: dt.date) -> object:
     import pandas as pd
 

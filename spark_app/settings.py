@@ -52,7 +52,10 @@ class SourceSettings(_Section):
 
 
 class FetchSettings(_Section):
-    """How politely and how persistently the source is asked."""
+    """How politely and how persistently the source is asked.
+
+    `cache_hours` and `daily_request_budget` are names that users may already set; nothing reads them yet.
+    """
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     max_retries: Annotated[int, Field(ge=0, le=20)] = 3
@@ -115,7 +118,9 @@ class Settings(BaseSettings):
     @property
     def staging_path(self) -> str:
         """The folder or URL of the Delta tables."""
-        return self.staging.path or str(app_home() / "staging")
+        path = self.staging.path or str(app_home() / "staging")
+        # Delta knows absolute paths only.
+        return path if "://" in path else str(Path(path).absolute())
 
     @property
     def data_origin(self) -> Literal["real", "synthetic"]:
@@ -167,7 +172,7 @@ def load_settings(
         return _Loader(**{section: dict(values) for section, values in (overrides or {}).items()})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_describe(error)) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read the settings file {toml_file}: {error}") from error
 
 
@@ -181,8 +186,8 @@ def load_database_settings() -> DatabaseSettings:
     if password_file:
         try:
             password = SecretStr(Path(password_file).read_text().strip())
-        except OSError as error:
-            raise SettingsError(f"DATABASE_PASSWORD_FILE: cannot read {password_file}: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"DATABASE_PASSWORD_FILE: cannot read {password_file}: {error}") from error
     return DatabaseSettings(url=_secret("DATABASE_URL"), admin_url=_secret("DATABASE_ADMIN_URL"), password=password)
 
 

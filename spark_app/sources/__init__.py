@@ -19,7 +19,7 @@ def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], 
     """Return the source that `config` names, for the current task.
 
     What is dear lives as long as the worker process: Yahoo's session with its cookie and crumb, the
-    synthetic market. The limiter is the task's own, so a process may ask again after a rate limit.
+    synthetic market. The limiter is the run's, so a later run may ask again after a rate limit.
 
     Raises: UsageError for an unknown source.
     """

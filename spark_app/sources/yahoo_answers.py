@@ -51,10 +51,10 @@ def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[
     if not rows:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no holdings of this fund")
     read = [_read_holding(row) for row in rows]
-    return (
-        tuple(row for row in read if isinstance(row, Holding)),
-        tuple(row for row in read if isinstance(row, LeftOutHolding)),
-    )
+    holdings = tuple(row for row in read if isinstance(row, Holding))
+    if not holdings:
+        raise FetchError(Outcome.NO_DATA, "Yahoo lists no shares among the holdings of this fund")
+    return holdings, tuple(row for row in read if isinstance(row, LeftOutHolding))
 
 
 def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:

@@ -26,13 +26,16 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     """Read the daily bars from `first` to `last`, ascending, one per exchange-local date.
 
     A row without any value is no bar. Where a date comes twice (Yahoo appends the last trade to the
-    row of its session) the later row counts.
+    row of its session) the later row counts, unless it is incomplete.
 
     Raises: FetchError if there is no bar in the window; one of BODY_ERRORS for a strange body.
     """
     result = only_result(payload["chart"])
     zone = ZoneInfo(result["meta"]["exchangeTimezoneName"])
-    bars = {bar.trade_date: bar for bar in _read_bars(result, zone) if first <= bar.trade_date <= last}
+    bars: dict[dt.date, Bar] = {}
+    for bar in _read_bars(result, zone):
+        if first <= bar.trade_date <= last and (bar.trade_date not in bars or _is_complete(bar)):
+            bars[bar.trade_date] = bar
     if not bars:
         raise FetchError(Outcome.NO_DATA, f"Yahoo has no prices from {first} to {last}")
     complete_days = sorted(day for day, bar in bars.items() if _is_complete(bar))
@@ -61,8 +64,9 @@ def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
 
 
 def _is_complete(bar: Bar) -> bool:
-    """A bar that lacks a price will be rejected, and must not take a split or a dividend with it."""
-    return None not in (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
+    """A bar that lacks a value will be rejected, and must not take a split or a dividend with it."""
+    prices = (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
+    return None not in (*prices, bar.volume)
 
 
 def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:

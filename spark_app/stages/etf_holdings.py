@@ -25,7 +25,7 @@ def run(context: StageContext) -> StageOutput:
     landing = land(context, STAGE, requests)
     version = stage_holdings(context, STAGE)
     summary = landing.summary(Kind.HOLDINGS)
-    verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    verdict = judge(context, STAGE, summary, what="funds", coverage=context.settings.gate.etf_coverage)
     return StageOutput(
         message=_message(landing),
         publications=(_publication(context, landing),) if verdict.may_publish else (),
@@ -40,8 +40,7 @@ def _publication(context: StageContext, landing: Landing) -> Publication:
     snapshots = [(t.ticker, t.snapshot_date) for t in landing.landed if t.outcome == Outcome.OK]
     fetched = context.local_frame(snapshots, _SNAPSHOT)
     holdings = read_holdings(context).join(F.broadcast(fetched), on=["etf_ticker", "snapshot_date"], how="left_semi")
-    rows = ranked_holdings(holdings).withColumn("run_id", F.lit(context.request.run_id))
-    return Publication(ETF_HOLDINGS, rows, RowSet(("etf_ticker", "as_of_date"), tuple(snapshots)))
+    return Publication(ETF_HOLDINGS, ranked_holdings(holdings), RowSet(("etf_ticker", "as_of_date"), tuple(snapshots)))
 
 
 def _message(landing: Landing) -> str:

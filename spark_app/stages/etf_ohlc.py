@@ -28,7 +28,7 @@ def run(context: StageContext) -> StageOutput:
     landing = land(context, STAGE, chart_requests(asked, context.request.now))
     staged = stage_bars(context, STAGE, _TICKERS, min(asked.values()))
     summary = landing.summary(Kind.CHART)
-    verdict = judge(context, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    verdict = judge(context, STAGE, summary, what="funds", coverage=context.settings.gate.etf_coverage)
     return StageOutput(
         message=_message(summary, len(staged.rejected)),
         publications=_publications(context, sessions) if verdict.may_publish else (),
@@ -45,8 +45,7 @@ def _publications(context: StageContext, sessions: list[dt.date]) -> tuple[Publi
     bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(_TICKERS)))
     prices = daily_prices(bars, context.numbered_sessions(sessions))
     served = prices.where(F.col("trade_date") >= sessions[-context.request.days :][0])
-    rows = served.withColumn("run_id", F.lit(context.request.run_id))
-    return (Publication(ETF_OHLC, rows, only=FUNDS), Publication(BENCHMARK_OHLC, rows, only=BENCHMARKS))
+    return (Publication(ETF_OHLC, served, only=FUNDS), Publication(BENCHMARK_OHLC, served, only=BENCHMARKS))
 
 
 def _message(summary: FetchSummary, rejected: int) -> str:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.errors import DataIncompleteError, SettingsError
@@ -81,11 +80,8 @@ def _decisions(
 
 
 def _publication(context: StageContext, table: ServedTable, rows: Sequence[Row]) -> Publication:
-    frame = context.local_frame(rows, table.computed_schema)
     return Publication(
-        table,
-        frame.withColumn("run_id", F.lit(context.request.run_id)),
-        RowSet(("as_of_date",), ((context.as_of,),)),
+        table, context.local_frame(rows, table.computed_schema), RowSet(("as_of_date",), ((context.as_of,),))
     )
 
 

@@ -41,18 +41,21 @@ _STATUS: dict[type[SparkAppError], str] = {
     RunInterruptedError: "interrupted",
 }
 
+_LONGEST_MESSAGE = 500
 
-def prepare(database: Database, settings: Settings) -> None:
-    """Bring the database's schema up to date and refuse to mix synthetic and real data."""
-    for name in migrate(database):
+
+def prepare(database: Database, settings: Settings, *, admin: Database | None = None) -> None:
+    """Bring the database's schema up to date, as `admin` where given, and refuse to mix synthetic and real data."""
+    for name in migrate(admin or database):
         logger.info("database: applied migration %s", name)
     check_origin(database, settings.data_origin)
     sweep_orphans(database)
 
 
 def pending_stages(database: Database, settings: Settings, request: RunRequest, stages: Sequence[str]) -> list[str]:
-    """List the stages that have not yet ended well for this session with these parameters."""
-    return [stage for stage in stages if not is_done(database, _run_key(settings, request, stage))]
+    """List the stages from the first one that is not done for this session with these parameters."""
+    done = [is_done(database, _run_key(settings, request, stage)) for stage in stages]
+    return list(stages[done.index(False) :]) if False in done else []
 
 
 def start(spark: SparkSession, database: Database, settings: Settings, request: RunRequest) -> StageContext:
@@ -77,12 +80,22 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
                 counts = _publish(context, key, output)
             except SparkAppError as error:
                 output, counts = _failed(error), RowCounts()
-                # Where Postgres itself is the trouble, the run's row cannot be closed either.
-                with contextlib.suppress(SparkAppError):
-                    _publish(context, key, output)
+                _close(context, key, output)
+            except KeyboardInterrupt:
+                _close(context, key, _failed(RunInterruptedError("interrupted")))
+                raise
+            except Exception as error:
+                _close(context, key, _failed(SparkAppError(f"unexpected: {error!r}"[:_LONGEST_MESSAGE])))
+                raise
     except (AnotherRunActiveError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
     return _report(context, stage, _result(output), counts, time.monotonic() - started)
+
+
+def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
+    # Where Postgres itself is the trouble, the run's row cannot be closed either.
+    with contextlib.suppress(SparkAppError):
+        _publish(context, key, output)
 
 
 def _failed(error: SparkAppError) -> StageOutput:

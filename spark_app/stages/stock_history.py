@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
+from spark_app.errors import first_to_count
 from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import FetchSummary, StageContext, StageOutput
@@ -36,7 +37,7 @@ def run(context: StageContext) -> StageOutput:
     quotes_version = stage_quotes(context, STAGE)
     prices, caps = landing.summary(Kind.CHART), landing.summary(Kind.QUOTE)
     coverage = context.settings.gate.stock_coverage
-    verdicts = [judge(context, s, what=w, coverage=coverage) for s, w in ((prices, "stocks"), (caps, "quotes"))]
+    verdicts = [judge(context, STAGE, s, what=w, coverage=coverage) for s, w in ((prices, "stocks"), (caps, "quotes"))]
     return StageOutput(
         message=_message(context, members, prices, caps, len(staged.rejected)),
         publications=(_publication(context, members, tickers, sessions),)
@@ -46,7 +47,7 @@ def run(context: StageContext) -> StageOutput:
         errors=landing.errors() + staged.rejected,
         rows_rejected=len(staged.rejected),
         delta_versions={"bars": staged.version, "quotes": quotes_version},
-        failure=next((v.failure for v in verdicts if v.failure), None),
+        failure=first_to_count([v.failure for v in verdicts if v.failure]),
     )
 
 
@@ -66,7 +67,7 @@ def _publication(
     served = prices.where(F.col("trade_date") >= sessions[-context.request.days :][0])
     memberships = context.local_frame(members, MEMBERSHIPS)
     rows = stock_history(served, memberships, read_quotes(context))
-    return Publication(STOCK_HISTORY, rows.withColumn("run_id", F.lit(context.request.run_id)))
+    return Publication(STOCK_HISTORY, rows)
 
 
 def _message(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pyspark.sql import functions as F
-
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.stages.context import StageContext, StageOutput
 from spark_app.stages.market import describe_trending, read_sector_trends
@@ -24,7 +22,7 @@ def run(context: StageContext) -> StageOutput:
         publications=(
             Publication(
                 TRENDING_SECTORS,
-                rows.withColumn("run_id", F.lit(context.request.run_id)),
+                rows,
                 RowSet(("as_of_date",), ((context.as_of,),)),
             ),
         ),

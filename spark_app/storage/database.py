@@ -15,7 +15,9 @@ from spark_app.errors import ServiceUnavailableError, SettingsError, SparkAppErr
 from spark_app.settings import DatabaseSettings, app_home
 from spark_app.storage.embedded import EmbeddedPostgres
 
+_PLACE = ("host", "port", "dbname", "user", "password")
 _JDBC_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_PSYCOPG_PARAMETERS = ("connect_timeout", "application_name")
 _URL_FORM = "postgresql://user@host:port/database?sslmode=verify-full"
 
 
@@ -31,14 +33,9 @@ class Database:
 
         Raises: ServiceUnavailableError: nobody answers, or the server refuses us.
         """
+        known = {"connect_timeout": "10", "application_name": "spark_app", **self.parameters}
         try:
-            return psycopg.connect(
-                **dict(self.parameters),  # type: ignore[arg-type]
-                password=self.password,
-                autocommit=True,
-                connect_timeout=10,
-                application_name="spark_app",
-            )
+            return psycopg.connect(conninfo.make_conninfo(**known), password=self.password, autocommit=True)
         except psycopg.OperationalError as error:
             raise ServiceUnavailableError(f"cannot reach PostgreSQL at {self.place}: {_first_line(error)}") from error
 
@@ -59,13 +56,13 @@ class Database:
 
 
 @contextlib.contextmanager
-def open_database(settings: DatabaseSettings, embedded: EmbeddedPostgres) -> Iterator[Database]:
+def open_database(settings: DatabaseSettings) -> Iterator[Database]:
     """Yield the database that `settings` name, or the embedded one, which runs as long as the block.
 
     Raises: SettingsError: a malformed URL. ServiceUnavailableError: the embedded server does not start.
     """
     if settings.url is None:
-        with embedded.lease() as url:
+        with embedded_server().lease() as url:
             yield parse_url(url)
     else:
         password = settings.password.get_secret_value() if settings.password else None
@@ -93,11 +90,14 @@ def parse_url(url: str, *, password: str | None = None) -> Database:
     host = parts.get("host", "")
     if not host or host.startswith("/") or "," in host:
         raise SettingsError(f"DATABASE_URL must name one TCP host, as in {_URL_FORM}")
+    unknown = sorted(set(parts) - {*_PLACE, *_JDBC_PARAMETERS, *_PSYCOPG_PARAMETERS})
+    if unknown:
+        raise SettingsError(f"DATABASE_URL: {', '.join(unknown)} cannot be used here")
     own_password = parts.pop("password", None)
     parameters = {"port": "5432", **parts}
     if "dbname" not in parameters:
         raise SettingsError(f"DATABASE_URL names no database; it looks like {_URL_FORM}")
-    if not parameters["port"].isdigit():
+    if not parameters["port"].isdigit() or not 0 < int(parameters["port"]) < 65536:
         raise SettingsError(f"DATABASE_URL: {parameters['port']!r} is no port; it looks like {_URL_FORM}")
     if not _is_loopback(host):
         parameters.setdefault("sslmode", "verify-full")

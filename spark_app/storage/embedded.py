@@ -45,7 +45,7 @@ class _Account:
     gid: int | None = None
 
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, in a folder that it can read, with nothing inherited but the output."""
+        """Run a command as this account, in a folder that it can read; its output comes back as text."""
         return subprocess.run(
             [str(part) for part in command],
             user=self.uid,
@@ -192,11 +192,17 @@ class EmbeddedPostgres:
     def _url(self, database: str = DATABASE) -> str:
         port = (self._data / "postmaster.pid").read_text().splitlines()[3]
         password = (self._home / "password").read_text()
-        return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{database}"
+        return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable"
 
     @contextlib.contextmanager
     def _lock(self, name: str, mode: int) -> Iterator[IO[str]]:
-        with (self._home / name).open("a") as file:
+        try:
+            file = (self._home / name).open("a")
+        except OSError as error:
+            raise ServiceUnavailableError(
+                f"the embedded PostgreSQL cannot use {self._home}: {error.strerror}"
+            ) from error
+        with file:
             fcntl.flock(file, mode)
             yield file
 

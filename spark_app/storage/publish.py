@@ -48,7 +48,7 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Publication:
-    """Rows for one served table; `owned` where they form a set.
+    """Rows for one served table, without `run_id`; `owned` where they form a set.
 
     Publications that share one DataFrame are loaded together; `only` then names the tickers of each.
     """
@@ -83,7 +83,7 @@ def publish(
                 _lock_merge(connection, run.stage)
                 if loaded:
                     claim_origin(connection, origin)
-                counts = sum((_merge(connection, p, name) for p, name in loaded), RowCounts())
+                counts = sum((_merge(connection, p, name, run.run_id) for p, name in loaded), RowCounts())
                 log_errors(connection, run, errors)
                 finish_run(connection, run, result, counts)
         finally:
@@ -116,7 +116,7 @@ def _create_loading_table(connection: psycopg.Connection, table: ServedTable, na
     loading = sql.Identifier(_LOADING, name)
     connection.execute(
         sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
-            loading, _columns(table.schema.fieldNames()), sql.Identifier(table.name)
+            loading, _columns(table.computed_schema.fieldNames()), sql.Identifier(table.name)
         )
     )
     # The comment carries the time of birth: Postgres keeps none of its own.
@@ -125,7 +125,9 @@ def _create_loading_table(connection: psycopg.Connection, table: ServedTable, na
 
 
 def _load(database: Database, publication: Publication, name: str) -> None:
-    writer = publication.rows.select(*publication.table.schema.fieldNames()).write.format("jdbc").mode("append")
+    writer = (
+        publication.rows.select(*publication.table.computed_schema.fieldNames()).write.format("jdbc").mode("append")
+    )
     options = {**database.jdbc_options(), "dbtable": f'{_LOADING}."{name}"', "batchsize": str(_BATCH_ROWS)}
     try:
         writer.options(**options).save()
@@ -141,11 +143,11 @@ def _reason(error: Exception) -> str:
     return str(causes[-1]) if causes else str(error).strip().splitlines()[0][:300]
 
 
-def _merge(connection: psycopg.Connection, publication: Publication, name: str) -> RowCounts:
+def _merge(connection: psycopg.Connection, publication: Publication, name: str, run_id: str) -> RowCounts:
     table = publication.table
     names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
     loaded = _count(connection, sql.SQL("SELECT count(*) FROM {loading} AS loaded").format(**names))
-    row = connection.execute(_upsert_statement(table, names)).fetchone()
+    row = connection.execute(_upsert_statement(table, names, run_id)).fetchone()
     inserted, updated = row if row is not None else (0, 0)
     removed = _remove_ghosts(connection, publication.owned, table, names) if publication.owned else 0
     return RowCounts(inserted, updated, loaded - inserted - updated, removed)
@@ -159,27 +161,30 @@ def _loaded_rows(publication: Publication, name: str) -> sql.Composable:
     return sql.SQL("(SELECT * FROM {} WHERE ticker IN ({}))").format(loading, tickers)
 
 
-def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable]) -> sql.Composed:
-    every = table.schema.fieldNames()
+def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_id: str) -> sql.Composed:
+    computed = table.computed_schema.fieldNames()
     return sql.SQL(
         "WITH merged AS ("
-        "  INSERT INTO {target} ({columns})"
-        "  SELECT {loaded_columns} FROM {loading} AS loaded LEFT JOIN {target} AS held USING ({key})"
+        "  INSERT INTO {target} ({columns}, run_id)"
+        "  SELECT {loaded_columns}, {run_id} FROM {loading} AS loaded LEFT JOIN {target} AS held USING ({key})"
         "  WHERE held.{first_key} IS NULL OR ({held_values}) IS DISTINCT FROM ({loaded_values})"
         "  ORDER BY {loaded_key}"
         "  ON CONFLICT ({key}) DO UPDATE SET {assignments}"
         "  RETURNING xmax = 0 AS is_new)"
         " SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged"
     ).format(
-        columns=_columns(every),
-        loaded_columns=_columns(every, "loaded"),
+        columns=_columns(computed),
+        loaded_columns=_columns(computed, "loaded"),
+        run_id=sql.Literal(run_id),
         key=_columns(table.key),
         first_key=sql.Identifier(table.key[0]),
         loaded_key=_columns(table.key, "loaded"),
         held_values=_columns(table.compared, "held"),
         loaded_values=_columns(table.compared, "loaded"),
         assignments=sql.SQL(", ").join(
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(n)) for n in every if n not in table.key
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(n))
+            for n in table.schema.fieldNames()
+            if n not in table.key
         ),
         **names,
     )

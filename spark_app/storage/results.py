@@ -28,6 +28,10 @@ _PORTFOLIO = """
 SELECT ticker, company_name, sector, portfolio_weight, return_20d, market_cap
 FROM analytics_portfolio_allocation WHERE as_of_date = %s ORDER BY portfolio_weight DESC, ticker
 """
+_ALLOCATED = """
+SELECT 1 FROM logs_pipeline_run
+WHERE stage = 'stage5_portfolio_allocation' AND as_of_date = %s AND status = 'ok' LIMIT 1
+"""
 _TABLES = (
     "collected_daily_etf_ohlc",
     "collected_daily_benchmark_ohlc",
@@ -82,7 +86,8 @@ def _draw_trends(connection: psycopg.Connection, as_of: object) -> str:
 def _draw_portfolio(connection: psycopg.Connection, as_of: object) -> str:
     rows = connection.execute(_PORTFOLIO, (as_of,)).fetchall()
     if not rows:
-        return "No position: no stock of a trending sector is ahead of its sector."
+        done = connection.execute(_ALLOCATED, (as_of,)).fetchone()
+        return "No position: no stock of a trending sector is ahead of its sector." if done else "Not computed yet."
     drawn = [
         (ticker, name or "", sector, f"{weight * 100:.2f} %", _percent(change), f"{cap / 1e9:,.1f}")
         for ticker, name, sector, weight, change, cap in rows

@@ -117,14 +117,17 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Sequence[Con
 
 
 def is_done(database: Database, run: RunKey) -> bool:
-    """Say whether this stage ended well for this date with these parameters before."""
+    """Say whether the stage's newest good run for this date had these parameters, and no earlier stage ran since."""
     with translated_errors("reading the run log"), database.connect() as connection:
         row = connection.execute(
-            "SELECT 1 FROM logs_pipeline_run"
-            " WHERE stage = %s AND as_of_date = %s AND parameters = %s AND status = 'ok' LIMIT 1",
-            (run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
+            "SELECT parameters = %s AND NOT EXISTS ("
+            "   SELECT 1 FROM logs_pipeline_run AS earlier WHERE earlier.as_of_date = own.as_of_date"
+            "   AND earlier.stage < own.stage AND earlier.status = 'ok' AND earlier.finished_at > own.finished_at)"
+            " FROM logs_pipeline_run AS own WHERE stage = %s AND as_of_date = %s AND status = 'ok'"
+            " ORDER BY finished_at DESC LIMIT 1",
+            (Jsonb(dict(run.parameters)), run.stage, run.as_of_date),
         ).fetchone()
-        return row is not None
+        return row is not None and bool(row[0])
 
 
 def check_origin(database: Database, origin: str) -> None:

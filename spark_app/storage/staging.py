@@ -48,7 +48,9 @@ class Staging:
         """
         if not self._exists(FETCHES_TABLE):
             return
-        row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self.path(FETCHES_TABLE)}` ('{_ORIGIN_PROPERTY}')").first()
+        quoted = self.path(FETCHES_TABLE).replace("`", "``")
+        with _translated(f"reading {self.path(FETCHES_TABLE)}"):
+            row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{quoted}` ('{_ORIGIN_PROPERTY}')").first()
         held = row["value"] if row is not None else self.origin
         if held != self.origin:
             raise UsageError(

@@ -59,7 +59,8 @@ def daily_prices(bars: DataFrame, sessions: DataFrame) -> DataFrame:
 def bar_defect() -> Column:
     """Say what is wrong with a bar, or null for a sound one.
 
-    Columns in: the five prices, volume. Zero volume, an open outside [low, high] and a jump are no defects.
+    Columns in: the five prices, volume, dividend, split_ratio.
+    Zero volume, an open outside [low, high] and a jump are no defects.
     """
     price_defects = [_price_defect(name) for name in _PRICES]
     is_upside_down = F.col("high_price") < F.col("low_price")
@@ -67,6 +68,8 @@ def bar_defect() -> Column:
         *price_defects,
         F.when(is_upside_down, "high_price is below low_price"),
         F.when(F.col("volume").isNull(), "volume is null").when(F.col("volume") < 0, "volume is negative"),
+        F.when(~(is_finite(F.col("dividend")) & (F.col("dividend") >= 0)), "dividend is not a number from 0 on"),
+        F.when(~(is_finite(F.col("split_ratio")) & (F.col("split_ratio") > 0)), "split_ratio is not positive"),
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.settings import DatabaseSettings
-from spark_app.storage.database import Database, embedded_server, open_database, parse_url
+from spark_app.storage.database import Database, open_database, parse_url
 
 
 def test_a_remote_host_is_reached_with_full_verification_by_default() -> None:
@@ -32,6 +32,8 @@ def test_the_url_decides_on_tls_where_it_says_so() -> None:
         ("postgresql://me:s3cret@a,b/db", "one TCP host"),
         ("postgresql://me:s3cret@host", "names no database"),
         ("postgresql://me:s3cret@[::1/db", "cannot be read"),
+        ("postgresql://me:s3cret@host:99999/db", "no port"),
+        ("postgresql://me@host/db?sslpassword=s3cret", "sslpassword cannot be used"),
     ],
 )
 def test_a_malformed_url_is_refused_without_repeating_it(url: str, complaint: str) -> None:
@@ -46,7 +48,7 @@ def test_a_database_never_shows_its_password() -> None:
 
 def test_a_password_file_beats_the_password_in_the_url() -> None:
     settings = DatabaseSettings(url=SecretStr("postgresql://me:old@localhost/db"), password=SecretStr("new"))
-    with open_database(settings, embedded_server()) as database:
+    with open_database(settings) as database:
         assert database.password == "new"
 
 
@@ -55,6 +57,13 @@ def test_a_database_that_is_down_is_one_sentence() -> None:
         parse_url("postgresql://me:s3cret@127.0.0.1:1/db").connect()
     assert "s3cret" not in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_the_url_may_set_the_time_to_wait(database: Database) -> None:
+    place = f"127.0.0.1:{database.parameters['port']}/{database.parameters['dbname']}"
+    patient = parse_url(f"postgresql://spark_app:{database.password}@{place}?connect_timeout=5")
+    with patient.connect() as connection:
+        assert connection.info.get_parameters()["connect_timeout"] == "5"
 
 
 def test_jdbc_gets_the_same_place_and_credentials(database: Database) -> None:

@@ -1,20 +1,17 @@
--- Types with the stored precision. NUMERIC takes NaN, which sorts above every number, infinity included.
-CREATE DOMAIN price AS numeric(18, 6) CHECK (VALUE > 0 AND VALUE < 'Infinity');
-CREATE DOMAIN percent_change AS numeric(14, 6) CHECK (VALUE < 'Infinity');
-CREATE DOMAIN weight_percent AS numeric(9, 6) CHECK (VALUE < 'Infinity');
+-- NUMERIC takes NaN, which sorts above every number, infinity included: so each number has an upper bound.
 
 CREATE TABLE collected_daily_etf_ohlc (
     ticker               text NOT NULL,
     trade_date           date NOT NULL,
-    open_price           price NOT NULL,
-    high_price           price NOT NULL,
-    low_price            price NOT NULL,
-    close_price          price NOT NULL,
-    adj_close_price      price NOT NULL,
+    open_price           numeric(18, 6) NOT NULL CHECK (open_price > 0 AND open_price < 'Infinity'),
+    high_price           numeric(18, 6) NOT NULL CHECK (high_price > 0 AND high_price < 'Infinity'),
+    low_price            numeric(18, 6) NOT NULL CHECK (low_price > 0 AND low_price < 'Infinity'),
+    close_price          numeric(18, 6) NOT NULL CHECK (close_price > 0 AND close_price < 'Infinity'),
+    adj_close_price      numeric(18, 6) NOT NULL CHECK (adj_close_price > 0 AND adj_close_price < 'Infinity'),
     volume               bigint NOT NULL CHECK (volume >= 0),
     dividend             numeric(18, 6) NOT NULL CHECK (dividend >= 0 AND dividend < 'Infinity'),
-    split_ratio          price NOT NULL,
-    price_change_percent percent_change,
+    split_ratio          numeric(18, 6) NOT NULL CHECK (split_ratio > 0 AND split_ratio < 'Infinity'),
+    price_change_percent numeric(14, 6) CHECK (price_change_percent < 'Infinity'),
     fetched_at           timestamptz NOT NULL,
     run_id               text NOT NULL,
     PRIMARY KEY (ticker, trade_date),
@@ -30,9 +27,9 @@ CREATE TABLE collected_meta_etf (
     etf_type         text NOT NULL CHECK (etf_type IN ('benchmark', 'sector')),
     sector_name      text,
     holding_name     text,
-    holding_percent  weight_percent NOT NULL,
+    holding_percent  numeric(9, 6) NOT NULL CHECK (holding_percent < 'Infinity'),
     holding_rank     integer NOT NULL CHECK (holding_rank > 0),
-    coverage_percent weight_percent NOT NULL,
+    coverage_percent numeric(9, 6) NOT NULL CHECK (coverage_percent < 'Infinity'),
     source           text NOT NULL,
     fetched_at       timestamptz NOT NULL,
     run_id           text NOT NULL,
@@ -44,15 +41,15 @@ CREATE TABLE collected_daily_stock_history (
     trade_date           date NOT NULL,
     company_name         text,
     sector               text,
-    open_price           price NOT NULL,
-    high_price           price NOT NULL,
-    low_price            price NOT NULL,
-    close_price          price NOT NULL,
-    adj_close_price      price NOT NULL,
+    open_price           numeric(18, 6) NOT NULL CHECK (open_price > 0 AND open_price < 'Infinity'),
+    high_price           numeric(18, 6) NOT NULL CHECK (high_price > 0 AND high_price < 'Infinity'),
+    low_price            numeric(18, 6) NOT NULL CHECK (low_price > 0 AND low_price < 'Infinity'),
+    close_price          numeric(18, 6) NOT NULL CHECK (close_price > 0 AND close_price < 'Infinity'),
+    adj_close_price      numeric(18, 6) NOT NULL CHECK (adj_close_price > 0 AND adj_close_price < 'Infinity'),
     volume               bigint NOT NULL CHECK (volume >= 0),
     dividend             numeric(18, 6) NOT NULL CHECK (dividend >= 0 AND dividend < 'Infinity'),
-    split_ratio          price NOT NULL,
-    price_change_percent percent_change,
+    split_ratio          numeric(18, 6) NOT NULL CHECK (split_ratio > 0 AND split_ratio < 'Infinity'),
+    price_change_percent numeric(14, 6) CHECK (price_change_percent < 'Infinity'),
     market_cap           bigint CHECK (market_cap > 0),
     fetched_at           timestamptz NOT NULL,
     run_id               text NOT NULL,
@@ -66,8 +63,8 @@ CREATE TABLE analytics_trending_sectors (
     etf_ticker           text NOT NULL,
     period_days          integer NOT NULL CHECK (period_days > 0),
     sector_name          text NOT NULL,
-    return_pct           percent_change,
-    benchmark_return_pct percent_change,
+    return_pct           numeric(14, 6) CHECK (return_pct < 'Infinity'),
+    benchmark_return_pct numeric(14, 6) CHECK (benchmark_return_pct < 'Infinity'),
     is_trending          boolean NOT NULL,
     rank                 integer CHECK (rank > 0),
     unavailable_reason   text,
@@ -86,16 +83,16 @@ CREATE TABLE analytics_portfolio_allocation (
     sector            text NOT NULL,
     market_cap        bigint NOT NULL CHECK (market_cap > 0),
     market_cap_basis  text NOT NULL CHECK (market_cap_basis IN ('quoted', 'later_quote')),
-    return_5d         percent_change,
-    sector_avg_5d     percent_change,
+    return_5d         numeric(14, 6) CHECK (return_5d < 'Infinity'),
+    sector_avg_5d     numeric(14, 6) CHECK (sector_avg_5d < 'Infinity'),
     is_trending_5d    boolean NOT NULL,
     rank_5d           integer CHECK (rank_5d > 0),
-    return_10d        percent_change,
-    sector_avg_10d    percent_change,
+    return_10d        numeric(14, 6) CHECK (return_10d < 'Infinity'),
+    sector_avg_10d    numeric(14, 6) CHECK (sector_avg_10d < 'Infinity'),
     is_trending_10d   boolean NOT NULL,
     rank_10d          integer CHECK (rank_10d > 0),
-    return_20d        percent_change,
-    sector_avg_20d    percent_change,
+    return_20d        numeric(14, 6) CHECK (return_20d < 'Infinity'),
+    sector_avg_20d    numeric(14, 6) CHECK (sector_avg_20d < 'Infinity'),
     is_trending_20d   boolean NOT NULL,
     rank_20d          integer CHECK (rank_20d > 0),
     portfolio_weight  numeric(9, 8) NOT NULL CHECK (portfolio_weight >= 0 AND portfolio_weight <= 1),
@@ -115,24 +112,3 @@ CREATE TABLE analytics_portfolio_exclusion (
     run_id     text NOT NULL,
     PRIMARY KEY (as_of_date, ticker)
 );
-
--- What changes from one as-of date to the next; a date without positions counts as a date.
-CREATE VIEW analytics_portfolio_changes AS
-WITH dates AS (
-    SELECT as_of_date, lag(as_of_date) OVER (ORDER BY as_of_date) AS previous_date
-    FROM (SELECT DISTINCT as_of_date FROM analytics_trending_sectors) AS answered
-), sides AS (
-    SELECT dates.as_of_date, dates.previous_date, position.ticker, 0::numeric AS weight_before,
-           position.portfolio_weight AS weight_after
-    FROM dates JOIN analytics_portfolio_allocation AS position ON position.as_of_date = dates.as_of_date
-    UNION ALL
-    SELECT dates.as_of_date, dates.previous_date, position.ticker, position.portfolio_weight, 0
-    FROM dates JOIN analytics_portfolio_allocation AS position ON position.as_of_date = dates.previous_date
-), changes AS (
-    SELECT as_of_date, previous_date, ticker, sum(weight_before) AS weight_before, sum(weight_after) AS weight_after
-    FROM sides GROUP BY as_of_date, previous_date, ticker
-)
-SELECT as_of_date, previous_date, ticker, weight_before, weight_after,
-       weight_after - weight_before AS weight_change,
-       sum(abs(weight_after - weight_before)) OVER (PARTITION BY as_of_date) / 2 AS turnover
-FROM changes;
