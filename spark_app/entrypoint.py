@@ -11,13 +11,13 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_app.arguments import build_parser, settings_overrides
-from spark_app.errors import SparkAppError, UsageError
+from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
 
 if TYPE_CHECKING:
     from spark_app.settings import Settings
@@ -35,21 +35,31 @@ def run_job(name: str, description: str | None, stages: Sequence[str], argv: Seq
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     reports: list[StageReport] = []
+
+    def summarise(exit_code: int | None) -> int:
+        return _write_json(arguments.json, name, exit_code, reports)
+
+    # Written first without a result: an unwritable place is refused before anything is done.
+    if refused := _guarded(name, lambda: summarise(None)):
+        return refused
+    exit_code = _guarded(name, lambda: _run(name, arguments, stages, reports))
+    written = _guarded(name, lambda: summarise(exit_code))
+    return exit_code or written
+
+
+def _guarded(name: str, action: Callable[[], int]) -> int:
+    """Run an action; what it raises becomes a sentence on stderr and an exit code."""
     try:
-        _check_json(arguments.json)
-        exit_code = _run(name, arguments, stages, reports)
+        return action()
     except SparkAppError as error:
-        exit_code = error.exit_code
         _complain(name, str(error))
+        return error.exit_code
     except KeyboardInterrupt:
-        exit_code = 130
         _complain(name, "interrupted; run it again to go on")
+        return RunInterruptedError.exit_code
     except Exception:
-        exit_code = 1
         logger.exception("%s: unexpected error", name)
-    if arguments.json:
-        exit_code = _write_json(Path(arguments.json), name, exit_code, reports)
-    return exit_code
+        return SparkAppError.exit_code
 
 
 def _run(name: str, arguments: argparse.Namespace, stages: Sequence[str], reports: list[StageReport]) -> int:
@@ -132,21 +142,15 @@ def _complain(name: str, sentence: str) -> None:
     print(f"{name}: {sentence}", file=sys.stderr)
 
 
-def _check_json(name: str | None) -> None:
-    """Refuse an unwritable place before anything is done."""
-    if name is not None:
+def _write_json(file: str | None, name: str, exit_code: int | None, reports: Sequence[StageReport]) -> int:
+    """Write the summary where one was asked for; returns 0.
+
+    Raises: UsageError: the place cannot be written.
+    """
+    if file is not None:
+        summary = {"job": name, "exit_code": exit_code, "stages": [asdict(report) for report in reports]}
         try:
-            Path(name).open("a").close()
+            Path(file).write_text(json.dumps(summary, default=str, indent=2) + "\n")
         except OSError as error:
-            raise UsageError(f"--json {name}: cannot write: {error.strerror}") from error
-
-
-def _write_json(path: Path, name: str, exit_code: int, reports: Sequence[StageReport]) -> int:
-    """Write the summary; returns the exit code, which a failure to write changes only where all was well."""
-    summary = {"job": name, "exit_code": exit_code, "stages": [asdict(report) for report in reports]}
-    try:
-        path.write_text(json.dumps(summary, default=str, indent=2) + "\n")
-    except OSError as error:
-        _complain(name, f"--json {path}: cannot write: {error.strerror}")
-        return exit_code or UsageError.exit_code
-    return exit_code
+            raise UsageError(f"--json {file}: cannot write: {error.strerror}") from error
+    return 0

@@ -81,6 +81,10 @@ def test_daily_prices_of_no_bars_keep_the_schema(spark: SparkSession) -> None:
         ({"high_price": 9.0, "low_price": 9.5}, "high_price is below low_price"),
         ({"volume": None}, "volume is null"),
         ({"volume": -1}, "volume is negative"),
+        ({"dividend": -0.1}, "dividend is not a number from 0 on"),
+        ({"dividend": NAN}, "dividend is not a number from 0 on"),
+        ({"split_ratio": 0.0}, "split_ratio is not positive"),
+        ({"split_ratio": None}, "split_ratio is not positive"),
     ],
 )
 def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, float], expected: str | None) -> None:
@@ -91,9 +95,13 @@ def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, f
         "close_price": 10.5,
         "adj_close_price": 10.1,
         "volume": 7,
+        "dividend": 0.0,
+        "split_ratio": 1.0,
     }
     columns = "open_price double, high_price double, low_price double, close_price double, adj_close_price double"
-    input_df = spark.createDataFrame([tuple({**sound, **change}.values())], f"{columns}, volume bigint")
+    input_df = spark.createDataFrame(
+        [tuple({**sound, **change}.values())], f"{columns}, volume bigint, dividend double, split_ratio double"
+    )
     assert input_df.select(bar_defect()).first()[0] == expected
 
 
