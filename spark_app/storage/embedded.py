@@ -111,7 +111,8 @@ class EmbeddedPostgres:
         while True:
             with self._lock("in_use", fcntl.LOCK_EX):
                 pass
-            if self._stop_if_unused():
+            # Where the last job has stopped the server itself, its folder may be going: leave it alone.
+            if not self._has_pid_file() or self._stop_if_unused():
                 return
 
     def binary(self, name: str) -> Path:
@@ -187,7 +188,10 @@ class EmbeddedPostgres:
         return self._account.run(self.binary("pg_ctl"), action, "-s", "-D", self._data, *options)
 
     def _is_running(self) -> bool:
-        return (self._data / "postmaster.pid").exists() and self._control("status").returncode == 0
+        return self._has_pid_file() and self._control("status").returncode == 0
+
+    def _has_pid_file(self) -> bool:
+        return (self._data / "postmaster.pid").exists()
 
     def _url(self, database: str = DATABASE) -> str:
         port = (self._data / "postmaster.pid").read_text().splitlines()[3]
