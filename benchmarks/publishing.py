@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from benchmarks.report import Measurement, best_seconds
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.embedded import EmbeddedPostgres, psql_program
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import Publication, publish
 from spark_app.storage.run_log import RunKey, RunResult, start_run
@@ -43,7 +43,7 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
         frame = _served_frame(spark, folder, rows)
         csv = folder / "rows.csv"
         _served_csv(rows, csv)
-        psql = str(server.binary("psql"))
+        psql = str(psql_program())
         names = ("first load", "unchanged rerun")
         ours: dict[str, list[float]] = {name: [] for name in names}
         plain: dict[str, list[float]] = {name: [] for name in names}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.settings import load_database_settings
 from spark_app.storage.database import Database, embedded_server, open_database
+from spark_app.storage.embedded import psql_program
 from spark_app.storage.results import render_results
 
 _USAGE = "usage: psql [options of psql] | db start|stop|url | show"
@@ -49,7 +50,7 @@ def _psql(options: Sequence[str]) -> int:
         # Ctrl+C belongs to psql, which cancels the statement and goes on.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child = subprocess.Popen(
-            [str(embedded_server().binary("psql")), *options, _conninfo(database)],
+            [str(psql_program()), *options, _conninfo(database)],
             env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

