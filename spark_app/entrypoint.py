@@ -85,7 +85,7 @@ def _run_stages(
     now: dt.datetime,
     reports: list[StageReport],
 ) -> int:
-    from spark_app.settings import load_database_settings
+    from spark_app.settings import app_home, load_database_settings
     from spark_app.stages.context import RunRequest
     from spark_app.stages.run import pending_stages, prepare, run_stage, start
     from spark_app.storage.database import parse_url
@@ -108,7 +108,8 @@ def _run_stages(
 
     from spark_app.session import build_session
 
-    spark = build_session(name)
+    # Spark makes this folder at its start, by default wherever the user happens to be.
+    spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:
         context = start(spark, database, settings, request)
         for stage in pending:

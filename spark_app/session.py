@@ -24,7 +24,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     Args:
         app_name: shown in Spark's UI and logs.
         master: only for tests and plain `python`; under spark-submit the command line decides.
-        extra: further settings, for tests.
+        extra: further settings.
     """
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
