@@ -254,16 +254,19 @@ def _installation(account: _Account) -> Path:
     original = _original_installation()
     if account.can_read(original / "bin" / "postgres"):
         return original
+    # The programs find their libraries beside the package, so both are copied as they lie.
+    package, libraries = original.parent, original.parent.with_name(f"{original.parent.name}.libs")
     digest = hashlib.sha256(f"{original}{original.stat().st_mtime_ns}".encode()).hexdigest()[:12]
     copy = _ROOTS_PLACE / f"postgresql-{digest}"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=copy.parent))
-        shutil.copytree(original, unfinished, dirs_exist_ok=True, symlinks=True)
-        unfinished.chmod(0o755)
+        shutil.copytree(original, unfinished / package.name / original.name, symlinks=True)
+        shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)
         with contextlib.suppress(OSError):
             unfinished.rename(copy)
-    return copy
+    return copy / package.name / original.name
 
 
 def _write_private(path: Path, text: str) -> None:

