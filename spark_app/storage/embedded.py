@@ -1,9 +1,9 @@
 """The embedded PostgreSQL: started by the first job that needs it, stopped by the last one to end.
 
 Every job that uses the server holds a shared lock on the file `in_use`. Who starts the server also
-starts a keeper, a small process that waits for that lock to be free and then stops the server: so
-nothing stays behind even where all jobs were killed. Starting and stopping happen under the lock
-`control`. A file `keep_running` (`db start`) makes everyone leave the server alone.
+starts a keeper, a small process that looks now and then whether that lock is free and then stops the
+server: so nothing stays behind even where all jobs were killed. Starting, stopping and looking happen
+under the lock `control`. A file `keep_running` (`db start`) makes everyone leave the server alone.
 
 The server listens on loopback TCP (JDBC knows no Unix socket) with a generated password. PostgreSQL
 refuses to run as root: there it runs as `postgres` or `nobody`.
@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 USER = DATABASE = "spark_app"
 _ROOTS_PLACE = Path("/var/lib/spark_app")
+_KEEPER_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class EmbeddedPostgres:
                 yield self._url()
             finally:
                 in_use.close()
-                self._stop_if_unused()
+                if self._stop_if_unused():
+                    self._await_keeper()
 
     def keep_running(self) -> str:
         """Start the server and leave it running until `stop`; returns its URL."""
@@ -108,15 +111,20 @@ class EmbeddedPostgres:
 
     def wait_and_stop(self) -> None:
         """Wait until no job uses the server, then stop it; what the keeper process does."""
-        while True:
-            with self._lock("in_use", fcntl.LOCK_EX):
-                pass
-            # Where the last job has stopped the server itself, its folder may be going: leave it alone.
-            if not self._has_pid_file() or self._stop_if_unused():
-                return
+        with self._lock("keeper", fcntl.LOCK_EX):
+            while self._has_pid_file() and not self._stop_if_unused():
+                time.sleep(_KEEPER_PAUSE_SECONDS)
 
     def _program(self, name: str) -> Path:
         return _installation(self._account) / "bin" / name
+
+    def _await_keeper(self) -> None:
+        """Give the keeper a moment to see that it is done, so that no process outlives the job."""
+        deadline = time.monotonic() + 10 * _KEEPER_PAUSE_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError), self._lock("keeper", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return
+            time.sleep(_KEEPER_PAUSE_SECONDS / 10)
 
     def _stop_if_unused(self) -> bool:
         """Stop the server unless it is in use; a server that shall keep running counts as stopped."""
