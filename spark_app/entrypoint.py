@@ -64,14 +64,17 @@ def _guarded(name: str, action: Callable[[], int]) -> int:
 
 def _run(name: str, arguments: argparse.Namespace, stages: Sequence[str], reports: list[StageReport]) -> int:
     from spark_app.settings import load_database_settings, load_settings
-    from spark_app.storage.database import open_database
+    from spark_app.stages.run import prepare
+    from spark_app.storage.database import open_database, parse_url
 
     settings = load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
     now = dt.datetime.now(dt.UTC)
     as_of = _as_of_session(name, arguments.as_of, now)
     if as_of is None:
         return 0
-    with open_database(load_database_settings()) as database:
+    named = load_database_settings()
+    with open_database(named) as database:
+        prepare(database, settings, admin=parse_url(named.admin_url.get_secret_value()) if named.admin_url else None)
         return _run_stages(name, arguments, settings, database, stages, as_of, now, reports)
 
 
@@ -85,10 +88,9 @@ def _run_stages(
     now: dt.datetime,
     reports: list[StageReport],
 ) -> int:
-    from spark_app.settings import app_home, load_database_settings
+    from spark_app.settings import app_home
     from spark_app.stages.context import RunRequest
-    from spark_app.stages.run import pending_stages, prepare, run_stage, start
-    from spark_app.storage.database import parse_url
+    from spark_app.stages.run import pending_stages, run_stage, start
 
     request = RunRequest(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -97,8 +99,6 @@ def _run_stages(
         days=getattr(arguments, "days", 21),
         universe=getattr(arguments, "universe", "trending"),
     )
-    admin_url = load_database_settings().admin_url
-    prepare(database, settings, admin=parse_url(admin_url.get_secret_value()) if admin_url else None)
     # A date that was named, or --force, is worked on again; a scheduled run only does what is left.
     again = arguments.force or arguments.as_of is not None
     pending = list(stages) if again else pending_stages(database, settings, request, stages)

@@ -29,11 +29,8 @@ from spark_app.storage.staging import Staging
 logger = logging.getLogger(__name__)
 
 _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
-    "stage1_etf_ohlc": etf_ohlc.run,
-    "stage2_etf_holdings": etf_holdings.run,
-    "stage3_trending_sectors": trending_sectors.run,
-    "stage4_stock_history": stock_history.run,
-    "stage5_portfolio_allocation": portfolio_allocation.run,
+    module.STAGE: module.run
+    for module in (etf_ohlc, etf_holdings, trending_sectors, stock_history, portfolio_allocation)
 }
 _STATUS: dict[type[SparkAppError], str] = {
     DataIncompleteError: "incomplete",
@@ -130,13 +127,13 @@ def _result(output: StageOutput) -> RunResult:
 def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     """The parameters are those that make a finished stage a different one."""
     parameters: dict[str, object] = {}
-    if stage in ("stage1_etf_ohlc", "stage4_stock_history"):
+    if stage in (etf_ohlc.STAGE, stock_history.STAGE):
         parameters["days"] = request.days
-    if stage == "stage2_etf_holdings":
+    if stage == etf_holdings.STAGE:
         parameters["holdings_provider"] = settings.source.holdings_provider
-    if stage == "stage4_stock_history":
+    if stage == stock_history.STAGE:
         parameters["universe"] = request.universe
-    if stage == "stage5_portfolio_allocation":
+    if stage == portfolio_allocation.STAGE:
         parameters = settings.portfolio.model_dump(mode="json")
     return RunKey(request.run_id, stage, request.as_of, parameters)
 
