@@ -6,44 +6,85 @@ Arguments are read before anything heavy is imported, so that `--help` answers a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
+import functools
 import json
 import logging
-import secrets
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_app.arguments import build_parser, settings_overrides
-from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
+from spark_app.arguments import (
+    build_backfill_parser,
+    build_parser,
+    build_staggered_parser,
+    resume_command,
+    settings_overrides,
+)
+from spark_app.errors import RunInterruptedError, SparkAppError, UsageError, first_exit_code
 
 if TYPE_CHECKING:
     from spark_app.settings import Settings
-    from spark_app.stages.context import StageReport
+    from spark_app.stages.context import RunRequest, StageContext, StageReport
+    from spark_app.stages.staggered import StaggeredPlan
     from spark_app.storage.database import Database
 
 logger = logging.getLogger("spark_app")
 
 
+@dataclass(frozen=True)
+class Job:
+    """One call of a job: its name and arguments, and the reports of the stages that it ran."""
+
+    name: str
+    argv: Sequence[str]
+    arguments: argparse.Namespace
+    reports: list[StageReport] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job at work: its settings, its database, the session that it works for, and when it began."""
+
+    job: Job
+    settings: Settings
+    database: Database
+    as_of: dt.date
+    now: dt.datetime
+
+
 def run_job(name: str, description: str | None, stages: Sequence[str], argv: Sequence[str] | None = None) -> int:
     """Run stages in one Spark application; returns the exit code (see spark_app/errors.py)."""
-    arguments = build_parser(name, description or "", stages).parse_args(argv)
+    parser = build_parser(name, description or "", stages)
+    return _run_job(name, parser, argv, lambda run: _run_pending(run, stages))
+
+
+def run_backfill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Bring the funds' prices of many sessions up to date; returns the exit code."""
+    parser = build_backfill_parser(name, description or "")
+    return _run_job(name, parser, argv, lambda run: _run_stages(run, [name]))
+
+
+def run_staggered_backfill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Bring the sector funds' prices up to date, one at a time and minutes apart; returns the exit code."""
+    return _run_job(name, build_staggered_parser(name, description or ""), argv, _run_staggered)
+
+
+def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Run], int]) -> int:
+    words = sys.argv[1:] if argv is None else argv
+    job = Job(name, words, parser.parse_args(words))
     logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stdout)
     logger.setLevel(logging.INFO)
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    reports: list[StageReport] = []
-
-    def summarise(exit_code: int | None) -> int:
-        return _write_json(arguments.json, name, exit_code, reports)
-
     # Written first without a result: an unwritable place is refused before anything is done.
-    if refused := _guarded(name, lambda: summarise(None)):
+    if refused := _guarded(name, lambda: _write_json(job, None)):
         return refused
-    exit_code = _guarded(name, lambda: _run(name, arguments, stages, reports))
-    written = _guarded(name, lambda: summarise(exit_code))
+    exit_code = _guarded(name, lambda: _open_run(job, work))
+    written = _guarded(name, lambda: _write_json(job, exit_code))
     return exit_code or written
 
 
@@ -62,65 +103,121 @@ def _guarded(name: str, action: Callable[[], int]) -> int:
         return SparkAppError.exit_code
 
 
-def _run(name: str, arguments: argparse.Namespace, stages: Sequence[str], reports: list[StageReport]) -> int:
+def _open_run(job: Job, work: Callable[[Run], int]) -> int:
     from spark_app.settings import load_database_settings, load_settings
     from spark_app.stages.run import prepare
     from spark_app.storage.database import open_database, parse_url
 
+    arguments = job.arguments
     settings = load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
     now = dt.datetime.now(dt.UTC)
-    as_of = _as_of_session(name, arguments.as_of, now)
+    as_of = _as_of_session(job.name, arguments.as_of, now)
     if as_of is None:
         return 0
     named = load_database_settings()
     with open_database(named) as database:
         prepare(database, settings, admin=parse_url(named.admin_url.get_secret_value()) if named.admin_url else None)
-        return _run_stages(name, arguments, settings, database, stages, as_of, now, reports)
+        return work(Run(job, settings, database, as_of, now))
 
 
-def _run_stages(
-    name: str,
-    arguments: argparse.Namespace,
-    settings: Settings,
-    database: Database,
-    stages: Sequence[str],
-    as_of: dt.date,
-    now: dt.datetime,
-    reports: list[StageReport],
-) -> int:
-    from spark_app.settings import app_home
-    from spark_app.stages.context import RunRequest
-    from spark_app.stages.run import pending_stages, run_stage, start
+def _run_pending(run: Run, stages: Sequence[str]) -> int:
+    """Run the stages that are not done yet.
 
-    request = RunRequest(
-        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
-        as_of=as_of,
-        now=now,
-        days=getattr(arguments, "days", 21),
-        universe=getattr(arguments, "universe", "trending"),
-    )
-    # A date that was named, or --force, is worked on again; a scheduled run only does what is left.
-    again = arguments.force or arguments.as_of is not None
-    pending = list(stages) if again else pending_stages(database, settings, request, stages)
+    A date that was named, or --force, is worked on again; a scheduled run only does what is left.
+    """
+    from spark_app.stages.run import pending_stages
+
+    if run.job.arguments.force or run.job.arguments.as_of is not None:
+        return _run_stages(run, stages)
+    pending = pending_stages(run.database, run.settings, _request(run), stages)
     if not pending:
-        logger.info("%s: %s is done already: nothing to do (--force does it again)", name, as_of)
+        logger.info("%s: %s is done already: nothing to do (--force does it again)", run.job.name, run.as_of)
         return 0
+    return _run_stages(run, pending)
 
-    from spark_app.session import build_session
 
-    # Spark makes this folder at its start, by default wherever the user happens to be.
-    spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
-    try:
-        context = start(spark, database, settings, request)
-        for stage in pending:
+def _run_stages(run: Run, stages: Sequence[str]) -> int:
+    from spark_app.stages.run import run_stage
+
+    with _open_context(run) as context:
+        for stage in stages:
+            if context.stopping.is_set():
+                raise RunInterruptedError(f"interrupted before {stage}; go on with: {context.request.resume_command}")
             report = run_stage(context, stage)
-            reports.append(report)
+            run.job.reports.append(report)
             if report.exit_code:
                 _complain(stage, report.message)
                 return report.exit_code
+    return 0
+
+
+def _run_staggered(run: Run) -> int:
+    from spark_app.stages.staggered import StaggeredPlan, plan_tickers, run_plan, without_complete
+
+    arguments, name = run.job.arguments, run.job.name
+    tickers, delay = (
+        plan_tickers(arguments.tickers, arguments.start_from),
+        dt.timedelta(minutes=arguments.delay_minutes),
+    )
+    if arguments.dry_run and not arguments.skip_existing:
+        return _show(StaggeredPlan(tickers, delay))
+    with _open_context(run) as context:
+        if arguments.skip_existing:
+            tickers = without_complete(context, tickers)
+        plan = StaggeredPlan(tickers, delay)
+        _show(plan)
+        if arguments.dry_run:
+            return 0
+        for ticker, report in run_plan(context, plan, functools.partial(_resume_from, run)):
+            run.job.reports.append(report)
+            if report.exit_code:
+                _complain(f"{name} {ticker}", report.message)
+    return first_exit_code([report.exit_code for report in run.job.reports])
+
+
+def _resume_from(run: Run, ticker: str) -> str:
+    return resume_command(run.job.name, run.job.argv, run.as_of, start_from=ticker)
+
+
+def _show(plan: StaggeredPlan) -> int:
+    for line in plan.lines(dt.datetime.now(dt.UTC)):
+        logger.info("%s", line)
+    return 0
+
+
+@contextlib.contextmanager
+def _open_context(run: Run) -> Iterator[StageContext]:
+    """Open a Spark session for the run; a signal asks it to stop instead of killing it."""
+    from spark_app.interruption import Interruption
+    from spark_app.session import build_session
+    from spark_app.settings import app_home
+    from spark_app.stages.run import start
+
+    # Spark makes this folder at its start, by default wherever the user happens to be.
+    spark = build_session(run.job.name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
+    interruption = Interruption()
+    try:
+        with interruption.watching(spark):
+            yield start(spark, run.database, run.settings, _request(run), interruption.stopping)
     finally:
         spark.stop()
-    return 0
+
+
+def _request(run: Run) -> RunRequest:
+    from spark_app.stages.context import RunRequest, new_run_id
+
+    arguments = run.job.arguments
+    return RunRequest(
+        run_id=new_run_id(run.now),
+        as_of=run.as_of,
+        now=run.now,
+        days=getattr(arguments, "days", 21),
+        universe=getattr(arguments, "universe", "trending"),
+        tickers=getattr(arguments, "tickers", None),
+        refresh=getattr(arguments, "refresh", False),
+        one_at_a_time=getattr(arguments, "no_batch", False),
+        resume_command=resume_command(run.job.name, run.job.argv, run.as_of),
+    )
 
 
 def _as_of_session(name: str, asked: dt.date | None, now: dt.datetime) -> dt.date | None:
@@ -143,13 +240,14 @@ def _complain(name: str, sentence: str) -> None:
     print(f"{name}: {sentence}", file=sys.stderr)
 
 
-def _write_json(file: str | None, name: str, exit_code: int | None, reports: Sequence[StageReport]) -> int:
+def _write_json(job: Job, exit_code: int | None) -> int:
     """Write the summary where one was asked for; returns 0.
 
     Raises: UsageError: the place cannot be written.
     """
+    file = job.arguments.json
     if file is not None:
-        summary = {"job": name, "exit_code": exit_code, "stages": [asdict(report) for report in reports]}
+        summary = {"job": job.name, "exit_code": exit_code, "stages": [asdict(report) for report in job.reports]}
         try:
             Path(file).write_text(json.dumps(summary, default=str, indent=2) + "\n")
         except OSError as error:

@@ -77,3 +77,8 @@ _ORDER = (130, 75, 73, 69, 65, 2, 1)
 def first_to_count(errors: Sequence[SparkAppError]) -> SparkAppError | None:
     """Return the error whose exit code a run ends with, None of none."""
     return min(errors, key=lambda error: _ORDER.index(error.exit_code), default=None)
+
+
+def first_exit_code(exit_codes: Sequence[int]) -> int:
+    """Return the exit code that a run of several parts ends with, 0 where all ended well."""
+    return min((code for code in exit_codes if code), key=_ORDER.index, default=0)

@@ -29,6 +29,9 @@ SECTOR_NAMES = {
 FUNDS = ("SPY", "XLK", "XLV", "XLF", "XLE", "XLY", "XLP", "XLI", "XLB", "XLU", "XLRE", "XLC")
 """The benchmark and the eleven sector funds, in the order in which they are asked for."""
 
+STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
+"""The sector funds in the order of the staggered backfill."""
+
 
 class ShareClass(NamedTuple):
     """One listed share class of an issuer; valid on `valid_from <= date < valid_to`."""

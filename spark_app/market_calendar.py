@@ -29,6 +29,12 @@ def last_completed_session(now: dt.datetime) -> dt.date:
     return _date(closes.index[position])
 
 
+def close_of(session: dt.date) -> dt.datetime:
+    """Return when a session closed or will close (aware, UTC)."""
+    close = _calendar().closes.loc[_stamp(session)]
+    return close.to_pydatetime()  # type: ignore[no-any-return]
+
+
 def is_session(day: dt.date) -> bool:
     """Say whether the exchange opened on `day`."""
     return bool(_calendar().is_session(day.isoformat()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +16,7 @@ from pyspark.sql.types import DateType, IntegerType, StructField, StructType
 from spark_app import market_calendar
 from spark_app.errors import SparkAppError
 from spark_app.settings import Settings
+from spark_app.stages.landing import FetchSummary
 from spark_app.storage.database import Database
 from spark_app.storage.publish import Publication
 from spark_app.storage.run_log import ConsumerError
@@ -23,11 +26,18 @@ _AS_OF_DATES = StructType([StructField("as_of_date", DateType())])
 _SESSIONS = StructType([StructField("trade_date", DateType()), StructField("session_number", IntegerType())])
 
 
+def new_run_id(now: dt.datetime) -> str:
+    """Make the name of a run: when it began (UTC), and something that no other run has."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What is asked of a run.
 
     `days` is the number of sessions that the price tables get; `universe` is `trending` or `all`.
+    `tickers` are the funds to fetch, None for all. `refresh` asks anew for what staging still holds,
+    `one_at_a_time` sends no two requests at once. `resume_command` goes on where this run stops.
     """
 
     run_id: str
@@ -35,6 +45,10 @@ class RunRequest:
     now: dt.datetime
     days: int = 21
     universe: str = "trending"
+    tickers: tuple[str, ...] | None = None
+    refresh: bool = False
+    one_at_a_time: bool = False
+    resume_command: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +60,8 @@ class StageContext:
     spark: SparkSession
     staging: Staging
     database: Database
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the user or the system asked the run to stop."""
 
     @property
     def as_of(self) -> dt.date:
@@ -73,24 +89,6 @@ class StageContext:
 
 
 @dataclass(frozen=True)
-class FetchSummary:
-    """What asking the source brought, ticker by ticker."""
-
-    requests: int = 0
-    answered: tuple[str, ...] = ()
-    failed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Ticker -> outcome and message, of those that did not end `ok`."""
-
-    @property
-    def asked(self) -> int:
-        return len(self.answered) + len(self.failed)
-
-    def tickers_with(self, *outcomes: str) -> list[str]:
-        """List the tickers that ended with one of these outcomes."""
-        return sorted(ticker for ticker, (outcome, _) in self.failed.items() if outcome in outcomes)
-
-
-@dataclass(frozen=True)
 class StageOutput:
     """What a stage produced: rows to publish, what was wrong, and a sentence about it.
 
@@ -99,7 +97,7 @@ class StageOutput:
 
     message: str
     publications: tuple[Publication, ...] = ()
-    fetched: FetchSummary = FetchSummary()
+    fetched: FetchSummary = field(default_factory=FetchSummary)
     errors: tuple[ConsumerError, ...] = ()
     rows_rejected: int = 0
     delta_versions: Mapping[str, int] = field(default_factory=dict)

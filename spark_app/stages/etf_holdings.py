@@ -8,10 +8,12 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 from spark_app.funds import FUNDS
 from spark_app.schemas import ETF_HOLDINGS
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.stages.cache import read_known
 from spark_app.stages.context import StageContext, StageOutput
-from spark_app.stages.fetching import Landing, land
-from spark_app.stages.gate import judge
-from spark_app.stages.staging_rows import read_holdings, stage_holdings
+from spark_app.stages.fetching import land
+from spark_app.stages.gate import judge_answers
+from spark_app.stages.landing import Landing
+from spark_app.stages.staging_rows import read_holdings, recover_unstaged, stage_holdings
 from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.holdings import ranked_holdings
 
@@ -20,36 +22,38 @@ _SNAPSHOT = StructType([StructField("etf_ticker", StringType()), StructField("sn
 
 
 def run(context: StageContext) -> StageOutput:
-    """Fetch the funds' holdings, stage the snapshots that are new, and serve those that were fetched."""
+    """Fetch the funds' holdings, stage the snapshots that are new, and serve those that stand for this run."""
+    known = read_known(context, FUNDS, [Kind.HOLDINGS])
+    rejected = recover_unstaged(context, STAGE)
     requests = [FetchRequest(Kind.HOLDINGS, (ticker,), window_end=context.as_of) for ticker in FUNDS]
-    landing = land(context, STAGE, requests)
-    version = stage_holdings(context, STAGE)
-    summary = landing.summary(Kind.HOLDINGS)
-    verdict = judge(context, STAGE, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    held = known.held(requests)
+    due = [request for request in requests if request.tickers[0] not in held.of(Kind.HOLDINGS)]
+    landing = held.joined(land(context, STAGE, due))
+    version = stage_holdings(context, STAGE) if landing.came(Kind.HOLDINGS) else 0
+    coverage = context.settings.gate.etf_coverage
+    verdict = judge_answers(context, landing, Kind.HOLDINGS, what="funds", coverage=coverage)
     return StageOutput(
         message=_message(landing),
         publications=(_publication(context, landing),) if verdict.may_publish else (),
-        fetched=summary,
-        errors=landing.errors(),
+        fetched=landing.summary(Kind.HOLDINGS),
+        errors=landing.errors() + rejected,
+        rows_rejected=len(rejected),
         delta_versions={"holdings": version},
         failure=verdict.failure,
     )
 
 
 def _publication(context: StageContext, landing: Landing) -> Publication:
-    snapshots = [(t.ticker, t.snapshot_date) for t in landing.landed if t.outcome == Outcome.OK]
+    snapshots = [(t.ticker, t.snapshot_date) for t in landing.tickers if t.outcome == Outcome.OK]
     fetched = context.local_frame(snapshots, _SNAPSHOT)
     holdings = read_holdings(context).join(F.broadcast(fetched), on=["etf_ticker", "snapshot_date"], how="left_semi")
     return Publication(ETF_HOLDINGS, ranked_holdings(holdings), RowSet(("etf_ticker", "as_of_date"), tuple(snapshots)))
 
 
 def _message(landing: Landing) -> str:
-    summary = landing.summary(Kind.HOLDINGS)
-    dates = sorted({str(t.snapshot_date) for t in landing.landed if t.snapshot_date is not None})
-    parts = [f"{len(summary.answered)} of {summary.asked} funds answered"]
-    if summary.failed:
-        parts.append("without holdings: " + ", ".join(f"{t} ({o})" for t, (o, _) in sorted(summary.failed.items())))
+    dates = sorted({str(t.snapshot_date) for t in landing.tickers if t.snapshot_date is not None})
+    parts = [landing.summary(Kind.HOLDINGS).describe("funds")]
     if dates:
         parts.append("snapshots of " + ", ".join(dates))
-    parts.append(f"{sum(t.left_out for t in landing.landed)} rows that are no shares left out")
+    parts.append(f"{sum(t.left_out for t in landing.tickers)} rows that are no shares left out")
     return ", ".join(parts)

@@ -1,57 +1,64 @@
-"""Stage 1: daily prices of SPY, QQQ and the sector funds."""
+"""Stage 1, and the backfills of the same tables: daily prices of SPY, QQQ and the sector funds."""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Collection, Sequence
 
 from pyspark.sql import functions as F
 
 from spark_app.funds import BENCHMARKS, FUNDS
 from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC
 from spark_app.sources.contract import Kind
-from spark_app.stages.context import FetchSummary, StageContext, StageOutput
-from spark_app.stages.fetching import chart_requests, land
-from spark_app.stages.gate import judge
-from spark_app.stages.staging_rows import first_dates, read_bars, stage_bars
+from spark_app.stages.bars import CollectedBars, collect_bars
+from spark_app.stages.cache import read_known
+from spark_app.stages.context import StageContext, StageOutput
+from spark_app.stages.gate import judge_bars
 from spark_app.storage.publish import Publication
 from spark_app.transforms.prices import daily_prices
 
 STAGE = "stage1_etf_ohlc"
+BACKFILL = "backfill_etf_benchmarks"
+STAGGERED = "staggered_sector_backfill"
 _TICKERS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
 
 
 def run(context: StageContext) -> StageOutput:
-    """Fetch the funds' bars, stage what is new, and serve the sessions asked for."""
-    # One session more than is served: the first price change needs the close before it.
-    sessions = context.window(context.request.days + 1)
-    asked = first_dates(context, _TICKERS, sessions[0])
-    landing = land(context, STAGE, chart_requests(asked, context.request.now))
-    staged = stage_bars(context, STAGE, _TICKERS, min(asked.values()))
-    summary = landing.summary(Kind.CHART)
-    verdict = judge(context, STAGE, summary, what="funds", coverage=context.settings.gate.etf_coverage)
+    """Fetch the bars of all funds and of QQQ, stage what is new, and serve the sessions asked for."""
+    return collect_funds(context, STAGE, _TICKERS)
+
+
+def backfill(context: StageContext) -> StageOutput:
+    """The same for the funds that the request names, by default all; `BACKFILL`."""
+    return collect_funds(context, BACKFILL, context.request.tickers or FUNDS)
+
+
+def backfill_staggered(context: StageContext) -> StageOutput:
+    """The same for the one fund that the request names; `STAGGERED`."""
+    return collect_funds(context, STAGGERED, context.request.tickers or ())
+
+
+def collect_funds(context: StageContext, stage: str, tickers: Sequence[str]) -> StageOutput:
+    """Bring the bars of some funds up to date and serve them, if the gate lets them pass."""
+    collected = collect_bars(context, stage, tickers, read_known(context, tickers, [Kind.CHART]))
+    # QQQ stands beside the others for comparison; nothing is computed from it.
+    counted = [ticker for ticker in tickers if ticker in FUNDS]
+    verdict = judge_bars(context, collected, counted, what="funds", coverage=context.settings.gate.etf_coverage)
+    summary = collected.landing.summary(Kind.CHART)
     return StageOutput(
-        message=_message(summary, len(staged.rejected)),
-        publications=_publications(context, sessions) if verdict.may_publish else (),
+        message=", ".join([summary.describe("funds"), *collected.describe()]),
+        publications=_publications(context, collected, tickers) if verdict.may_publish else (),
         fetched=summary,
-        errors=landing.errors() + staged.rejected,
-        rows_rejected=len(staged.rejected),
-        delta_versions={"bars": staged.version},
+        errors=collected.errors,
+        rows_rejected=len(collected.staged.rejected),
+        delta_versions={"bars": collected.staged.version},
         failure=verdict.failure,
     )
 
 
-def _publications(context: StageContext, sessions: list[dt.date]) -> tuple[Publication, ...]:
-    """The rows of both fund tables for the sessions asked for, loaded together."""
-    bars = read_bars(context, sessions[0], context.as_of).where(F.col("ticker").isin(list(_TICKERS)))
-    prices = daily_prices(bars, context.numbered_sessions(sessions))
-    served = prices.where(F.col("trade_date") >= sessions[-context.request.days :][0])
-    return (Publication(ETF_OHLC, served, only=FUNDS), Publication(BENCHMARK_OHLC, served, only=BENCHMARKS))
-
-
-def _message(summary: FetchSummary, rejected: int) -> str:
-    parts = [f"{len(summary.answered)} of {summary.asked} funds answered"]
-    if summary.failed:
-        parts.append("without prices: " + ", ".join(f"{t} ({o})" for t, (o, _) in sorted(summary.failed.items())))
-    if rejected:
-        parts.append(f"{rejected} bars rejected (see logs_consumer_error)")
-    return ", ".join(parts)
+def _publications(context: StageContext, collected: CollectedBars, tickers: Collection[str]) -> tuple[Publication, ...]:
+    """The rows of both fund tables, loaded together."""
+    sessions = context.numbered_sessions(collected.sessions)
+    served = daily_prices(collected.bars, sessions).where(F.col("trade_date") >= collected.first_served)
+    tables = ((ETF_OHLC, FUNDS), (BENCHMARK_OHLC, BENCHMARKS))
+    chosen = ((table, tuple(t for t in funds if t in tickers)) for table, funds in tables)
+    return tuple(Publication(table, served, only=only) for table, only in chosen if only)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import logging
-import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from pyspark.sql import Column, Observation
@@ -19,11 +18,10 @@ from spark_app.schemas import FETCHES
 from spark_app.sources.contract import FetchRequest, Kind, Outcome, SourceConfig
 from spark_app.sources.limiters import pause_limiter_of
 from spark_app.sources.worker import answer_requests
-from spark_app.stages.context import FetchSummary, StageContext
-from spark_app.storage.run_log import ConsumerError
+from spark_app.stages.context import StageContext
+from spark_app.stages.landing import NOT_ASKED, LandedTicker, Landing, without_request
+from spark_app.stages.progress import WaveProgress
 from spark_app.storage.staging import FETCHES_TABLE
-
-logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -31,6 +29,8 @@ QUOTES_PER_REQUEST = 50
 """Yahoo fails above 99 symbols a request; others saw trouble from 65 on."""
 
 _REQUESTS_PER_WORKER = 16
+_WAVES_IN_FLIGHT = 2
+_LOOK_AROUND_SECONDS = 0.2
 _SYNTHETIC_START = dt.date(2015, 1, 2)
 _REQUEST_SCHEMA = StructType(
     [
@@ -40,53 +40,6 @@ _REQUEST_SCHEMA = StructType(
         StructField("window_end", DateType()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class LandedTicker:
-    """What became of one ticker's request, observed while it was landed."""
-
-    kind: str
-    ticker: str
-    outcome: str
-    message: str | None
-    raw_text: str | None
-    requests: int
-    snapshot_date: dt.date | None
-    left_out: int
-
-
-@dataclass
-class Landing:
-    """Everything that one stage asked for and what came; filled wave by wave."""
-
-    landed: list[LandedTicker] = field(default_factory=list)
-    not_asked: list[LandedTicker] = field(default_factory=list)
-
-    def of(self, kind: Kind) -> list[LandedTicker]:
-        """The tickers asked for one kind."""
-        return [ticker for ticker in self.landed + self.not_asked if ticker.kind == kind]
-
-    def summary(self, kind: Kind) -> FetchSummary:
-        """Sum up one kind, with the requests of all of them."""
-        tickers = self.of(kind)
-        return FetchSummary(
-            requests=sum(t.requests for t in self.landed),
-            answered=tuple(t.ticker for t in tickers if t.outcome == Outcome.OK),
-            failed={t.ticker: (t.outcome, t.message or "") for t in tickers if t.outcome != Outcome.OK},
-        )
-
-    def errors(self) -> tuple[ConsumerError, ...]:
-        """What was wrong, for `logs_consumer_error`."""
-        return tuple(
-            ConsumerError(f"{t.kind} of {t.ticker}: {t.outcome}: {t.message}", t.raw_text)
-            for t in self.landed
-            if t.outcome != Outcome.OK
-        )
-
-    @property
-    def is_rate_limited(self) -> bool:
-        return any(t.outcome == Outcome.RATE_LIMITED for t in self.landed)
 
 
 def chart_requests(first_dates: Mapping[str, dt.date], now: dt.datetime) -> list[FetchRequest]:
@@ -104,25 +57,60 @@ def quote_requests(tickers: Sequence[str]) -> list[FetchRequest]:
     return [FetchRequest(Kind.QUOTE, tuple(batch)) for batch in _batches(tickers, QUOTES_PER_REQUEST)]
 
 
-def land(context: StageContext, stage: str, requests: Sequence[FetchRequest]) -> Landing:
+def land(context: StageContext, label: str, requests: Sequence[FetchRequest]) -> Landing:
     """Ask for everything in `requests`, each wave landed in `fetches` by one atomic append.
 
-    Stops after the wave in which the source refused to answer; what was not asked is listed as such.
+    While one wave is committed the next is asked already. After a rate limit, or where the run is to
+    stop, no wave is begun; what was not asked is listed as such.
+
+    Args: label: names this asking within the run, for the transactions of its waves.
     """
     landing = Landing()
-    started = time.monotonic()
-    waves = _batches(requests, _wave_size(context, requests))
-    for number, wave in enumerate(waves):
-        if landing.is_rate_limited:
-            landing.not_asked += [_not_asked(r.kind, t) for r in wave for t in r.tickers]
-            continue
-        landing.landed += _land_wave(context, wave, transaction=f"{context.request.run_id}/{stage}/wave {number}")
-        if len(waves) > 1:
-            _log_progress(number + 1, len(waves), landing, time.monotonic() - started)
+    if not requests:
+        return landing
+    context.staging.ensure(FETCHES_TABLE)
+    waves = deque(enumerate(_batches(requests, _wave_size(context, requests)), start=1))
+    progress = WaveProgress(len(waves), sum(len(r.tickers) for r in requests))
+    in_flight: set[Future[list[LandedTicker]]] = set()
+    with ThreadPoolExecutor(_waves_in_flight(context)) as pool:
+        while in_flight or _may_begin(context, waves, landing):
+            while len(in_flight) < _waves_in_flight(context) and _may_begin(context, waves, landing):
+                number, wave = waves.popleft()
+                transaction = f"{context.request.run_id}/{label}/wave {number}"
+                in_flight.add(pool.submit(_land_wave, context, wave, transaction))
+            done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                landing.tickers += future.result()
+                progress.log(landing)
+    not_asked = _not_asked(requests, landing)
+    landing.is_interrupted = bool(not_asked) and context.stopping.is_set()
+    landing.tickers += not_asked
     return landing
 
 
-def _land_wave(context: StageContext, wave: Sequence[FetchRequest], *, transaction: str) -> list[LandedTicker]:
+def _may_begin(context: StageContext, waves: Sequence[object], landing: Landing) -> bool:
+    return bool(waves) and not landing.is_rate_limited and not context.stopping.is_set()
+
+
+def _waves_in_flight(context: StageContext) -> int:
+    return 1 if context.request.one_at_a_time else _WAVES_IN_FLIGHT
+
+
+def _not_asked(requests: Sequence[FetchRequest], landing: Landing) -> list[LandedTicker]:
+    """List the tickers without an answer: of waves that were not begun, and of those that ended early."""
+    is_limited = landing.is_rate_limited
+    outcome = Outcome.RATE_LIMITED if is_limited else NOT_ASKED
+    message = "not asked after the rate limit" if is_limited else "the run was interrupted before"
+    landed = {(t.kind, t.ticker) for t in landing.tickers}
+    return [
+        refused
+        for request in requests
+        for refused in without_request(request.kind, request.tickers, outcome, message)
+        if (refused.kind, refused.ticker) not in landed
+    ]
+
+
+def _land_wave(context: StageContext, wave: Sequence[FetchRequest], transaction: str) -> list[LandedTicker]:
     rows = [(r.kind.value, list(r.tickers), r.window_start, r.window_end) for r in wave]
     worker = functools.partial(
         answer_requests,
@@ -140,11 +128,14 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest], *, transacti
 
 def _landed_columns() -> Column:
     columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date")
-    return F.struct(*columns, F.size("left_out").alias("left_out"))
+    rows = F.size("bars") + F.size("holdings") + F.col("quote").isNotNull().cast("int")
+    return F.struct(*columns, rows.alias("rows"), F.size("left_out").alias("left_out"))
 
 
 def _workers(context: StageContext, wave: Sequence[FetchRequest]) -> int:
     """A worker process costs a second to start, and a cookie and a crumb: only where there is work for it."""
+    if context.request.one_at_a_time:
+        return 1
     return min(context.spark.sparkContext.defaultParallelism, 1 + len(wave) // _REQUESTS_PER_WORKER)
 
 
@@ -168,27 +159,9 @@ def _source_config(context: StageContext) -> SourceConfig:
 def _wave_size(context: StageContext, requests: Sequence[FetchRequest]) -> int:
     """The synthetic market answers at once: there is nothing to lose between its waves."""
     if context.settings.source.name == "synthetic":
-        return max(1, len(requests))
-    return context.settings.fetch.wave_size
+        return len(requests)
+    return 1 if context.request.one_at_a_time else context.settings.fetch.wave_size
 
 
 def _batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _not_asked(kind: Kind, ticker: str) -> LandedTicker:
-    return LandedTicker(kind, ticker, Outcome.RATE_LIMITED, "not asked after the rate limit", None, 0, None, 0)
-
-
-def _log_progress(wave: int, waves: int, landing: Landing, elapsed_seconds: float) -> None:
-    failed = sum(t.outcome != Outcome.OK for t in landing.landed)
-    remaining = elapsed_seconds / wave * (waves - wave)
-    logger.info(
-        "wave %d/%d  tickers %d  failed %d  elapsed %s  ETA %s",
-        *(wave, waves, len(landing.landed), failed),
-        *(_minutes(elapsed_seconds), _minutes(remaining)),
-    )
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from spark_app.errors import DataIncompleteError, RateLimitedError, ServiceUnavailableError, SparkAppError
-from spark_app.sources.contract import Outcome
-from spark_app.stages.context import FetchSummary, StageContext
+from spark_app.errors import (
+    DataIncompleteError,
+    RateLimitedError,
+    RunInterruptedError,
+    ServiceUnavailableError,
+    SparkAppError,
+)
+from spark_app.funds import BENCHMARK
+from spark_app.sources.contract import Kind, Outcome
+from spark_app.stages.bars import CollectedBars
+from spark_app.stages.context import StageContext
+from spark_app.stages.landing import NOT_ASKED, FetchSummary, Landing
 
-_SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED)
+_SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
 _LISTED = 10
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,7 @@ class Verdict:
     failure: SparkAppError | None = None
 
 
-def judge(context: StageContext, stage: str, summary: FetchSummary, *, what: str, coverage: float) -> Verdict:
+def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
     """Judge what came by the fraction of tickers that got an answer.
 
     That a ticker is unknown or has no data is an answer; a failure, a broken body and a rate limit are not.
@@ -30,34 +41,74 @@ def judge(context: StageContext, stage: str, summary: FetchSummary, *, what: str
         what: the tickers in a word, for messages.
         coverage: the fraction that is needed.
     """
+    summary = landing.summary(kind)
     silent = summary.tickers_with(*_SILENT)
-    is_enough = len(silent) <= (1 - coverage) * summary.asked + 1e-9
-    if summary.tickers_with(Outcome.RATE_LIMITED):
-        return Verdict(is_enough, _rate_limited(context, summary, what, stage))
-    if silent and len(silent) == summary.asked:
-        _, message = summary.failed[silent[0]]
-        return Verdict(
-            False, ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}")
-        )
-    if not summary.answered:
-        missing = sorted(summary.failed)
-        return Verdict(False, DataIncompleteError(f"{_listed(summary, missing, what)}; nothing was served"))
+    is_enough = len(silent) <= (1 - coverage) * summary.asked + _ROUNDING
+    if stopped := _stopped(context, landing, summary, what):
+        return Verdict(is_enough, stopped)
+    if nothing := _nothing(summary, what):
+        return Verdict(False, nothing)
     if is_enough:
         return Verdict(True)
     return Verdict(False, DataIncompleteError(f"{_listed(summary, silent, what)}; what came is kept: run it again"))
 
 
-def _rate_limited(context: StageContext, summary: FetchSummary, what: str, stage: str) -> RateLimitedError:
-    pause = dt.timedelta(seconds=context.settings.fetch.rate_limit_pause_seconds)
-    resume_at = dt.datetime.now(dt.UTC) + pause
-    return RateLimitedError(
-        f"rate limited: {len(summary.answered)} of {summary.asked} {what} done; "
-        f"resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: "
-        f"./spark_jobs_launcher.sh {stage} --as-of {context.as_of}"
+def judge_bars(
+    context: StageContext, collected: CollectedBars, counted: Collection[str], *, what: str, coverage: float
+) -> Verdict:
+    """Judge what came by the bars that the exchange calendar promises.
+
+    Args:
+        counted: the tickers whose bars count; the benchmark, where it is one of them, must miss none.
+        what: the tickers in a word, for messages.
+        coverage: the fraction of the promised bars that is needed.
+    """
+    summary, completeness = collected.landing.summary(Kind.CHART), collected.completeness
+    covered = completeness.coverage(counted)
+    benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
+    is_enough = covered >= coverage - _ROUNDING and not benchmark_misses
+    if stopped := _stopped(context, collected.landing, summary, what):
+        return Verdict(is_enough, stopped)
+    if nothing := _nothing(summary, what):
+        return Verdict(False, nothing)
+    if is_enough:
+        return Verdict(True)
+    failed = summary.tickers_with(*_SILENT)
+    told = f" ({_listed(summary, failed, what)})" if failed else ""
+    percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
+    needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent
+    return Verdict(
+        False,
+        DataIncompleteError(
+            f"bars are missing: {completeness.describe(counted)}; {needed}{told}; what came is kept: run it again"
+        ),
     )
 
 
-def _listed(summary: FetchSummary, silent: list[str], what: str) -> str:
-    shown = [f"{t} ({summary.failed[t][0]}: {summary.failed[t][1]})" for t in silent[:_LISTED]]
-    more = f" and {len(silent) - _LISTED} more" if len(silent) > _LISTED else ""
-    return f"{len(silent)} of {summary.asked} {what} brought nothing: {', '.join(shown)}{more}"
+def _stopped(context: StageContext, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
+    """The failure of a run that ended before everything was asked."""
+    done, command = f"{len(summary.answered)} of {summary.asked} {what} done", context.request.resume_command
+    if landing.is_interrupted:
+        return RunInterruptedError(f"interrupted: {done}; go on with: {command}")
+    if landing.is_rate_limited:
+        pause = dt.timedelta(seconds=context.settings.fetch.rate_limit_pause_seconds)
+        resume_at = landing.resume_at or dt.datetime.now(dt.UTC) + pause
+        return RateLimitedError(f"rate limited: {done}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}")
+    return None
+
+
+def _nothing(summary: FetchSummary, what: str) -> SparkAppError | None:
+    """The failure of a run to which the source said nothing at all."""
+    if summary.answered or not summary.failed:
+        return None
+    silent = summary.tickers_with(*_SILENT)
+    if len(silent) < len(summary.failed):
+        return DataIncompleteError(f"{_listed(summary, sorted(summary.failed), what)}; nothing was served")
+    _, message = summary.failed[silent[0]]
+    return ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}")
+
+
+def _listed(summary: FetchSummary, tickers: list[str], what: str) -> str:
+    shown = [f"{t} ({summary.failed[t][0]}: {summary.failed[t][1]})" for t in tickers[:_LISTED]]
+    more = f" and {len(tickers) - _LISTED} more" if len(tickers) > _LISTED else ""
+    return f"{len(tickers)} of {summary.asked} {what} brought nothing: {', '.join(shown)}{more}"

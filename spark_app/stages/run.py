@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,7 +24,16 @@ from spark_app.stages.context import RunRequest, StageContext, StageOutput, Stag
 from spark_app.storage.database import Database
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
-from spark_app.storage.run_log import RowCounts, RunKey, RunResult, check_origin, hold_stage, is_done, start_run
+from spark_app.storage.run_log import (
+    RowCounts,
+    RunKey,
+    RunResult,
+    check_origin,
+    hold_stage,
+    is_done,
+    mark_staged,
+    start_run,
+)
 from spark_app.storage.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -31,7 +41,7 @@ logger = logging.getLogger(__name__)
 _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
     module.STAGE: module.run
     for module in (etf_ohlc, etf_holdings, trending_sectors, stock_history, portfolio_allocation)
-}
+} | {etf_ohlc.BACKFILL: etf_ohlc.backfill, etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered}
 _STATUS: dict[type[SparkAppError], str] = {
     DataIncompleteError: "incomplete",
     RateLimitedError: "rate_limited",
@@ -55,14 +65,20 @@ def pending_stages(database: Database, settings: Settings, request: RunRequest, 
     return list(stages[done.index(False) :]) if False in done else []
 
 
-def start(spark: SparkSession, database: Database, settings: Settings, request: RunRequest) -> StageContext:
-    """Put together what the stages work with.
+def start(
+    spark: SparkSession,
+    database: Database,
+    settings: Settings,
+    request: RunRequest,
+    stopping: threading.Event | None = None,
+) -> StageContext:
+    """Put together what the stages work with; `stopping` is set when the run is to end early.
 
     Raises: UsageError: the staging tables hold the other kind of data.
     """
     staging = Staging(spark, settings.staging_path, settings.data_origin)
     staging.check_origin()
-    return StageContext(request, settings, spark, staging, database)
+    return StageContext(request, settings, spark, staging, database, stopping or threading.Event())
 
 
 def run_stage(context: StageContext, stage: str) -> StageReport:
@@ -74,6 +90,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
             start_run(context.database, key)
             try:
                 output = _STAGES[stage](context)
+                mark_staged(context.database, key.run_id, stage)
                 counts = _publish(context, key, output)
             except SparkAppError as error:
                 output, counts = _failed(error), RowCounts()
@@ -127,8 +144,10 @@ def _result(output: StageOutput) -> RunResult:
 def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     """The parameters are those that make a finished stage a different one."""
     parameters: dict[str, object] = {}
-    if stage in (etf_ohlc.STAGE, stock_history.STAGE):
+    if stage not in (etf_holdings.STAGE, trending_sectors.STAGE, portfolio_allocation.STAGE):
         parameters["days"] = request.days
+    if request.tickers is not None:
+        parameters["tickers"] = list(request.tickers)
     if stage == etf_holdings.STAGE:
         parameters["holdings_provider"] = settings.source.holdings_provider
     if stage == stock_history.STAGE:

@@ -13,7 +13,7 @@ from spark_app import market_calendar
 from spark_app.schemas import BAR, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import StageContext
-from spark_app.storage.run_log import ConsumerError
+from spark_app.storage.run_log import ConsumerError, mark_recovered, unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
@@ -24,61 +24,84 @@ _PROVENANCE = ("fetched_at", "run_id", "source")
 
 @dataclass(frozen=True)
 class StagedBars:
-    """The Delta version that the new bars came in with, and the bars that broke a rule."""
+    """The Delta version that new bars came in with, the bars that broke a rule, and whose known bars changed."""
 
-    version: int
-    rejected: tuple[ConsumerError, ...]
+    version: int = 0
+    rejected: tuple[ConsumerError, ...] = ()
+    restated: frozenset[str] = frozenset()
+
+    def joined(self, later: StagedBars) -> StagedBars:
+        """Both together; a bar that was rejected twice counts once."""
+        rejected = tuple(dict.fromkeys(self.rejected + later.rejected))
+        return StagedBars(max(self.version, later.version), rejected, self.restated | later.restated)
 
 
-def stage_bars(context: StageContext, stage: str, tickers: Sequence[str], first: dt.date) -> StagedBars:
-    """Stage the bars that this run fetched for `tickers` and that are new or differ.
+def recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, ...]:
+    """Stage what other runs landed and, killed or failing, did not stage; returns the bars that broke a rule."""
+    others = unstaged_runs(context.database, context.request.run_id)
+    if not others:
+        return ()
+    runs = tuple(sorted({run.run_id for run in others}))
+    label = f"{stage}/recovered"
+    staged = stage_bars(context, label, market_calendar.FIRST_SESSION, runs=runs)
+    stage_holdings(context, label, runs=runs)
+    stage_quotes(context, label, runs=runs)
+    mark_recovered(context.database, others, stage=stage, as_of_date=context.as_of)
+    return staged.rejected
+
+
+def stage_bars(
+    context: StageContext,
+    label: str,
+    first: dt.date,
+    *,
+    tickers: Sequence[str] | None = None,
+    runs: Sequence[str] | None = None,
+) -> StagedBars:
+    """Stage the bars that this run fetched and that are new or differ.
 
     Bars that break a rule are kept out and come back with the reason, for `logs_consumer_error`.
+
+    Args:
+        label: names this step within the run, for its transaction.
+        first: no bar that was fetched is older.
+        tickers: those that were fetched, where known; `runs`: other runs instead of this one.
     """
-    fetched = context.staging.fetches_of(context.request.run_id, Kind.CHART).where(F.col("ticker").isin(list(tickers)))
+    fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.CHART)
+    staged = context.staging.read(BARS_TABLE).where(F.col("trade_date") >= first)
+    if tickers is not None:
+        is_asked = F.col("ticker").isin(list(tickers))
+        fetched, staged = fetched.where(is_asked), staged.where(is_asked)
     bars = fetched.select("ticker", *_PROVENANCE, F.inline("bars"))
     last = market_calendar.last_completed_session(context.request.now)
     sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
-    rejected = Observation()
+    rejected, restated = Observation(), Observation()
     checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
     sound = checked.where(F.col("defect").isNull()).drop("defect")
-    staged = context.staging.read(BARS_TABLE).where(
-        F.col("ticker").isin(list(tickers)) & (F.col("trade_date") >= first)
+    new = new_bars(sound, staged).observe(
+        restated, F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("tickers")
     )
-    version = context.staging.append(
-        BARS_TABLE, new_bars(sound, staged), transaction=f"{context.request.run_id}/{stage}/bars"
-    )
-    return StagedBars(version, tuple(_as_error(row) for row in rejected.get["bars"]))
+    version = context.staging.append(BARS_TABLE, new, transaction=f"{context.request.run_id}/{label}/bars")
+    errors = tuple(_as_error(row) for row in rejected.get["bars"])
+    return StagedBars(version, errors, frozenset(restated.get["tickers"]))
 
 
-def first_dates(context: StageContext, tickers: Sequence[str], first: dt.date) -> dict[str, dt.date]:
-    """Say from which date on each ticker's bars are asked: `first`, or the earliest date that staging knows of it.
-
-    One fetch then covers all stored bars, so they stand on one price basis, and every split since the oldest quote.
-    """
-    bars = context.staging.read(BARS_TABLE).select("ticker", F.col("trade_date").alias("day"))
-    quotes = context.staging.read(QUOTES_TABLE).select("ticker", F.col("quote_date").alias("day"))
-    known = bars.unionAll(quotes).where(F.col("ticker").isin(list(tickers)) & (F.col("day") < first))
-    earliest = {row["ticker"]: row["day"] for row in known.groupBy("ticker").agg(F.min("day").alias("day")).collect()}
-    return {ticker: earliest.get(ticker, first) for ticker in tickers}
-
-
-def stage_holdings(context: StageContext, stage: str) -> int:
+def stage_holdings(context: StageContext, label: str, *, runs: Sequence[str] | None = None) -> int:
     """Stage the snapshots that this run fetched and that are new or differ; returns the Delta version."""
-    fetched = context.staging.fetches_of(context.request.run_id, Kind.HOLDINGS)
+    fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.HOLDINGS)
     holdings = fetched.select(
         F.col("ticker").alias("etf_ticker"), "snapshot_date", *_PROVENANCE, F.inline("holdings")
     ).withColumn("holding_percent", F.col("holding_percent").cast(WEIGHT_PERCENT))
     new = new_holdings(holdings, context.staging.read(HOLDINGS_TABLE))
-    return context.staging.append(HOLDINGS_TABLE, new, transaction=f"{context.request.run_id}/{stage}/holdings")
+    return context.staging.append(HOLDINGS_TABLE, new, transaction=f"{context.request.run_id}/{label}/holdings")
 
 
-def stage_quotes(context: StageContext, stage: str) -> int:
+def stage_quotes(context: StageContext, label: str, *, runs: Sequence[str] | None = None) -> int:
     """Stage the quotes that this run fetched and that are new or differ; returns the Delta version."""
-    fetched = context.staging.fetches_of(context.request.run_id, Kind.QUOTE).where(F.col("quote").isNotNull())
+    fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.QUOTE).where(F.col("quote").isNotNull())
     quotes = fetched.select("ticker", "quote.*", *_PROVENANCE)
     new = new_quotes(quotes, context.staging.read(QUOTES_TABLE))
-    return context.staging.append(QUOTES_TABLE, new, transaction=f"{context.request.run_id}/{stage}/quotes")
+    return context.staging.append(QUOTES_TABLE, new, transaction=f"{context.request.run_id}/{label}/quotes")
 
 
 def read_bars(context: StageContext, first: dt.date | None = None, last: dt.date | None = None) -> DataFrame:

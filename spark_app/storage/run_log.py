@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from spark_app.errors import AnotherRunActiveError, UsageError
 from spark_app.storage.database import Database, translated_errors
 
+_MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s"
+
 
 @dataclass(frozen=True)
 class RunKey:
@@ -47,6 +49,15 @@ class ConsumerError:
 
 
 @dataclass(frozen=True)
+class UnstagedRun:
+    """A run and stage whose fetches may not all have reached the staging tables made from them."""
+
+    run_id: str
+    stage: str
+    as_of_date: dt.date
+
+
+@dataclass(frozen=True)
 class RowCounts:
     """What a merge did to the served tables."""
 
@@ -74,13 +85,17 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
     with translated_errors("locking the stage"):
         connection = database.connect()
     with connection:
-        name = f"run {run.stage} {run.as_of_date}"
-        row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
-        if row is None or not row[0]:
+        if not _try_lock(connection, run.stage, run.as_of_date):
             raise AnotherRunActiveError(
                 f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
             )
         yield
+
+
+def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
+    name = f"run {stage} {as_of_date}"
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def start_run(database: Database, run: RunKey) -> None:
@@ -93,16 +108,47 @@ def start_run(database: Database, run: RunKey) -> None:
         )
 
 
+def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
+    """List the other runs of the last 30 days that landed fetches, or may have, and did not stage all of them."""
+    with translated_errors("reading the run log"), database.connect() as connection:
+        rows = connection.execute(
+            "SELECT run_id, stage, as_of_date FROM logs_pipeline_run"
+            " WHERE staged_at IS NULL AND run_id <> %s AND started_at > now() - interval '30 days'",
+            (run_id,),
+        ).fetchall()
+    return [UnstagedRun(*row) for row in rows]
+
+
+def mark_staged(database: Database, run_id: str, stage: str) -> None:
+    """Note that all fetches of a stage's run have reached the tables made from them."""
+    with translated_errors("writing the run log"), database.connect() as connection:
+        connection.execute(_MARK_STAGED, (run_id, stage))
+
+
+def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: str, as_of_date: dt.date) -> None:
+    """Note that what other runs had landed is staged, unless they are still at work and may land more.
+
+    Args: stage, as_of_date: what the caller holds the lock of; whoever had that before is gone.
+    """
+    with translated_errors("writing the run log"), database.connect() as connection:
+        for other in others:
+            is_ours = (other.stage, other.as_of_date) == (stage, as_of_date)
+            if is_ours or _try_lock(connection, other.stage, other.as_of_date):
+                connection.execute(_MARK_STAGED, (other.run_id, other.stage))
+
+
 def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, counts: RowCounts) -> None:
     """Complete the stage's row, in the transaction that `connection` is in."""
     connection.execute(
         "UPDATE logs_pipeline_run SET status = %s, exit_code = %s, message = %s, finished_at = now(), requests = %s,"
         " tickers_asked = %s, tickers_ok = %s, rows_inserted = %s, rows_updated = %s, rows_unchanged = %s,"
-        " rows_removed = %s, rows_rejected = %s, delta_versions = %s WHERE run_id = %s AND stage = %s",
+        " rows_removed = %s, rows_rejected = %s, delta_versions = %s,"
+        " staged_at = coalesce(staged_at, CASE WHEN %s THEN now() END) WHERE run_id = %s AND stage = %s",
         (
             *(result.status, result.exit_code, result.message, result.requests),
             *(result.tickers_asked, result.tickers_ok, counts.inserted, counts.updated, counts.unchanged),
-            *(counts.removed, result.rows_rejected, Jsonb(dict(result.delta_versions)), run.run_id, run.stage),
+            *(counts.removed, result.rows_rejected, Jsonb(dict(result.delta_versions))),
+            *(result.exit_code == 0, run.run_id, run.stage),
         ),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,7 @@ class Staging:
         Raises: ServiceUnavailableError: the place cannot be written.
         """
         with _translated(f"writing {self.path(table)}"):
-            if not self._exists(table):
-                self._create(table)
+            self.ensure(table)
             (
                 rows.select(*_SCHEMAS[table].fieldNames())
                 .write.format("delta")
@@ -88,12 +87,15 @@ class Staging:
             )
         return int(self.spark.conf.get(_LAST_VERSION, "0") or 0)
 
-    def fetches_of(self, run_id: str, kind: str) -> DataFrame:
-        """Read what one run fetched of one kind; columns as schemas.FETCHES."""
+    def fetches_of(self, run_ids: Sequence[str], kind: str) -> DataFrame:
+        """Read what some runs fetched of one kind; columns as schemas.FETCHES."""
         fetches = self.read(FETCHES_TABLE)
-        return fetches.where((F.col("run_id") == run_id) & (F.col("kind") == kind))
+        return fetches.where(F.col("run_id").isin(list(run_ids)) & (F.col("kind") == kind))
 
-    def _create(self, table: str) -> None:
+    def ensure(self, table: str) -> None:
+        """Create a staging table where it does not exist yet."""
+        if self._exists(table):
+            return
         (
             DeltaTable.createIfNotExists(self.spark)
             .location(self.path(table))

@@ -15,13 +15,16 @@ _HOLDING = ("holding_ticker", "holding_name", "holding_percent")
 def new_bars(candidates: DataFrame, staged: DataFrame) -> DataFrame:
     """Keep the bars that are not staged yet, or differ from the newest that is.
 
-    Columns in and out: those of schemas.BARS; out unique per (ticker, trade_date).
+    Columns in: those of schemas.BARS. Columns out: the same, is_restated (a bar of that session was
+    staged, and differs); unique per (ticker, trade_date).
 
     Args:
         candidates: freshly fetched; of several bars of one key the newest counts.
         staged: the staging table, or the part of it that holds the candidates' keys.
     """
-    return _new_or_changed(current_bars(candidates), current_bars(staged), ("ticker", "trade_date"), BAR.fieldNames())
+    key = ("ticker", "trade_date")
+    changed = _new_or_changed(current_bars(candidates), current_bars(staged), key, BAR.fieldNames())
+    return changed.withColumnRenamed("is_known", "is_restated")
 
 
 def new_quotes(candidates: DataFrame, staged: DataFrame) -> DataFrame:
@@ -31,9 +34,10 @@ def new_quotes(candidates: DataFrame, staged: DataFrame) -> DataFrame:
 
     Args: as in `new_bars`.
     """
-    return _new_or_changed(
+    changed = _new_or_changed(
         current_quotes(candidates), current_quotes(staged), ("ticker", "quote_date"), QUOTE.fieldNames()
     )
+    return changed.drop("is_known")
 
 
 def new_holdings(candidates: DataFrame, staged: DataFrame) -> DataFrame:
@@ -56,4 +60,5 @@ def _new_or_changed(fetched: DataFrame, known: DataFrame, key: tuple[str, ...], 
     known_rows = known.select(*key, content.alias("known"))
     joined = fetched.withColumn("fetched", content).join(known_rows, on=list(key), how="left")
     # Null-safe equality of whole rows: null equals null, NaN equals NaN.
-    return joined.where(~F.col("fetched").eqNullSafe(F.col("known"))).select(*fetched.columns)
+    changed = joined.where(~F.col("fetched").eqNullSafe(F.col("known")))
+    return changed.select(*fetched.columns, F.col("known").isNotNull().alias("is_known"))

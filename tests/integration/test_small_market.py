@@ -21,6 +21,7 @@ EVENING_IN_WINTER = dt.datetime(2024, 3, 8, 23, tzinfo=dt.UTC)
 COLLECTING = ["stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"]
 BILLION = 10**9
 MONDAY_AFTER = dt.date(2024, 4, 29)
+WITH_HOLES = {"gate": {"etf_coverage": 0, "stock_coverage": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def world(home: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def tables(world: World, spark: SparkSession) -> dict[str, Rows]:
-    reports = world.run(spark, AS_OF)
+    reports = world.run(spark, AS_OF, settings=WITH_HOLES)
     assert [report.exit_code for report in reports.values()] == [0] * 5, reports
     return world.tables()
 
@@ -40,10 +41,10 @@ def tables(world: World, spark: SparkSession) -> dict[str, Rows]:
 def later_tables(tables: dict[str, Rows], world: World, spark: SparkSession) -> dict[str, Rows]:
     """After a run of March is known as well, and LATE has split: the as-of session once more."""
     world.emulator.market = winter_market()
-    winter = world.run(spark, IN_WINTER, stages=COLLECTING, universe="all", now=EVENING_IN_WINTER)
+    winter = world.run(spark, IN_WINTER, stages=COLLECTING, universe="all", now=EVENING_IN_WINTER, settings=WITH_HOLES)
     world.emulator.market = spring_market()
     world.emulator.market.add_split("LATE", dt.date(2024, 6, 12), 2.0)
-    again = world.run(spark, AS_OF)
+    again = world.run(spark, AS_OF, settings=WITH_HOLES)
     assert {report.exit_code for report in (*winter.values(), *again.values())} == {0}, (winter, again)
     return world.tables()
 

@@ -62,16 +62,19 @@ class World:
         *,
         stages: Sequence[str] = STAGES,
         universe: str = "trending",
+        refresh: bool = True,
         now: dt.datetime | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
     ) -> dict[str, StageReport]:
         """Run stages in this process as a job does, up to the first that fails.
 
-        Args: now: the moment at which the run believes to be; settings: section -> key -> value.
+        Args:
+            now: the moment at which the run believes to be; settings: section -> key -> value.
+            refresh: ask anew, as a run of another day would.
         """
         used = self._settings(settings or {})
         run_id, moment = f"test-{uuid.uuid4().hex}", now or dt.datetime.now(dt.UTC)
-        request = RunRequest(run_id=run_id, as_of=as_of, now=moment, universe=universe)
+        request = RunRequest(run_id=run_id, as_of=as_of, now=moment, universe=universe, refresh=refresh)
         prepare(self.database, used)
         context = start(spark, self.database, used, request)
         reports: dict[str, StageReport] = {}

@@ -6,29 +6,51 @@ import datetime as dt
 from typing import cast
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.errors import DataIncompleteError, RateLimitedError, ServiceUnavailableError, SparkAppError
+from spark_app.errors import (
+    DataIncompleteError,
+    RateLimitedError,
+    RunInterruptedError,
+    ServiceUnavailableError,
+    SparkAppError,
+)
 from spark_app.settings import Settings
-from spark_app.sources.contract import Outcome
-from spark_app.stages.context import FetchSummary, RunRequest, StageContext
-from spark_app.stages.gate import Verdict, judge
+from spark_app.sources.contract import Kind, Outcome
+from spark_app.stages.bars import CollectedBars
+from spark_app.stages.completeness import Completeness
+from spark_app.stages.context import RunRequest, StageContext
+from spark_app.stages.gate import Verdict, judge_answers, judge_bars
+from spark_app.stages.landing import LandedTicker, Landing
+from spark_app.stages.staging_rows import StagedBars
 from spark_app.storage.database import Database
 from spark_app.storage.staging import Staging
 
+COMMAND = "./spark_jobs_launcher.sh stage4_stock_history --as-of 2023-06-30"
+DAY = dt.date(2023, 6, 30)
+CONTEXT = StageContext(
+    RunRequest("run", DAY, dt.datetime(2023, 6, 30, 21, tzinfo=dt.UTC), resume_command=COMMAND),
+    Settings(),
+    cast(SparkSession, None),
+    cast(Staging, None),
+    cast(Database, None),
+)
 
-def judged(answered: int, *, coverage: float = 0.75, **failed: Outcome) -> Verdict:
-    now = dt.datetime(2023, 6, 30, 21, tzinfo=dt.UTC)
-    context = StageContext(
-        RunRequest("run", dt.date(2023, 6, 30), now),
-        Settings(),
-        cast(SparkSession, None),
-        cast(Staging, None),
-        cast(Database, None),
-    )
-    tickers = tuple(f"T{number}" for number in range(answered))
-    summary = FetchSummary(answered=tickers, failed={t: (o, "because") for t, o in failed.items()})
-    return judge(context, "stage4_stock_history", summary, what="stocks", coverage=coverage)
+
+def landed(kind: Kind, answered: int, **failed: str) -> Landing:
+    good = [LandedTicker(kind, f"T{number}", Outcome.OK) for number in range(answered)]
+    return Landing(good + [LandedTicker(kind, t, outcome, "because") for t, outcome in failed.items()])
+
+
+def judged(answered: int, *, coverage: float = 0.75, **failed: str) -> Verdict:
+    return judge_answers(CONTEXT, landed(Kind.QUOTE, answered, **failed), Kind.QUOTE, what="stocks", coverage=coverage)
+
+
+def judged_bars(expected: dict[str, int], missing: dict[str, int], *, coverage: float, **failed: str) -> Verdict:
+    completeness = Completeness(expected, {t: [DAY] * number for t, number in missing.items()})
+    landing = landed(Kind.CHART, 1, **failed)
+    collected = CollectedBars(landing, StagedBars(), completeness, (), [DAY], DAY, cast(DataFrame, None))
+    return judge_bars(CONTEXT, collected, tuple(expected), what="funds", coverage=coverage)
 
 
 @pytest.mark.parametrize("answer", [Outcome.NOT_FOUND, Outcome.NO_DATA])
@@ -64,4 +86,31 @@ def test_a_rate_limit_says_how_to_go_on_and_serves_what_passes(answered: int, ma
     assert verdict.may_publish is may_publish
     assert isinstance(verdict.failure, RateLimitedError)
     assert f"{answered} of {answered + 1} stocks done" in str(verdict.failure)
-    assert str(verdict.failure).endswith("./spark_jobs_launcher.sh stage4_stock_history --as-of 2023-06-30")
+    assert str(verdict.failure).endswith(COMMAND)
+
+
+def test_an_interrupted_run_says_how_to_go_on() -> None:
+    landing = landed(Kind.QUOTE, 1, A="not_asked")
+    landing.is_interrupted = True
+    failure = judge_answers(CONTEXT, landing, Kind.QUOTE, what="stocks", coverage=1).failure
+    assert isinstance(failure, RunInterruptedError)
+    assert str(failure) == f"interrupted: 1 of 2 stocks done; go on with: {COMMAND}"
+
+
+@pytest.mark.parametrize(("missing", "may_publish"), [(2, True), (3, False)])
+def test_bars_are_judged_by_the_fraction_of_those_that_should_be_there(missing: int, may_publish: bool) -> None:
+    verdict = judged_bars({"SPY": 20, "XLK": 20}, {"XLK": missing}, coverage=0.95)
+    assert verdict.may_publish is may_publish
+    if not may_publish:
+        assert isinstance(verdict.failure, DataIncompleteError)
+        assert "92.5% of the bars of 2 funds are there and 95.0% are needed" in str(verdict.failure)
+
+
+def test_the_benchmark_must_miss_no_bar() -> None:
+    verdict = judged_bars({"SPY": 100, "XLK": 100}, {"SPY": 1}, coverage=0)
+    assert isinstance(verdict.failure, DataIncompleteError)
+    assert "bars are missing: SPY 2023-06-30; SPY must miss none" in str(verdict.failure)
+
+
+def test_a_ticker_that_failed_and_misses_nothing_stops_nobody() -> None:
+    assert judged_bars({"SPY": 20, "XLK": 20}, {}, coverage=1, XLK=Outcome.TRANSIENT) == Verdict(may_publish=True)

@@ -1,0 +1,78 @@
+"""Ctrl+C and SIGTERM are a normal way to stop: what is in flight is finished and stored, nothing more is begun."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, ClassVar
+
+from pyspark.java_gateway import ensure_callback_server_started
+from pyspark.sql import SparkSession
+
+from spark_app.errors import RunInterruptedError
+
+_SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM}
+_ONE_PRESS_SECONDS = 1.0
+_STOPPING = b"stopping: what is in flight is finished and stored (once more: at once)\n"
+
+
+class Interruption:
+    """Notes that the run is to stop; a second request, later than a moment, ends the process at once.
+
+    Attributes: `stopping`, set from the first request on.
+    """
+
+    def __init__(
+        self, *, monotonic: Callable[[], float] = time.monotonic, leave: Callable[[int], object] = os._exit
+    ) -> None:
+        self.stopping = threading.Event()
+        self._monotonic = monotonic
+        self._leave = leave
+        self._first_at = 0.0
+
+    @contextlib.contextmanager
+    def watching(self, spark: SparkSession) -> Iterator[None]:
+        """Take both signals over for the duration of the block, in this process and in Spark's.
+
+        Without this the JVM of spark-submit dies of a signal at once, and all that is in flight with it.
+        One that only the JVM gets, as from a process manager, it passes on.
+        """
+        own = {number: signal.signal(number, self._handle) for number in _SIGNALS.values()}
+        gateway: Any = spark.sparkContext._gateway
+        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+        java: Any = gateway.jvm.sun.misc.Signal
+        those_of_java = {name: java.handle(java(name), _PassOn()) for name in _SIGNALS}
+        try:
+            yield
+        finally:
+            for name, handler in those_of_java.items():
+                java.handle(java(name), handler)
+            for number, handler in own.items():
+                signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        # A signal to the whole process group arrives twice: directly, and through the JVM.
+        if not self.stopping.is_set():
+            self._first_at = self._monotonic()
+            self.stopping.set()
+            os.write(sys.stderr.fileno(), _STOPPING)
+        elif self._monotonic() - self._first_at > _ONE_PRESS_SECONDS:
+            self._leave(RunInterruptedError.exit_code)
+
+
+class _PassOn:
+    """A signal handler inside the JVM: hands the signal on to this process."""
+
+    def handle(self, received: Any) -> None:
+        os.kill(os.getpid(), _SIGNALS[received.getName()])
+
+    class Java:
+        """The interface that Py4J lets the JVM see."""
+
+        implements: ClassVar = ["sun.misc.SignalHandler"]

@@ -1,0 +1,193 @@
+"""Bringing the bars of some tickers up to date: ask for what is due, stage it, ask once more for what is missing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app import market_calendar
+from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.stages.cache import Known, read_known
+from spark_app.stages.completeness import Completeness, judge_completeness
+from spark_app.stages.context import StageContext
+from spark_app.stages.fetching import chart_requests, land
+from spark_app.stages.landing import Landing
+from spark_app.stages.staging_rows import StagedBars, read_bars, recover_unstaged, stage_bars
+from spark_app.storage.run_log import ConsumerError
+from spark_app.storage.staging import BARS_TABLE
+from spark_app.transforms.restatements import restatements
+
+logger = logging.getLogger(__name__)
+
+_WITHOUT_LISTING = (Outcome.NOT_FOUND, Outcome.NO_DATA)
+_LISTED = 10
+
+
+@dataclass(frozen=True, eq=False)
+class CollectedBars:
+    """What bringing bars up to date brought.
+
+    `sessions` are those to serve, from `first_served` on, and the one before them; `bars` are the current ones
+    of the tickers on these sessions. `restated` says ticker by ticker what a newer fetch says otherwise.
+    """
+
+    landing: Landing
+    staged: StagedBars
+    completeness: Completeness
+    restated: tuple[str, ...]
+    sessions: Sequence[dt.date]
+    first_served: dt.date
+    bars: DataFrame
+
+    @property
+    def errors(self) -> tuple[ConsumerError, ...]:
+        """What was wrong, for `logs_consumer_error`."""
+        return self.landing.errors() + self.staged.rejected
+
+    def describe(self) -> list[str]:
+        """Say what is not as it should be: rejected, missing and restated bars."""
+        parts = []
+        if self.staged.rejected:
+            parts.append(f"{len(self.staged.rejected)} bars rejected (see logs_consumer_error)")
+        if self.completeness.missing:
+            parts.append(f"missing: {self.completeness.describe()}")
+        if self.restated:
+            parts.append("restated: " + ", ".join(self.restated[:_LISTED]))
+        if len(self.restated) > _LISTED:
+            parts.append(f"and {len(self.restated) - _LISTED} tickers more")
+        return parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The sessions wanted of some tickers; the first of them only gives the first price change."""
+
+    context: StageContext
+    tickers: Sequence[str]
+    sessions: Sequence[dt.date]
+    known: Known
+
+    @property
+    def asked_from(self) -> dict[str, dt.date]:
+        return self.known.first_dates(self.tickers, self.sessions[0])
+
+    def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
+        first_dates = {ticker: first for ticker, first in self.asked_from.items() if ticker in tickers}
+        return chart_requests(first_dates, self.context.request.now)
+
+
+def collect_bars(
+    context: StageContext, stage: str, tickers: Sequence[str], known: Known, also: Sequence[FetchRequest] = ()
+) -> CollectedBars:
+    """Bring the bars of `tickers` up to date for the sessions that the run serves.
+
+    Asked is what no fresh fetch holds and what bars are missing of; what is missing then is asked for once more.
+
+    Args:
+        known: what staging knows of the tickers.
+        also: other requests, to go out with the charts.
+    """
+    task = _Task(context, tickers, context.window(context.request.days + 1), known)
+    recovered = StagedBars(rejected=recover_unstaged(context, stage))
+    held = known.held(task.requests(tickers))
+    landing = held.joined(land(context, stage, [*task.requests(_due(task, held)), *also]))
+    staged = recovered.joined(_stage(task, stage, landing))
+    completeness = _completeness(task, landing)
+    if again := _worth_asking_again(landing, completeness):
+        logger.info("%s: asking once more for %s", stage, completeness.describe(again))
+        second = land(context, f"{stage}/again", task.requests(again))
+        landing = landing.joined(second)
+        staged = staged.joined(_stage(task, f"{stage}/again", second))
+        completeness = _completeness(task, landing)
+    return _collected(task, landing, staged, completeness)
+
+
+def missing_bars(context: StageContext, tickers: Sequence[str]) -> Completeness:
+    """Say what staging misses of the sessions that the run is to serve."""
+    known = read_known(context, tickers, [Kind.CHART])
+    task = _Task(context, tickers, context.window(context.request.days + 1), known)
+    return _completeness(task, Landing())
+
+
+def _due(task: _Task, held: Landing) -> list[str]:
+    if not held.tickers:
+        return list(task.tickers)
+    incomplete = _completeness(task, held).missing
+    return [ticker for ticker in task.tickers if ticker not in held.of(Kind.CHART) or ticker in incomplete]
+
+
+def _stage(task: _Task, label: str, landing: Landing) -> StagedBars:
+    """Stage the charts that were landed just now."""
+    came = landing.came(Kind.CHART)
+    if not came:
+        return StagedBars()
+    first = min(task.asked_from[ticker] for ticker in came)
+    return stage_bars(task.context, label, first, tickers=came)
+
+
+def _completeness(task: _Task, landing: Landing) -> Completeness:
+    bars = task.context.staging.read(BARS_TABLE).where(
+        F.col("ticker").isin(list(task.tickers)) & F.col("trade_date").between(task.sessions[0], task.context.as_of)
+    )
+    rows = bars.groupBy("ticker").agg(F.collect_set("trade_date").alias("dates")).collect()
+    present = {row["ticker"]: frozenset(row["dates"]) for row in rows}
+    served = task.sessions[-task.context.request.days :]
+    return judge_completeness(served, present, _expected_from(task, landing, present))
+
+
+def _expected_from(task: _Task, landing: Landing, present: Mapping[str, Collection[dt.date]]) -> dict[str, dt.date]:
+    """From which date on each ticker must have bars; a ticker that the source has nothing of is left out.
+
+    It is the ticker's first bar, where somebody has asked for earlier ones and there were none.
+    """
+    nothing = landing.summary(Kind.CHART).tickers_with(*_WITHOUT_LISTING)
+    came = landing.came(Kind.CHART)
+    expected = {}
+    for ticker in task.tickers:
+        first_bar = min([*present.get(ticker, ()), task.known.first_bars.get(ticker, dt.date.max)])
+        first_asked = task.asked_from[ticker] if ticker in came else task.known.first_asked.get(ticker, dt.date.max)
+        if first_bar < dt.date.max or ticker not in nothing:
+            is_listed_later = first_asked <= task.sessions[0] and first_bar < dt.date.max
+            expected[ticker] = first_bar if is_listed_later else dt.date.min
+    return expected
+
+
+def _worth_asking_again(landing: Landing, completeness: Completeness) -> list[str]:
+    """The tickers that were answered just now, and still miss bars."""
+    if landing.is_rate_limited or landing.is_interrupted:
+        return []
+    charts = landing.of(Kind.CHART)
+    answered = {t.ticker for t in charts.values() if t.outcome in (Outcome.OK, Outcome.NO_DATA) and not t.is_cached}
+    return sorted(answered & completeness.missing.keys())
+
+
+def _collected(task: _Task, landing: Landing, staged: StagedBars, completeness: Completeness) -> CollectedBars:
+    restated, first_restated = _restated(task, staged)
+    sessions, first_served = task.sessions, task.sessions[-task.context.request.days :][0]
+    if first_restated is not None and first_restated < first_served:
+        # The first session of every fetch is not served: its price change is unknown.
+        stored = market_calendar.sessions_between(min(task.asked_from.values()), task.context.as_of)
+        first_served = min(max(first_restated, stored[1]), first_served)
+        sessions = stored[stored.index(first_served) - 1 :]
+    bars = read_bars(task.context, sessions[0], task.context.as_of)
+    wanted = bars.where(F.col("ticker").isin(list(task.tickers)))
+    return CollectedBars(landing, staged, completeness, restated, sessions, first_served, wanted)
+
+
+def _restated(task: _Task, staged: StagedBars) -> tuple[tuple[str, ...], dt.date | None]:
+    """Say what was restated, and from which session on."""
+    if not staged.restated:
+        return (), None
+    bars = task.context.staging.read(BARS_TABLE).where(F.col("ticker").isin(list(staged.restated)))
+    rows = restatements(bars, task.context.request.run_id).orderBy("ticker").collect()
+    told = tuple(
+        f"{row['ticker']} {row['kind']} x{row['ratio']:.6g} in {row['sessions']} sessions"
+        f" {row['first_date']}..{row['last_date']}"
+        for row in rows
+    )
+    return told, min((row["first_date"] for row in rows), default=None)

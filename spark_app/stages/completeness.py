@@ -1,0 +1,58 @@
+"""Which bars the exchange calendar promises and staging does not have."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How many bars some tickers should have, and which of them are missing, by ticker."""
+
+    expected: Mapping[str, int]
+    missing: Mapping[str, Sequence[dt.date]]
+
+    def coverage(self, tickers: Collection[str]) -> float:
+        """Return the fraction of the expected bars of `tickers` that are there, 1 where none is expected."""
+        expected = sum(self.expected.get(ticker, 0) for ticker in tickers)
+        missing = sum(len(self.missing.get(ticker, ())) for ticker in tickers)
+        return 1 - missing / expected if expected else 1.0
+
+    def describe(self, tickers: Collection[str] | None = None) -> str:
+        """List what is missing, the tickers that miss most first."""
+        chosen = [t for t in self.missing if tickers is None or t in tickers]
+        chosen.sort(key=lambda ticker: (-len(self.missing[ticker]), ticker))
+        parts = [f"{ticker} {describe_dates(self.missing[ticker])}" for ticker in chosen[:_LISTED]]
+        if len(chosen) > _LISTED:
+            parts.append(f"and {len(chosen) - _LISTED} tickers more")
+        return ", ".join(parts)
+
+
+def judge_completeness(
+    sessions: Sequence[dt.date],
+    present: Mapping[str, Collection[dt.date]],
+    expected_from: Mapping[str, dt.date],
+) -> Completeness:
+    """Compare the bars that are there with the sessions that should have one.
+
+    Args:
+        present: ticker -> sessions that it has a bar of.
+        expected_from: ticker -> the date from which on it should have bars.
+    """
+    due = {t: [session for session in sessions if session >= first] for t, first in expected_from.items()}
+    missing = {t: [session for session in dates if session not in present.get(t, ())] for t, dates in due.items()}
+    return Completeness(
+        expected={ticker: len(dates) for ticker, dates in due.items()},
+        missing={ticker: dates for ticker, dates in missing.items() if dates},
+    )
+
+
+def describe_dates(dates: Sequence[dt.date]) -> str:
+    """Write up to three dates in full, more of them as a number and a range."""
+    if len(dates) <= 3:
+        return " ".join(str(date) for date in dates)
+    return f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"
