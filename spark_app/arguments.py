@@ -75,6 +75,15 @@ def build_staggered_parser(name: str, description: str) -> argparse.ArgumentPars
     return parser
 
 
+def build_cache_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `cache`."""
+    parser = _common_parser(name, description)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--forget", metavar="A,B", help="let no run use what was fetched of these tickers any more")
+    choice.add_argument("--forget-all", action="store_true", help="the same for all tickers")
+    return parser
+
+
 def resume_command(name: str, argv: Sequence[str], as_of: dt.date, **options: str) -> str:
     """Return the command that goes on where a run stops: what it was given, its date, and `options`.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from spark_app.arguments import (
     build_backfill_parser,
+    build_cache_parser,
     build_parser,
     build_staggered_parser,
     resume_command,
@@ -71,6 +72,11 @@ def run_backfill(name: str, description: str | None, argv: Sequence[str] | None 
 def run_staggered_backfill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Bring the sector funds' prices up to date, one at a time and minutes apart; returns the exit code."""
     return _run_job(name, build_staggered_parser(name, description or ""), argv, _run_staggered)
+
+
+def run_cache(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Show what is cached, or let some of it be forgotten; returns the exit code."""
+    return _run_job(name, build_cache_parser(name, description or ""), argv, _show_cache)
 
 
 def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Run], int]) -> int:
@@ -173,6 +179,20 @@ def _run_staggered(run: Run) -> int:
             if report.exit_code:
                 _complain(f"{name} {ticker}", report.message)
     return first_exit_code([report.exit_code for report in run.job.reports])
+
+
+def _show_cache(run: Run) -> int:
+    from spark_app.stages.cache_list import draw_cache, forget, list_cache
+
+    arguments = run.job.arguments
+    with _open_context(run) as context:
+        cached = list_cache(context)
+        if not arguments.forget and not arguments.forget_all:
+            logger.info("%s", draw_cache(context, cached))
+            return 0
+        forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
+    logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
+    return 0
 
 
 def _resume_from(run: Run, ticker: str) -> str:

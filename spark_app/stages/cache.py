@@ -107,12 +107,16 @@ def _known_rows(context: StageContext, tickers: Sequence[str], kinds: list[Kind]
     )
 
 
+def first_fresh_moment(context: StageContext) -> dt.datetime:
+    """Return from when on a fetch is fresh for the as-of session."""
+    too_old = context.request.now - dt.timedelta(hours=context.settings.fetch.cache_hours)
+    return max(too_old, market_calendar.close_of(context.as_of))
+
+
 def _is_young(context: StageContext) -> Column:
-    request = context.request
-    if request.refresh:
+    if context.request.refresh:
         return F.lit(False)
-    too_old = request.now - dt.timedelta(hours=context.settings.fetch.cache_hours)
-    return F.col("fetched_at") >= F.lit(max(too_old, market_calendar.close_of(request.as_of)))
+    return F.col("fetched_at") >= F.lit(first_fresh_moment(context))
 
 
 def _covers(row: Row, request: FetchRequest) -> bool:

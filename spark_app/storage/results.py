@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import psycopg
 
 from spark_app.storage.database import Database, translated_errors
 from spark_app.storage.migrate import migrate
+from spark_app.text_table import draw_table
 
 _TRENDS = """
 SELECT sector_name, etf_ticker,
@@ -60,7 +59,7 @@ def render_results(database: Database) -> str:
             f"Portfolio of {as_of}",
             _draw_portfolio(connection, as_of),
             "Tables",
-            _draw(("table", "rows"), [(t, f"{_count(connection, t):,}") for t in _TABLES], right={1}),
+            draw_table(("table", "rows"), [(t, f"{_count(connection, t):,}") for t in _TABLES], right={1}),
         ]
     return "\n\n".join(part for part in parts if part)
 
@@ -80,7 +79,7 @@ def _draw_trends(connection: psycopg.Connection, as_of: object) -> str:
         )
         for sector, etf, *rest in rows
     ]
-    return _draw(("sector", "fund", "5 sessions", "10 sessions", "20 sessions"), drawn, right={2, 3, 4})
+    return draw_table(("sector", "fund", "5 sessions", "10 sessions", "20 sessions"), drawn, right={2, 3, 4})
 
 
 def _draw_portfolio(connection: psycopg.Connection, as_of: object) -> str:
@@ -93,7 +92,7 @@ def _draw_portfolio(connection: psycopg.Connection, as_of: object) -> str:
         for ticker, name, sector, weight, change, cap in rows
     ]
     header = ("ticker", "company", "sector", "weight", "20 sessions", "market cap, $bn")
-    return _draw(header, drawn, right={3, 4, 5})
+    return draw_table(header, drawn, right={3, 4, 5})
 
 
 def _percent(value: object) -> str:
@@ -105,14 +104,3 @@ def _count(connection: psycopg.Connection, table: str) -> int:
         psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))
     ).fetchone()
     return int(row[0]) if row is not None else 0
-
-
-def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
-    """Draw a plain-text table; the columns numbered in `right` are aligned to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in rows)])
