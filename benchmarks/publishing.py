@@ -74,7 +74,8 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
 def _served_frame(spark: SparkSession, folder: Path, rows: pd.DataFrame):  # type: ignore[no-untyped-def]
     """The rows as a Spark DataFrame over files, as a stage has them."""
     path = str(folder / "bars.parquet")
-    rows.to_parquet(path)
+    # In pieces, as waves of tickers come: Spark cannot share out a file of one piece among its tasks.
+    rows.to_parquet(path, row_group_size=20_000)
     frame = spark.read.parquet(path).withColumn("price_change_percent", F.lit(Decimal("0.5")))
     frame = frame.withColumn("fetched_at", F.lit(dt.datetime(2026, 1, 2, tzinfo=dt.UTC))).withColumn(
         "run_id", F.lit("bench")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -95,6 +97,71 @@ def test_an_owned_set_may_become_empty(spark: SparkSession, database: Database) 
     send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"]), owned))
     nothing = Publication(PORTFOLIO_EXCLUSION, exclusions(spark, []), owned)
     assert send(database, nothing, key=run_key("run-00000002")) == RowCounts(removed=1)
+
+
+def test_values_arrive_exactly_as_they_were_computed(spark: SparkSession, database: Database) -> None:
+    largest, smallest = Decimal("999999999999.999999"), Decimal("0.000001")
+    instants = [
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, dt.UTC),
+        dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2254, 6, 5, 12, 0, 0, 123_457, dt.UTC),
+    ]
+    days = [dt.date(1, 1, 1), dt.date(1969, 12, 31), dt.date(9999, 12, 31)]
+    rows = [
+        (ticker, day, smallest, largest, smallest, largest, Decimal("0.1"), 2**63 - 1, Decimal(0), Decimal("0.333333"))
+        + (change, instant, "run-00000001")
+        for ticker, day, change, instant in zip(
+            ["BRK-B", "\N{LATIN SMALL LETTER U WITH DIAERESIS}'\",{}\\\t%s", "NULL"],
+            days,
+            [None, Decimal("-99.999999"), Decimal("12345678.654321")],
+            instants,
+            strict=True,
+        )
+    ]
+    send(database, Publication(ETF_OHLC, spark.createDataFrame(rows, ETF_OHLC.schema)))
+    with database.connect() as connection:
+        connection.execute("SET timezone = 'UTC'")
+        columns = ", ".join(ETF_OHLC.schema.fieldNames())
+        stored = connection.execute(f"SELECT {columns} FROM collected_daily_etf_ohlc ORDER BY trade_date").fetchall()
+    assert stored == rows
+
+
+def test_a_key_that_was_computed_twice_is_refused(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    for ticker in ("XLK", "XLE"):
+        twice = bars(spark, {ticker: "11"}).union(bars(spark, {ticker: "11.5"}))
+        with pytest.raises(SparkAppError):
+            send(database, Publication(ETF_OHLC, twice), key=run_key("run-00000002"))
+    assert closes(database) == {"XLK": Decimal(10)}
+
+
+def test_runs_that_publish_the_same_new_rows_at_once_all_succeed(spark: SparkSession, database: Database) -> None:
+    # As a stage and a backfill may; the locked table lets them start their merges at the same moment.
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    rows = bars(spark, {f"T{i:04}": "10" for i in range(2000)})
+    keys = [run_key(f"run-0000001{i}", f"stage{i}") for i in range(3)]
+    with ThreadPoolExecutor(len(keys)) as pool:
+        with database.connect() as connection, connection.transaction():
+            connection.execute("LOCK TABLE collected_daily_etf_ohlc IN SHARE ROW EXCLUSIVE MODE")
+            runs = [pool.submit(send, database, Publication(ETF_OHLC, rows), key=key) for key in keys]
+            wait_for_merges(database, len(keys))
+        counts = [run.result() for run in runs]
+    assert sum(counts, RowCounts()) == RowCounts(inserted=2000, unchanged=4000)
+
+
+def wait_for_merges(database: Database, number: int) -> None:
+    """Wait until so many sessions of the database wait for a lock."""
+    deadline = time.monotonic() + 30
+    with database.connect() as connection:
+        while time.monotonic() < deadline:
+            waiting = connection.execute(
+                "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE NOT granted AND datname = current_database()"
+            ).fetchone()
+            if waiting == (number,):
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"no {number} merges waited for the table")
 
 
 @pytest.mark.parametrize("close", ["0", "-1"])

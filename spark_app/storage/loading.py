@@ -1,0 +1,110 @@
+"""The tables that Spark loads rows into, before one transaction merges them into what is served.
+
+The driver and the server spend most of a load on writing and reading text, dates and times above all: so these
+travel as numbers, and get their type when they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, StructField, TimestampType
+
+from spark_app.errors import ServiceUnavailableError, SparkAppError
+from spark_app.schemas import ServedTable
+from spark_app.storage.database import Database
+
+SCHEMA = "loading"
+# The driver sends at most 128 rows by one statement; larger batches only keep more rows in memory.
+_BATCH_ROWS = 1024
+
+
+def create_table(connection: psycopg.Connection, table: ServedTable, name: str) -> None:
+    """Create the empty loading table of a run for a served table."""
+    name_of_table = sql.Identifier(SCHEMA, name)
+    connection.execute(
+        sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
+            name_of_table, sql.SQL(", ").join(map(_loading_column, table.computed_schema)), sql.Identifier(table.name)
+        )
+    )
+    # The comment carries the time of birth: Postgres keeps none of its own.
+    created_at = dt.datetime.now(dt.UTC).isoformat()
+    connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name_of_table, sql.Literal(created_at)))
+
+
+def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> None:
+    """Send the rows to a loading table.
+
+    Raises: ServiceUnavailableError: Postgres went away. SparkAppError: it refuses a row.
+    """
+    sent = rows.select(*map(_to_loading, table.computed_schema))
+    options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
+    try:
+        sent.write.format("jdbc").mode("append").options(**options).save()
+    except (PySparkException, Py4JJavaError) as error:
+        reason = _reason(error)
+        kind = SparkAppError if "violates" in reason else ServiceUnavailableError
+        raise kind(f"loading rows for {table.name} into PostgreSQL failed: {reason}") from error
+
+
+def select_statement(table: ServedTable, name: str) -> sql.Composed:
+    """A SELECT of the loaded rows, with the columns and types of the served table."""
+    columns = sql.SQL(", ").join(map(_from_loading, table.computed_schema))
+    return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(SCHEMA, name))
+
+
+def drop_tables(connection: psycopg.Connection, names: Sequence[str]) -> None:
+    """Drop loading tables."""
+    # Where the connection is lost they stay behind; the next run's sweep takes them.
+    with contextlib.suppress(psycopg.OperationalError):
+        for name in names:
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
+
+
+def _loading_column(field: StructField) -> sql.Composable:
+    """A column of the loading table: as in the served table, but dates and times are numbers since 1970."""
+    name = sql.Identifier(field.name)
+    match field.dataType:
+        case DateType():
+            return sql.SQL("NULL::integer AS {}").format(name)
+        case TimestampType():
+            return sql.SQL("NULL::bigint AS {}").format(name)
+        case _:
+            return name
+
+
+def _to_loading(field: StructField) -> Column:
+    match field.dataType:
+        case DateType():
+            return F.unix_date(field.name).alias(field.name)
+        case TimestampType():
+            return F.unix_micros(field.name).alias(field.name)
+        case _:
+            return F.col(field.name)
+
+
+def _from_loading(field: StructField) -> sql.Composable:
+    name = sql.Identifier(field.name)
+    match field.dataType:
+        case DateType():
+            return sql.SQL("DATE 'epoch' + {0} AS {0}").format(name)
+        case TimestampType():
+            # The server multiplies by a double: exact up to the year 2255.
+            return sql.SQL("TIMESTAMPTZ 'epoch' + {0} * INTERVAL '1 microsecond' AS {0}").format(name)
+        case _:
+            return name
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own sentence: Spark wraps it in a stack trace that repeats the whole row."""
+    causes = re.findall(r"PSQLException: (?:ERROR: )?([^\n]+)", str(error))
+    return str(causes[-1]) if causes else str(error).strip().splitlines()[0][:300]
