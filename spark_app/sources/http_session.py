@@ -96,4 +96,5 @@ class LimitedSession(Session[Response]):
 
 def _is_rate_limit(response: Response) -> bool:
     # Yahoo's edge has also sent this text with status 200.
-    return response.status_code in _RATE_LIMIT_STATUSES or b"Too Many Requests" in response.content[:RAW_TEXT_CHARS]
+    has_text = b"too many requests" in response.content[:RAW_TEXT_CHARS].lower()
+    return response.status_code in _RATE_LIMIT_STATUSES or has_text

@@ -16,11 +16,15 @@ from spark_app.sources.holdings import classify_holding
 from spark_app.sources.http_session import RAW_TEXT_CHARS
 from spark_app.sources.values import LARGEST_LONG, read_number, read_text, read_time, read_whole
 
+_OF_ONE_TICKER = ("chart", "quoteSummary")
+"""The envelopes of endpoints that answer for one ticker; their 404 is about it, any other about the endpoint."""
+
 
 def refusal(status: int, body: bytes) -> FetchError:
     """Say what an answer with an error status means."""
-    words = _error_words(_parsed(body))
-    if words is None or status >= 500 or status in (401, 403):
+    envelope, words = _error_words(_parsed(body))
+    is_lost = status == 404 and envelope not in _OF_ONE_TICKER
+    if words is None or status >= 500 or status in (401, 403) or is_lost:
         return FetchError(
             Outcome.TRANSIENT, f"Yahoo answered with status {status}: {words or 'no reason given'}", may_pass=True
         )
@@ -29,17 +33,32 @@ def refusal(status: int, body: bytes) -> FetchError:
     return _failure_in_words(words)
 
 
-def only_result(envelope: dict[str, Any]) -> Any:
-    """Return the one result of an answer's envelope.
+def results(payload: dict[str, Any], envelope: str) -> list[Any]:
+    """Return the results in an answer's envelope; it may be an empty list.
+
+    Raises: FetchError where there are none.
+    """
+    found, words = _error_words(payload)
+    if words is not None and found != envelope:
+        # Yahoo's gateway answers for any endpoint, under "finance", and not always with an error status.
+        raise FetchError(Outcome.TRANSIENT, f"Yahoo answered: {words}", may_pass=True)
+    if words is not None:
+        raise _failure_in_words(words)
+    listed = payload[envelope]["result"]
+    if listed is None:
+        raise _no_result()
+    return list(listed)
+
+
+def only_result(payload: dict[str, Any], envelope: str) -> Any:
+    """Return the one result in an answer's envelope.
 
     Raises: FetchError where there is none.
     """
-    words = _error_words({"": envelope})
-    if words is not None:
-        raise _failure_in_words(words)
-    if not envelope["result"]:
-        raise FetchError(Outcome.NO_DATA, "Yahoo answered without a result")
-    return envelope["result"][0]
+    listed = results(payload, envelope)
+    if not listed:
+        raise _no_result()
+    return listed[0]
 
 
 def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[LeftOutHolding, ...]]:
@@ -47,7 +66,7 @@ def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[
 
     Raises: FetchError if the fund lists none.
     """
-    rows = only_result(payload["quoteSummary"])["topHoldings"]["holdings"]
+    rows = only_result(payload, "quoteSummary")["topHoldings"]["holdings"]
     if not rows:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no holdings of this fund")
     read = [_read_holding(row) for row in rows]
@@ -58,9 +77,20 @@ def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[
 
 
 def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:
-    """Read a v7/quote answer, one Answer per ticker asked; Yahoo leaves out those that it does not know."""
-    rows = {row["symbol"]: row for row in payload["quoteResponse"]["result"] or ()}
-    return [_answer_quote(ticker, rows.get(ticker)) for ticker in tickers]
+    """Read a v7/quote answer, one Answer per ticker asked; Yahoo leaves out those that it does not know.
+
+    Raises: FetchError where it answers for none.
+    """
+    listed = results(payload, "quoteResponse")
+    rows = {row["symbol"]: row for row in listed if isinstance(row, dict) and "symbol" in row}
+    has_nameless = any(not isinstance(row, dict) or "symbol" not in row for row in listed)
+    absent = Outcome.MALFORMED if has_nameless else Outcome.NOT_FOUND
+    return [
+        _answer_quote(ticker, rows[ticker])
+        if ticker in rows
+        else Answer(ticker, absent, f"Yahoo gave no quote under the name {ticker}")
+        for ticker in tickers
+    ]
 
 
 def _read_holding(row: dict[str, Any]) -> Holding | LeftOutHolding:
@@ -69,9 +99,7 @@ def _read_holding(row: dict[str, Any]) -> Holding | LeftOutHolding:
     return classify_holding(read_text(row.get("symbol")) or "", read_text(row.get("holdingName")), percent)
 
 
-def _answer_quote(ticker: str, row: dict[str, Any] | None) -> Answer:
-    if row is None:
-        return Answer(ticker, Outcome.NOT_FOUND, f"Yahoo has no quote of {ticker}")
+def _answer_quote(ticker: str, row: dict[str, Any]) -> Answer:
     try:
         return Answer(ticker, Outcome.OK, quote=_read_quote(row))
     except BODY_ERRORS as error:
@@ -105,13 +133,17 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _error_words(payload: Any) -> str | None:
-    """Return Yahoo's own words for an error, in whichever envelope (chart, quoteSummary, finance) they came."""
-    for envelope in payload.values() if isinstance(payload, dict) else ():
+def _error_words(payload: Any) -> tuple[str, str] | tuple[None, None]:
+    """Return the envelope (chart, quoteSummary, quoteResponse, finance) that holds an error, and Yahoo's words."""
+    for name, envelope in payload.items() if isinstance(payload, dict) else ():
         match envelope:
             case {"error": {"description": str(words)}}:
-                return words
-    return None
+                return name, words
+    return None, None
+
+
+def _no_result() -> FetchError:
+    return FetchError(Outcome.NO_DATA, "Yahoo answered without a result")
 
 
 def _failure_in_words(words: str) -> FetchError:

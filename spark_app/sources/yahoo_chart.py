@@ -30,7 +30,7 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
 
     Raises: FetchError if there is no bar in the window; one of BODY_ERRORS for a strange body.
     """
-    result = only_result(payload["chart"])
+    result = only_result(payload, "chart")
     zone = ZoneInfo(result["meta"]["exchangeTimezoneName"])
     bars: dict[dt.date, Bar] = {}
     for bar in _read_bars(result, zone):

@@ -156,6 +156,7 @@ BAD_400 = (
         (404, CHART_404, Outcome.NOT_FOUND, False),
         (404, SUMMARY_404, Outcome.NOT_FOUND, False),
         (404, b"<html>gone</html>", Outcome.TRANSIENT, True),
+        (404, BAD_400, Outcome.TRANSIENT, True),
         (400, CHART_400, Outcome.NO_DATA, False),
         (400, BAD_400, Outcome.MALFORMED, False),
         (401, CRUMB_401, Outcome.TRANSIENT, True),
