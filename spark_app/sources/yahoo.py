@@ -82,6 +82,7 @@ class YahooSource:
     def _ask(self, request: FetchRequest) -> list[Answer]:
         """Ask once; everything that can go wrong with an answer comes out as a FetchError."""
         asking = {Kind.CHART: self._ask_chart, Kind.HOLDINGS: self._ask_holdings, Kind.QUOTE: self._ask_quotes}
+        self._session.needs_crumb = request.kind is not Kind.CHART
         # Nothing but the answer to this request may be read below.
         self._session.last_response = None
         try:

@@ -24,20 +24,37 @@ _UNAUTHORIZED = 401
 
 
 class YahooSession(LimitedSession):
-    """Ends a refused data request at once.
+    """Ends a refused data request at once, and asks for a cookie and a crumb no oftener than they are needed.
 
     yfinance would answer any status from 400 on by changing its cookie strategy and asking again:
-    up to six requests for a ticker that does not exist.
+    up to six requests for a ticker that does not exist. And where it gets no cookie or crumb, it would
+    ask again before every chart, which needs neither.
+
+    Attributes: `needs_crumb`, whether the next data requests are worth nothing without one.
     """
+
+    def __init__(self, limiter: Limiter, *, endpoint: str | None = None, timeout_seconds: float = 20.0) -> None:
+        super().__init__(limiter, endpoint=endpoint, timeout_seconds=timeout_seconds)
+        self.needs_crumb = True
+        self._has_asked_for_crumb = False
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request and follow its redirects.
 
         Raises: RateLimitedError, FetchError. Neither is an OSError, so both pass through the
-        handlers in yfinance (data.py:240-252, 448-462, 473-481).
+        handlers in yfinance (data.py:240-252, 448-462, 473-481). An OSError, which makes yfinance
+        go on without: a cookie or crumb that is not needed.
         """
+        if not _asks_for_data(url):
+            if self._has_asked_for_crumb and not self.needs_crumb:
+                raise ConnectionError("asked once, a chart does without")
+            return super().request(method, url, *args, **kwargs)
+        # yfinance asks for a crumb before all data.
+        self._has_asked_for_crumb = True
         response = super().request(method, url, *args, **kwargs)
-        if response.status_code >= 400 and response.status_code != _UNAUTHORIZED and _asks_for_data(url):
+        if response.status_code == _UNAUTHORIZED:
+            self._has_asked_for_crumb = False
+        elif response.status_code >= 400:
             raise refusal(response.status_code, response.content)
         return response
 
