@@ -21,6 +21,7 @@ from pyspark.sql.types import StructType
 
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
+from spark_app.storage.delta_state import DataFile, DeltaState, read_delta_state
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
 _SCHEMAS: dict[str, StructType] = {
@@ -46,12 +47,7 @@ class Staging:
 
         Raises: UsageError: the staging tables hold the other kind.
         """
-        if not self._exists(FETCHES_TABLE):
-            return
-        quoted = self.path(FETCHES_TABLE).replace("`", "``")
-        with _translated(f"reading {self.path(FETCHES_TABLE)}"):
-            row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{quoted}` ('{_ORIGIN_PROPERTY}')").first()
-        held = row["value"] if row is not None else self.origin
+        held = self._held_origin() if self._exists(FETCHES_TABLE) else self.origin
         if held != self.origin:
             raise UsageError(
                 f"the staging tables in {self.root} hold {held} data and the run would add {self.origin} data: "
@@ -66,7 +62,10 @@ class Staging:
         """Read every row of a staging table, none where it does not exist yet."""
         if not self._exists(table):
             return self.spark.createDataFrame([], _SCHEMAS[table])
-        return self.spark.read.format("delta").load(self.path(table))
+        state = self._state(table)
+        if state is None:
+            return self.spark.read.format("delta").load(self.path(table))
+        return self._read_files(table, state.files)
 
     def append(self, table: str, rows: DataFrame, *, transaction: str) -> int:
         """Append rows by one action; returns the Delta version of the commit.
@@ -89,7 +88,12 @@ class Staging:
 
     def fetches_of(self, run_ids: Sequence[str], kind: str) -> DataFrame:
         """Read what some runs fetched of one kind; columns as schemas.FETCHES."""
-        fetches = self.read(FETCHES_TABLE)
+        state = self._state(FETCHES_TABLE)
+        if state is None:
+            fetches = self.read(FETCHES_TABLE)
+        else:
+            holding = [f for f in state.files if any(f.may_hold("run_id", run_id) for run_id in run_ids)]
+            fetches = self._read_files(FETCHES_TABLE, holding)
         return fetches.where(F.col("run_id").isin(list(run_ids)) & (F.col("kind") == kind))
 
     def ensure(self, table: str) -> None:
@@ -103,6 +107,26 @@ class Staging:
             .property(_ORIGIN_PROPERTY, self.origin)
             .execute()
         )
+
+    def _read_files(self, table: str, files: Sequence[DataFile]) -> DataFrame:
+        """Read Parquet files of a table; without any, Spark would find no table at all."""
+        if not files:
+            return self.spark.createDataFrame([], _SCHEMAS[table])
+        return self.spark.read.schema(_SCHEMAS[table]).parquet(*[file.path for file in files])
+
+    def _state(self, table: str) -> DeltaState | None:
+        with _translated(f"reading {self.path(table)}"):
+            return read_delta_state(self.spark, self.path(table))
+
+    def _held_origin(self) -> str:
+        """Say which kind of data the staging tables hold; tables that say nothing hold our own."""
+        state = self._state(FETCHES_TABLE)
+        if state is not None:
+            return state.properties.get(_ORIGIN_PROPERTY, self.origin)
+        quoted = self.path(FETCHES_TABLE).replace("`", "``")
+        with _translated(f"reading {self.path(FETCHES_TABLE)}"):
+            row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{quoted}` ('{_ORIGIN_PROPERTY}')").first()
+        return row["value"] if row is not None else self.origin
 
     def _exists(self, table: str) -> bool:
         jvm: Any = self.spark.sparkContext._jvm
