@@ -22,13 +22,17 @@ if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) && ${BASH_REMATCH[2]} ==
   export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
 fi
 
-# Options of the driver's JVM for a quick start: the fast compiler alone, no parallel collector, and classes
-# from the archive that set-up makes (SPARK_CLASS_ARCHIVE names one to be written).
+# Options of the driver's JVM for a quick start: the fast compiler alone, no parallel collector, a heap that is
+# collected seldom, and classes from the archive that set-up makes (SPARK_CLASS_ARCHIVE names one to be written).
+# In UTC: elsewhere Delta checks its table state at every commit by computing it anew.
 # A SPARK_SUBMIT_OPTS of the user's own replaces all of it.
 # Java refuses an archive when a folder with files is on the class path, and Spark puts its conf folder there,
 # for us only because of the log settings: so the class path is the jars alone, and the log settings are named.
+# Without Spark's machine learning, which would register its functions with every session, half a second's work.
 if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+  SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:InitialRAMPercentage=10 -XX:NewRatio=1 -XX:MetaspaceSize=256m"
+  SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -Duser.timezone=UTC"
   _archive=""
   if [ -n "${SPARK_CLASS_ARCHIVE:-}" ]; then
     _archive="-XX:ArchiveClassesAtExit=\"$SPARK_CLASS_ARCHIVE\""
@@ -40,11 +44,15 @@ if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.Spark
   esac
   if [ -n "$_archive" ] && [ -z "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}${SPARK_DIST_CLASSPATH:-}" ]; then
     SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS $_archive -Xlog:cds=off -Xlog:cds+dynamic=off"
-    SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -cp \"$SPARK_HOME/jars/*\" -Dlog4j2.configurationFile=\"$_conf/log4j2.properties\""
+    _class_path=""
+    for _jar in "$SPARK_HOME"/jars/*.jar; do
+      case "$_jar" in */spark-mllib_*) ;; *) _class_path="$_class_path:$_jar" ;; esac
+    done
+    SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -cp \"${_class_path#:}\" -Dlog4j2.configurationFile=\"$_conf/log4j2.properties\""
   fi
   export SPARK_SUBMIT_OPTS
 fi
 # The small JVM that only puts the command line together.
 export SPARK_LAUNCHER_OPTS="${SPARK_LAUNCHER_OPTS:--XX:TieredStopAtLevel=1 -XX:+UseSerialGC}"
 
-unset _conf _project _masters _archive
+unset _conf _project _masters _archive _class_path _jar
