@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from spark_app.arguments import (
 from spark_app.errors import RunInterruptedError, SparkAppError, UsageError, first_exit_code
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from spark_app.settings import Settings
     from spark_app.stages.context import RunRequest, StageContext, StageReport
     from spark_app.stages.staggered import StaggeredPlan
@@ -52,6 +55,7 @@ class Run:
 
     job: Job
     settings: Settings
+    spark: SparkSession
     database: Database
     as_of: dt.date
     now: dt.datetime
@@ -110,20 +114,55 @@ def _guarded(name: str, action: Callable[[], int]) -> int:
 
 
 def _open_run(job: Job, work: Callable[[Run], int]) -> int:
-    from spark_app.settings import load_database_settings, load_settings
+    """Open what a run needs and let `work` do it; 0 without it where the day has no session."""
+    from spark_app.settings import load_settings
+
+    settings = load_settings(config_file=job.arguments.config, overrides=settings_overrides(job.arguments))
+    with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
+        # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
+        preparing = beside.submit(_prepare, job, settings, resources)
+        spark = resources.enter_context(_session(job.name))
+        if "delay" in job.arguments:
+            beside.submit(_warm_up, spark, settings)
+        prepared = preparing.result()
+        return work(Run(job, settings, spark, *prepared)) if prepared else 0
+
+
+def _prepare(
+    job: Job, settings: Settings, resources: contextlib.ExitStack
+) -> tuple[Database, dt.date, dt.datetime] | None:
+    """Find the as-of session and bring the database up to date, which runs until `resources` are closed."""
+    from spark_app.settings import load_database_settings
     from spark_app.stages.run import prepare
     from spark_app.storage.database import open_database, parse_url
 
-    arguments = job.arguments
-    settings = load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
     now = dt.datetime.now(dt.UTC)
-    as_of = _as_of_session(job.name, arguments.as_of, now)
+    as_of = _as_of_session(job.name, job.arguments.as_of, now)
     if as_of is None:
-        return 0
+        return None
     named = load_database_settings()
-    with open_database(named) as database:
-        prepare(database, settings, admin=parse_url(named.admin_url.get_secret_value()) if named.admin_url else None)
-        return work(Run(job, settings, database, as_of, now))
+    database = resources.enter_context(open_database(named))
+    prepare(database, settings, admin=parse_url(named.admin_url.get_secret_value()) if named.admin_url else None)
+    return database, as_of, now
+
+
+@contextlib.contextmanager
+def _session(name: str) -> Iterator[SparkSession]:
+    from spark_app.session import build_session
+    from spark_app.settings import app_home
+
+    # Spark makes this folder at its start, by default wherever the user happens to be.
+    spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _warm_up(spark: SparkSession, settings: Settings) -> None:
+    from spark_app.stages.warm_up import warm_up
+
+    warm_up(spark, settings)
 
 
 def _run_pending(run: Run, stages: Sequence[str]) -> int:
@@ -161,10 +200,8 @@ def _run_staggered(run: Run) -> int:
     from spark_app.stages.staggered import StaggeredPlan, plan_tickers, run_plan, without_complete
 
     arguments, name = run.job.arguments, run.job.name
-    tickers, delay = (
-        plan_tickers(arguments.tickers, arguments.start_from),
-        dt.timedelta(minutes=arguments.delay_minutes),
-    )
+    tickers = plan_tickers(arguments.tickers, arguments.start_from)
+    delay = dt.timedelta(minutes=arguments.delay_minutes)
     if arguments.dry_run and not arguments.skip_existing:
         return _show(StaggeredPlan(tickers, delay))
     with _open_context(run) as context:
@@ -207,20 +244,13 @@ def _show(plan: StaggeredPlan) -> int:
 
 @contextlib.contextmanager
 def _open_context(run: Run) -> Iterator[StageContext]:
-    """Open a Spark session for the run; a signal asks it to stop instead of killing it."""
+    """Put together what stages work with; from here on a signal asks the run to stop instead of killing it."""
     from spark_app.interruption import Interruption
-    from spark_app.session import build_session
-    from spark_app.settings import app_home
     from spark_app.stages.run import start
 
-    # Spark makes this folder at its start, by default wherever the user happens to be.
-    spark = build_session(run.job.name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     interruption = Interruption()
-    try:
-        with interruption.watching(spark):
-            yield start(spark, run.database, run.settings, _request(run), interruption.stopping)
-    finally:
-        spark.stop()
+    with interruption.watching(run.spark):
+        yield start(run.spark, run.database, run.settings, _request(run), interruption.stopping)
 
 
 def _request(run: Run) -> RunRequest:

@@ -33,7 +33,7 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a stage; returns the exit code and what stands on stderr, which has no traceback."""
 
     def run_stage(stage: str, *arguments: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,6 +41,16 @@ def answer_requests(
             else:
                 answers = [_refuse(ticker, rate_limited) for ticker in request.tickers]
             yield _fetch_rows(request, answers, fetched_at=clock(), run_id=run_id)
+
+
+def import_source(batches: Iterator[pd.DataFrame], *, name: str) -> Iterator[pd.DataFrame]:
+    """Import what the source of this name needs, so that a later task finds it there; for `mapInPandas`.
+
+    Columns out: any; there are no rows.
+    """
+    for _ in batches:
+        importlib.import_module(f"spark_app.sources.{name}")
+    yield from ()
 
 
 def _read_requests(batch: pd.DataFrame) -> Iterator[FetchRequest]:

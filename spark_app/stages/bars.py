@@ -95,14 +95,14 @@ def collect_bars(
     task = _Task(context, tickers, context.window(context.request.days + 1), known)
     recovered = StagedBars(rejected=recover_unstaged(context, stage))
     held = known.held(task.requests(tickers))
-    landing = held.joined(land(context, stage, [*task.requests(_due(task, held)), *also]))
-    staged = recovered.joined(_stage(task, stage, landing))
+    landing = held.joined(land(context, [*task.requests(_due(task, held)), *also]))
+    staged = recovered.joined(_stage(task, landing))
     completeness = _completeness(task, landing)
     if again := _worth_asking_again(landing, completeness):
         logger.info("%s: asking once more for %s", stage, completeness.describe(again))
-        second = land(context, f"{stage}/again", task.requests(again))
+        second = land(context, task.requests(again))
         landing = landing.joined(second)
-        staged = staged.joined(_stage(task, f"{stage}/again", second))
+        staged = staged.joined(_stage(task, second))
         completeness = _completeness(task, landing)
     return _collected(task, landing, staged, completeness)
 
@@ -121,13 +121,13 @@ def _due(task: _Task, held: Landing) -> list[str]:
     return [ticker for ticker in task.tickers if ticker not in held.of(Kind.CHART) or ticker in incomplete]
 
 
-def _stage(task: _Task, label: str, landing: Landing) -> StagedBars:
+def _stage(task: _Task, landing: Landing) -> StagedBars:
     """Stage the charts that were landed just now."""
     came = landing.came(Kind.CHART)
     if not came:
         return StagedBars()
     first = min(task.asked_from[ticker] for ticker in came)
-    return stage_bars(task.context, label, first, tickers=came)
+    return stage_bars(task.context, first, tickers=came)
 
 
 def _completeness(task: _Task, landing: Landing) -> Completeness:

@@ -96,4 +96,4 @@ def _append_forgotten(context: StageContext, chosen: Sequence[CachedFetch]) -> N
     given |= {"fetched_at": request.now}
     named = context.local_frame([(fetch.kind, fetch.ticker) for fetch in chosen], _FORGOTTEN)
     others = [F.lit(given.get(f.name)).cast(f.dataType).alias(f.name) for f in FETCHES if f.name not in named.columns]
-    context.staging.append(FETCHES_TABLE, named.select("*", *others), transaction=f"{request.run_id}/forget")
+    context.staging.append(FETCHES_TABLE, named.select("*", *others))

@@ -28,8 +28,8 @@ def run(context: StageContext) -> StageOutput:
     requests = [FetchRequest(Kind.HOLDINGS, (ticker,), window_end=context.as_of) for ticker in FUNDS]
     held = known.held(requests)
     due = [request for request in requests if request.tickers[0] not in held.of(Kind.HOLDINGS)]
-    landing = held.joined(land(context, STAGE, due))
-    version = stage_holdings(context, STAGE) if landing.came(Kind.HOLDINGS) else 0
+    landing = held.joined(land(context, due))
+    version = stage_holdings(context) if landing.came(Kind.HOLDINGS) else 0
     coverage = context.settings.gate.etf_coverage
     verdict = judge_answers(context, landing, Kind.HOLDINGS, what="funds", coverage=coverage)
     return StageOutput(

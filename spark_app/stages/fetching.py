@@ -57,27 +57,23 @@ def quote_requests(tickers: Sequence[str]) -> list[FetchRequest]:
     return [FetchRequest(Kind.QUOTE, tuple(batch)) for batch in _batches(tickers, QUOTES_PER_REQUEST)]
 
 
-def land(context: StageContext, label: str, requests: Sequence[FetchRequest]) -> Landing:
+def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
     """Ask for everything in `requests`, each wave landed in `fetches` by one atomic append.
 
     While one wave is committed the next is asked already. After a rate limit, or where the run is to
     stop, no wave is begun; what was not asked is listed as such.
-
-    Args: label: names this asking within the run, for the transactions of its waves.
     """
     landing = Landing()
     if not requests:
         return landing
     context.staging.ensure(FETCHES_TABLE)
-    waves = deque(enumerate(_batches(requests, _wave_size(context, requests)), start=1))
+    waves = deque(_batches(requests, _wave_size(context, requests)))
     progress = WaveProgress(len(waves), sum(len(r.tickers) for r in requests))
     in_flight: set[Future[list[LandedTicker]]] = set()
     with ThreadPoolExecutor(_waves_in_flight(context)) as pool:
         while in_flight or _may_begin(context, waves, landing):
             while len(in_flight) < _waves_in_flight(context) and _may_begin(context, waves, landing):
-                number, wave = waves.popleft()
-                transaction = f"{context.request.run_id}/{label}/wave {number}"
-                in_flight.add(pool.submit(_land_wave, context, wave, transaction))
+                in_flight.add(pool.submit(_land_wave, context, waves.popleft()))
             done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 landing.tickers += future.result()
@@ -110,7 +106,7 @@ def _not_asked(requests: Sequence[FetchRequest], landing: Landing) -> list[Lande
     ]
 
 
-def _land_wave(context: StageContext, wave: Sequence[FetchRequest], transaction: str) -> list[LandedTicker]:
+def _land_wave(context: StageContext, wave: Sequence[FetchRequest]) -> list[LandedTicker]:
     rows = [(r.kind.value, list(r.tickers), r.window_start, r.window_end) for r in wave]
     worker = functools.partial(
         answer_requests,
@@ -122,7 +118,7 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest], transaction:
     landed = Observation()
     answers = asked.mapInPandas(worker, FETCHES).observe(landed, F.collect_list(_landed_columns()).alias("tickers"))
     # The append is the only action on these answers: any other would send every request again.
-    context.staging.append(FETCHES_TABLE, answers, transaction=transaction)
+    context.staging.append(FETCHES_TABLE, answers)
     return [LandedTicker(**row.asDict()) for row in landed.get["tickers"]]
 
 

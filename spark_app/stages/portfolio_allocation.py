@@ -44,10 +44,10 @@ def run(context: StageContext) -> StageOutput:
     """Decide on every member of the trending sectors and serve positions and exclusions."""
     options = PortfolioOptions(**context.settings.portfolio.model_dump())
     members, trends = read_members(context), read_sector_trends(context)
-    decisions = _decisions(context, members, trends, options)
+    # A row per member of a trending sector: kept here, their long plan is made once and not again for each table.
+    decisions = _decisions(context, members, trends, options).localCheckpoint()
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
-    decisions.unpersist()
     _require_stock_bars(context, positions, exclusions)
     _require_feasible(context, positions, options)
     parts = [
@@ -76,7 +76,7 @@ def _decisions(
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
     sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
-    return portfolio_decisions(market, sector_trends, options).persist()
+    return portfolio_decisions(market, sector_trends, options)
 
 
 def _publication(context: StageContext, table: ServedTable, rows: Sequence[Row]) -> Publication:

@@ -42,17 +42,15 @@ def recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, 
     if not others:
         return ()
     runs = tuple(sorted({run.run_id for run in others}))
-    label = f"{stage}/recovered"
-    staged = stage_bars(context, label, market_calendar.FIRST_SESSION, runs=runs)
-    stage_holdings(context, label, runs=runs)
-    stage_quotes(context, label, runs=runs)
+    staged = stage_bars(context, market_calendar.FIRST_SESSION, runs=runs)
+    stage_holdings(context, runs=runs)
+    stage_quotes(context, runs=runs)
     mark_recovered(context.database, others, stage=stage, as_of_date=context.as_of)
     return staged.rejected
 
 
 def stage_bars(
     context: StageContext,
-    label: str,
     first: dt.date,
     *,
     tickers: Sequence[str] | None = None,
@@ -63,7 +61,6 @@ def stage_bars(
     Bars that break a rule are kept out and come back with the reason, for `logs_consumer_error`.
 
     Args:
-        label: names this step within the run, for its transaction.
         first: no bar that was fetched is older.
         tickers: those that were fetched, where known; `runs`: other runs instead of this one.
     """
@@ -81,27 +78,27 @@ def stage_bars(
     new = new_bars(sound, staged).observe(
         restated, F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("tickers")
     )
-    version = context.staging.append(BARS_TABLE, new, transaction=f"{context.request.run_id}/{label}/bars")
+    version = context.staging.append(BARS_TABLE, new)
     errors = tuple(_as_error(row) for row in rejected.get["bars"])
     return StagedBars(version, errors, frozenset(restated.get["tickers"]))
 
 
-def stage_holdings(context: StageContext, label: str, *, runs: Sequence[str] | None = None) -> int:
+def stage_holdings(context: StageContext, *, runs: Sequence[str] | None = None) -> int:
     """Stage the snapshots that this run fetched and that are new or differ; returns the Delta version."""
     fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.HOLDINGS)
     holdings = fetched.select(
         F.col("ticker").alias("etf_ticker"), "snapshot_date", *_PROVENANCE, F.inline("holdings")
     ).withColumn("holding_percent", F.col("holding_percent").cast(WEIGHT_PERCENT))
     new = new_holdings(holdings, context.staging.read(HOLDINGS_TABLE))
-    return context.staging.append(HOLDINGS_TABLE, new, transaction=f"{context.request.run_id}/{label}/holdings")
+    return context.staging.append(HOLDINGS_TABLE, new)
 
 
-def stage_quotes(context: StageContext, label: str, *, runs: Sequence[str] | None = None) -> int:
+def stage_quotes(context: StageContext, *, runs: Sequence[str] | None = None) -> int:
     """Stage the quotes that this run fetched and that are new or differ; returns the Delta version."""
     fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.QUOTE).where(F.col("quote").isNotNull())
     quotes = fetched.select("ticker", "quote.*", *_PROVENANCE)
     new = new_quotes(quotes, context.staging.read(QUOTES_TABLE))
-    return context.staging.append(QUOTES_TABLE, new, transaction=f"{context.request.run_id}/{label}/quotes")
+    return context.staging.append(QUOTES_TABLE, new)
 
 
 def read_bars(context: StageContext, first: dt.date | None = None, last: dt.date | None = None) -> DataFrame:

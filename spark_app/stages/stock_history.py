@@ -36,7 +36,7 @@ def run(context: StageContext) -> StageOutput:
     quotes_due = [ticker for ticker in tickers if ticker not in quotes_held.of(Kind.QUOTE)]
     collected = collect_bars(context, STAGE, tickers, known, quote_requests(quotes_due))
     landing = quotes_held.joined(collected.landing)
-    quotes_version = stage_quotes(context, STAGE) if landing.came(Kind.QUOTE) else 0
+    quotes_version = stage_quotes(context) if landing.came(Kind.QUOTE) else 0
     coverage = context.settings.gate.stock_coverage
     verdicts = [
         judge_bars(context, collected, tickers, what="stocks", coverage=coverage),

@@ -1,7 +1,7 @@
 """Delta staging: append-only tables that remember when they knew what.
 
 `fetches` gets what came, by one atomic append per wave; `bars`, `holdings` and `quotes` get from it
-what is new or differs. Each append carries a transaction id, so that repeating it adds nothing.
+what is new or differs, so that doing it again adds nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _SCHEMAS: dict[str, StructType] = {
     HOLDINGS_TABLE: HOLDINGS,
     QUOTES_TABLE: QUOTES,
 }
+_FEW_FILES = 200
+"""Spark looks at each file that it is told to read; of many, Delta's own scan leaves out more than it costs."""
 _ORIGIN_PROPERTY = "spark_app.origin"
 _LAST_VERSION = "spark.databricks.delta.lastCommitVersionInSession"
 
@@ -63,27 +65,18 @@ class Staging:
         if not self._exists(table):
             return self.spark.createDataFrame([], _SCHEMAS[table])
         state = self._state(table)
-        if state is None:
+        if state is None or len(state.files) > _FEW_FILES:
             return self.spark.read.format("delta").load(self.path(table))
         return self._read_files(table, state.files)
 
-    def append(self, table: str, rows: DataFrame, *, transaction: str) -> int:
+    def append(self, table: str, rows: DataFrame) -> int:
         """Append rows by one action; returns the Delta version of the commit.
 
-        Args:
-            transaction: names this append for ever: appending under the same name again adds nothing.
         Raises: ServiceUnavailableError: the place cannot be written.
         """
         with _translated(f"writing {self.path(table)}"):
             self.ensure(table)
-            (
-                rows.select(*_SCHEMAS[table].fieldNames())
-                .write.format("delta")
-                .mode("append")
-                .option("txnAppId", transaction)
-                .option("txnVersion", 1)
-                .save(self.path(table))
-            )
+            rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         return int(self.spark.conf.get(_LAST_VERSION, "0") or 0)
 
     def fetches_of(self, run_ids: Sequence[str], kind: str) -> DataFrame:

@@ -13,4 +13,7 @@ def served_columns(table: ServedTable) -> list[Column]:
 
     Doubles become the stored decimals here, rounded half up.
     """
-    return [F.col(f.name).cast(f.dataType).alias(f.name) for f in table.schema.fields if f.name != "run_id"]
+    # A type as text: an object would be sent to the JVM as JSON, in several calls for each column.
+    return [
+        F.col(f.name).cast(f.dataType.simpleString()).alias(f.name) for f in table.schema.fields if f.name != "run_id"
+    ]

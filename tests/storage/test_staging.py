@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.schemas import BARS, FETCHES
+from spark_app.storage.delta_state import read_delta_state
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, Staging
 
 FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)
@@ -31,23 +32,15 @@ def test_a_table_that_does_not_exist_yet_is_empty(spark: SparkSession, tmp_path:
     assert (empty.count(), empty.schema) == (0, BARS)
 
 
-def test_an_append_is_done_once_however_often_it_is_repeated(spark: SparkSession, tmp_path: Path) -> None:
-    tables = staging(spark, tmp_path)
-    for _ in range(3):
-        tables.append(BARS_TABLE, bars(spark, "XLK"), transaction="run/stage1/bars")
-    tables.append(BARS_TABLE, bars(spark, "XLE"), transaction="other run/stage1/bars")
-    assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
-
-
 def test_an_append_returns_the_version_it_made(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
-    first = tables.append(BARS_TABLE, bars(spark, "XLK"), transaction="a")
-    assert tables.append(BARS_TABLE, bars(spark, "XLE"), transaction="b") == first + 1
+    first = tables.append(BARS_TABLE, bars(spark, "XLK"))
+    assert tables.append(BARS_TABLE, bars(spark, "XLE")) == first + 1
 
 
 def test_synthetic_and_real_data_never_share_the_staging_tables(spark: SparkSession, tmp_path: Path) -> None:
     nothing = spark.createDataFrame([], FETCHES)
-    staging(spark, tmp_path).append(FETCHES_TABLE, nothing, transaction="a")
+    staging(spark, tmp_path).append(FETCHES_TABLE, nothing)
     staging(spark, tmp_path).check_origin()
     with pytest.raises(UsageError, match="hold real data and the run would add synthetic"):
         staging(spark, tmp_path, "synthetic").check_origin()
@@ -57,5 +50,42 @@ def test_a_place_that_cannot_be_written_is_one_sentence(spark: SparkSession, tmp
     (tmp_path / "file").touch()
     blocked = Staging(spark, str(tmp_path / "file"), "real")
     with pytest.raises(ServiceUnavailableError, match="staging failed while") as failure:
-        blocked.append(BARS_TABLE, bars(spark, "XLK"), transaction="a")
+        blocked.append(BARS_TABLE, bars(spark, "XLK"))
     assert "\n" not in str(failure.value)
+
+
+def test_the_checksum_file_names_the_files_of_a_table(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    state = read_delta_state(spark, tables.path(BARS_TABLE))
+    assert state is not None
+    assert sum(Path(file.path).exists() for file in state.files) == len(state.files) > 0
+
+
+def test_files_that_cannot_hold_a_value_are_told_apart(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    for ticker in ("XLE", "XLK"):
+        tables.append(BARS_TABLE, bars(spark, ticker).coalesce(1))
+    state = read_delta_state(spark, tables.path(BARS_TABLE))
+    assert state is not None
+    assert [sum(f.may_hold("ticker", t) for f in state.files) for t in ("XLE", "XLK", "XLA", "XLZ")] == [1, 1, 0, 0]
+    assert all(file.may_hold("no such column", "x") for file in state.files)
+
+
+@pytest.mark.parametrize("lost", ["*.crc", "00000000000000000002.crc"])
+def test_a_table_without_its_newest_checksum_file_is_read_through_delta(
+    spark: SparkSession, tmp_path: Path, lost: str
+) -> None:
+    tables = staging(spark, tmp_path)
+    for ticker in ("XLE", "XLK"):
+        tables.append(BARS_TABLE, bars(spark, ticker))
+    for file in Path(tables.path(BARS_TABLE), "_delta_log").glob(lost):
+        file.unlink()
+    assert read_delta_state(spark, tables.path(BARS_TABLE)) is None
+    assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
+
+
+def test_a_path_that_looks_like_a_pattern_is_no_pattern(spark: SparkSession, tmp_path: Path) -> None:
+    tables = Staging(spark, str(tmp_path / "staging [a-b]*"), "real")
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLK"]
