@@ -265,6 +265,7 @@ def _request(run: Run) -> RunRequest:
         universe=getattr(arguments, "universe", "trending"),
         tickers=getattr(arguments, "tickers", None),
         refresh=getattr(arguments, "refresh", False),
+        force=getattr(arguments, "force", False),
         one_at_a_time=getattr(arguments, "no_batch", False),
         resume_command=resume_command(run.job.name, run.job.argv, run.as_of),
     )

@@ -14,6 +14,7 @@ SparkAppError                        1
 Where several apply to one run, the first of this list counts.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 
 
@@ -34,9 +35,16 @@ class RunInterruptedError(TransientError):
 
 
 class RateLimitedError(TransientError):
-    """The source refused to answer for now, or the request budget is spent."""
+    """The source refused to answer for now, or the request budget is spent.
+
+    `resume_at` (UTC) is the first moment at which asking again makes sense, None where nobody knows it.
+    """
 
     exit_code = 75
+
+    def __init__(self, message: str, *, resume_at: dt.datetime | None = None) -> None:
+        super().__init__(message)
+        self.resume_at = resume_at
 
 
 class AnotherRunActiveError(TransientError):

@@ -52,10 +52,7 @@ class SourceSettings(_Section):
 
 
 class FetchSettings(_Section):
-    """How politely and how persistently the source is asked.
-
-    `cache_hours` and `daily_request_budget` are names that users may already set; nothing reads them yet.
-    """
+    """How politely and how persistently the source is asked."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     max_retries: Annotated[int, Field(ge=0, le=20)] = 3

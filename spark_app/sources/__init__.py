@@ -19,7 +19,7 @@ def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], 
     """Return the source that `config` names, for the current task.
 
     What is dear lives as long as the worker process: Yahoo's session with its cookie and crumb, the
-    synthetic market. The limiter is the run's, so a later run may ask again after a rate limit.
+    synthetic market. The limiter is the task's: another run may have another pause.
 
     Raises: UsageError for an unknown source.
     """
@@ -37,10 +37,20 @@ def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], 
 # One entry each: a second session in a process would take yfinance's crumb away from the first.
 @functools.lru_cache(maxsize=1)
 def _yahoo_session(endpoint: str | None, timeout_seconds: float) -> YahooSession:
-    from spark_app.sources.limiters import PauseLimiter
     from spark_app.sources.yahoo_session import open_yahoo_session
 
-    return open_yahoo_session(PauseLimiter(), endpoint=endpoint, timeout_seconds=timeout_seconds)
+    return open_yahoo_session(_NoLimiter(), endpoint=endpoint, timeout_seconds=timeout_seconds)
+
+
+class _NoLimiter:
+    """What a session has before the first task hands over its limiter: nothing may leave."""
+
+    def acquire(self) -> None:
+        raise AssertionError("no task has handed over its limiter")
+
+    def note_answer(self) -> None: ...
+
+    def report_rate_limit(self, message: str) -> None: ...
 
 
 @functools.lru_cache(maxsize=1)

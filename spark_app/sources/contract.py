@@ -126,8 +126,12 @@ class Limiter(Protocol):
     def acquire(self) -> None:
         """Wait for the next free slot.
 
-        Raises: RateLimitedError if the source must not be asked for now.
+        Raises: RateLimitedError if the source must not be asked for now; RunInterruptedError if the run is to stop;
+        ServiceUnavailableError if nobody can tell.
         """
+
+    def note_answer(self) -> None:
+        """Tell that the answer to the last request is there, so that it has left by now."""
 
     def report_rate_limit(self, message: str) -> None:
         """Tell everyone who shares this limiter that the source answered "too many requests"."""

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from curl_cffi import CurlOpt
 from curl_cffi.requests import Response, Session
 
-from spark_app.errors import RateLimitedError
+from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.sources.contract import Limiter
 
 RAW_TEXT_CHARS = 2000
@@ -51,7 +51,8 @@ class LimitedSession(Session[Response]):
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request and follow its redirects.
 
-        Raises: RateLimitedError if the limiter or the server says "not now"; nothing is sent after that.
+        Raises: RateLimitedError if the limiter or the server says "not now"; ServiceUnavailableError if the limiter
+        does not answer. Nothing is sent after that.
         """
         # yfinance waits 30 s for each cookie and crumb, whatever the timeout of the request itself.
         kwargs |= {"allow_redirects": False, "timeout": self._timeout_seconds}
@@ -84,11 +85,18 @@ class LimitedSession(Session[Response]):
         finally:
             self.seconds_spent += time.perf_counter() - started
         self.last_response = response
+        self.limiter.note_answer()
         if _is_rate_limit(response):
-            message = f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})"
-            self.limiter.report_rate_limit(message)
-            raise RateLimitedError(message)
+            raise self._reported(f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})")
         return response
+
+    def _reported(self, message: str) -> RateLimitedError:
+        try:
+            self.limiter.report_rate_limit(message)
+        except SparkAppError as error:
+            # This worker stops all the same; the others get no slot either from a limiter that does not answer.
+            return RateLimitedError(f"{message}; the other workers could not be told: {error}")
+        return RateLimitedError(message)
 
     def _spelled(self, url: str) -> str:
         return "http://" + url.removeprefix("https://") if self._is_plain and url.startswith("https://") else url

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
 from spark_app.sources import build_source
 from spark_app.sources.clock import utc_now
@@ -27,19 +28,22 @@ def answer_requests(
 
     Columns in: kind, tickers (array), window_start, window_end (both included; null but for charts).
     Columns out: schemas.FETCHES, one row per ticker, one frame per request, so memory stays flat.
-    After a rate limit the remaining rows are answered `rate_limited` and nothing more is sent.
+    After a rate limit the remaining rows are answered `rate_limited` and nothing more is sent; where the limiter
+    does not answer they are `transient`. Where the run is to stop, what was not asked has no row.
     """
     source: Source | None = None
-    rate_limited: Answer | None = None
+    refusal: Answer | None = None
     for batch in batches:
         for request in _read_requests(batch):
             if source is None:
                 source = build_source(config, make_limiter(), clock=clock)
-            if rate_limited is None:
-                answers = source.fetch(request)
-                rate_limited = next((a for a in answers if a.outcome is Outcome.RATE_LIMITED), None)
+            if refusal is None:
+                try:
+                    answers, refusal = _ask(source, request, config.name)
+                except RunInterruptedError:
+                    return
             else:
-                answers = [_refuse(ticker, rate_limited) for ticker in request.tickers]
+                answers = _refuse(request, refusal)
             yield _fetch_rows(request, answers, fetched_at=clock(), run_id=run_id)
 
 
@@ -63,8 +67,21 @@ def _read_date(value: Any) -> dt.date | None:
     return None if pd.isna(value) else value
 
 
-def _refuse(ticker: str, rate_limited: Answer) -> Answer:
-    return Answer(ticker, Outcome.RATE_LIMITED, rate_limited.message, provider=rate_limited.provider)
+def _ask(source: Source, request: FetchRequest, provider: str) -> tuple[list[Answer], Answer | None]:
+    """Ask the source; the second value is what all later requests are answered with, None if they may be sent."""
+    try:
+        answers = source.fetch(request)
+    except RunInterruptedError:
+        raise
+    except SparkAppError as error:
+        # A source answers for its own failures: this is the limiter's.
+        refusal = Answer("", Outcome.TRANSIENT, f"not asked: {error}", provider=provider)
+        return _refuse(request, refusal), refusal
+    return answers, next((answer for answer in answers if answer.outcome is Outcome.RATE_LIMITED), None)
+
+
+def _refuse(request: FetchRequest, refusal: Answer) -> list[Answer]:
+    return [Answer(t, refusal.outcome, refusal.message, provider=refusal.provider) for t in request.tickers]
 
 
 def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.datetime, run_id: str) -> pd.DataFrame:

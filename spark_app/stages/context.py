@@ -36,8 +36,9 @@ class RunRequest:
     """What is asked of a run.
 
     `days` is the number of sessions that the price tables get; `universe` is `trending` or `all`.
-    `tickers` are the funds to fetch, None for all. `refresh` asks anew for what staging still holds,
-    `one_at_a_time` sends no two requests at once. `resume_command` goes on where this run stops.
+    `tickers` are the funds to fetch, None for all. `refresh` asks anew for what staging still holds, `force`
+    also while a rate limit lasts, `one_at_a_time` sends no two requests at once. `resume_command` goes on where
+    this run stops.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class RunRequest:
     universe: str = "trending"
     tickers: tuple[str, ...] | None = None
     refresh: bool = False
+    force: bool = False
     one_at_a_time: bool = False
     resume_command: str = ""
 

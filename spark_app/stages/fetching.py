@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -15,13 +15,14 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 
 from spark_app import market_calendar
 from spark_app.schemas import FETCHES
-from spark_app.sources.contract import FetchRequest, Kind, Outcome, SourceConfig
-from spark_app.sources.limiters import pause_limiter_of
+from spark_app.sources.contract import FetchRequest, Kind, Limiter, Outcome, SourceConfig
 from spark_app.sources.worker import answer_requests
 from spark_app.stages.context import StageContext
 from spark_app.stages.landing import NOT_ASKED, LandedTicker, Landing, without_request
 from spark_app.stages.progress import WaveProgress
+from spark_app.storage.limiter import FetchLimits, limiter_of
 from spark_app.storage.staging import FETCHES_TABLE
+from spark_app.storage.throttle import forget_stop, read_throttle, request_stop
 
 _T = TypeVar("_T")
 
@@ -63,8 +64,9 @@ def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
     While one wave is committed the next is asked already. After a rate limit, or where the run is to
     stop, no wave is begun; what was not asked is listed as such.
     """
-    landing = Landing()
-    if not requests:
+    landing = Landing(hold=_held(context) if requests else None)
+    if landing.hold or not requests:
+        landing.tickers += _not_asked(requests, landing)
         return landing
     context.staging.ensure(FETCHES_TABLE)
     waves = deque(_batches(requests, _wave_size(context, requests)))
@@ -75,12 +77,17 @@ def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
             while len(in_flight) < _waves_in_flight(context) and _may_begin(context, waves, landing):
                 in_flight.add(pool.submit(_land_wave, context, waves.popleft()))
             done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
+            if context.stopping.is_set():
+                request_stop(context.database, context.request.run_id)
             for future in done:
                 landing.tickers += future.result()
                 progress.log(landing)
+    landing.hold = _held(context) if landing.is_rate_limited else None
     not_asked = _not_asked(requests, landing)
     landing.is_interrupted = bool(not_asked) and context.stopping.is_set()
     landing.tickers += not_asked
+    if context.stopping.is_set():
+        forget_stop(context.database, context.request.run_id)
     return landing
 
 
@@ -94,7 +101,7 @@ def _waves_in_flight(context: StageContext) -> int:
 
 def _not_asked(requests: Sequence[FetchRequest], landing: Landing) -> list[LandedTicker]:
     """List the tickers without an answer: of waves that were not begun, and of those that ended early."""
-    is_limited = landing.is_rate_limited
+    is_limited = landing.is_rate_limited or landing.hold is not None
     outcome = Outcome.RATE_LIMITED if is_limited else NOT_ASKED
     message = "not asked after the rate limit" if is_limited else "the run was interrupted before"
     landed = {(t.kind, t.ticker) for t in landing.tickers}
@@ -111,7 +118,7 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest]) -> list[Land
     worker = functools.partial(
         answer_requests,
         config=_source_config(context),
-        make_limiter=functools.partial(pause_limiter_of, context.request.run_id, context.settings.fetch.delay_seconds),
+        make_limiter=_make_limiter(context),
         run_id=context.request.run_id,
     )
     asked = context.local_frame(rows, _REQUEST_SCHEMA).repartition(_workers(context, wave))
@@ -120,6 +127,22 @@ def _land_wave(context: StageContext, wave: Sequence[FetchRequest]) -> list[Land
     # The append is the only action on these answers: any other would send every request again.
     context.staging.append(FETCHES_TABLE, answers)
     return [LandedTicker(**row.asDict()) for row in landed.get["tickers"]]
+
+
+def _held(context: StageContext) -> tuple[dt.datetime, str] | None:
+    """Until when the source must not be asked, and why; None where it may be."""
+    if context.settings.data_origin == "synthetic":
+        return None
+    state = read_throttle(context.database, context.settings.source.name)
+    return state.held(context.settings.fetch.daily_request_budget)
+
+
+def _make_limiter(context: StageContext) -> Callable[[], Limiter]:
+    """What each worker gets its share of the one throttle from; pickled, so no log of Spark's shows the password."""
+    fetch, source = context.settings.fetch, context.settings.source.name
+    limits = FetchLimits(fetch.delay_seconds, fetch.daily_request_budget, fetch.rate_limit_pause_seconds)
+    database = context.database.with_credentials()
+    return functools.partial(limiter_of, database, source, limits, context.request.run_id)
 
 
 def _landed_columns() -> Column:

@@ -91,9 +91,13 @@ def _stopped(context: StageContext, landing: Landing, summary: FetchSummary, wha
     if landing.is_interrupted:
         return RunInterruptedError(f"interrupted: {done}; go on with: {command}")
     if landing.is_rate_limited:
-        pause = dt.timedelta(seconds=context.settings.fetch.rate_limit_pause_seconds)
-        resume_at = landing.resume_at or dt.datetime.now(dt.UTC) + pause
-        return RateLimitedError(f"rate limited: {done}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}")
+        resume_at, reason = landing.hold or (dt.datetime.now(dt.UTC), "")
+        told = f"{done}, nothing was asked" if not summary.requests else done
+        because = f" ({reason})" if reason else ""
+        return RateLimitedError(
+            f"rate limited: {told}{because}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}",
+            resume_at=resume_at,
+        )
     return None
 
 

@@ -67,11 +67,11 @@ class FetchSummary:
 class Landing:
     """Everything that a stage wanted and what came; filled wave by wave.
 
-    `resume_at` is set where the source, or the request budget, forbids to go on before.
+    `hold` says until when the source must not be asked (UTC), and why, where that is so.
     """
 
     tickers: list[LandedTicker] = field(default_factory=list)
-    resume_at: dt.datetime | None = None
+    hold: tuple[dt.datetime, str] | None = None
     is_interrupted: bool = False
 
     @property
@@ -108,7 +108,7 @@ class Landing:
         """Both together; what came later counts."""
         return Landing(
             [*self.tickers, *later.tickers],
-            later.resume_at or self.resume_at,
+            later.hold or self.hold,
             self.is_interrupted or later.is_interrupted,
         )
 

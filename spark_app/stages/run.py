@@ -35,6 +35,7 @@ from spark_app.storage.run_log import (
     start_run,
 )
 from spark_app.storage.staging import Staging
+from spark_app.storage.throttle import clear_block
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ def start(
     """
     staging = Staging(spark, settings.staging_path, settings.data_origin)
     staging.check_origin()
+    if request.force and settings.data_origin == "real":
+        clear_block(database, settings.source.name)
     return StageContext(request, settings, spark, staging, database, stopping or threading.Event())
 
 

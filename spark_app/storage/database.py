@@ -39,6 +39,16 @@ class Database:
         except psycopg.OperationalError as error:
             raise ServiceUnavailableError(f"cannot reach PostgreSQL at {self.place}: {_first_line(error)}") from error
 
+    def with_credentials(self) -> Database:
+        """The same database with the user and password that libpq finds on this machine, for use on others.
+
+        Raises: ServiceUnavailableError.
+        """
+        if "user" in self.parameters and self.password is not None:
+            return self
+        with self.connect() as connection:
+            return Database({**self.parameters, "user": connection.info.user}, connection.info.password)
+
     @property
     def place(self) -> str:
         """Host, port and database, for messages."""

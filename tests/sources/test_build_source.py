@@ -5,16 +5,15 @@ import pytest
 from spark_app.errors import UsageError
 from spark_app.sources import build_source
 from spark_app.sources.contract import Outcome, SourceConfig
-from spark_app.sources.limiters import PauseLimiter
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo_world import chart, make_market
+from tests.sources.yahoo_world import CountingLimiter, chart, make_market
 
 
 def test_a_process_has_one_session_over_many_tasks() -> None:
     with YahooEmulator(make_market()) as emulator:
         config = SourceConfig("yahoo", endpoint=emulator.url)
         for ticker in ("XLK", "XLV", "AAPL"):
-            assert build_source(config, PauseLimiter()).fetch(chart(ticker))[0].outcome is Outcome.OK
+            assert build_source(config, CountingLimiter()).fetch(chart(ticker))[0].outcome is Outcome.OK
         assert emulator.log.counts() == {"cookie": 1, "crumb": 1, "chart": 3}
 
 
@@ -22,10 +21,10 @@ def test_a_task_after_a_rate_limit_may_ask_again() -> None:
     with YahooEmulator(make_market()) as emulator:
         config = SourceConfig("yahoo", endpoint=emulator.url)
         emulator.fail("chart", times=1, status=429)
-        outcomes = [build_source(config, PauseLimiter()).fetch(chart("XLK"))[0].outcome for _ in range(2)]
+        outcomes = [build_source(config, CountingLimiter()).fetch(chart("XLK"))[0].outcome for _ in range(2)]
     assert outcomes == [Outcome.RATE_LIMITED, Outcome.OK]
 
 
 def test_an_unknown_source_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="unknown source 'bloomberg': choose yahoo or synthetic"):
-        build_source(SourceConfig("bloomberg"), PauseLimiter())
+        build_source(SourceConfig("bloomberg"), CountingLimiter())

@@ -8,19 +8,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from spark_app.errors import RateLimitedError
+from spark_app.errors import RateLimitedError, ServiceUnavailableError
 from spark_app.sources.http_session import LimitedSession
 
 Reply = tuple[int, dict[str, str], bytes]
 
 
 class CountingLimiter:
+    """Counts without ever closing, not even after a report."""
+
     def __init__(self) -> None:
         self.slots = 0
+        self.answers = 0
         self.reports: list[str] = []
 
     def acquire(self) -> None:
         self.slots += 1
+
+    def note_answer(self) -> None:
+        self.answers += 1
 
     def report_rate_limit(self, message: str) -> None:
         self.reports.append(message)
@@ -85,7 +91,7 @@ def test_each_request_takes_a_slot_and_is_counted() -> None:
     with serving(lambda path: (200, {}, b"fine")) as server, LimitedSession(limiter) as session:
         for _ in range(3):
             assert session.get(server.url + "/a").text == "fine"
-        assert (limiter.slots, session.requests_sent, len(server.asked)) == (3, 3, 3)
+        assert (limiter.slots, limiter.answers, session.requests_sent, len(server.asked)) == (3, 3, 3, 3)
         assert session.seconds_spent > 0
         assert session.raw_text() == "fine"
 
@@ -135,6 +141,17 @@ def test_a_rate_limit_behind_a_redirect_counts() -> None:
     with serving(reply) as server, LimitedSession(limiter) as session, pytest.raises(RateLimitedError):
         session.get(server.url + "/a")
     assert len(limiter.reports) == 1
+
+
+def test_a_rate_limit_ends_the_call_even_where_it_cannot_be_reported() -> None:
+    class BrokenLimiter(CountingLimiter):
+        def report_rate_limit(self, message: str) -> None:
+            raise ServiceUnavailableError("cannot reach PostgreSQL")
+
+    with serving(lambda path: (429, {}, b"")) as server, LimitedSession(BrokenLimiter()) as session:
+        with pytest.raises(RateLimitedError, match="status 429.*could not be told: cannot reach PostgreSQL"):
+            session.get(server.url)
+        assert len(server.asked) == 1
 
 
 def test_nothing_is_sent_without_a_slot() -> None:

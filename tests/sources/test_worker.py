@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import unix_micros
 
 from spark_app import schemas
+from spark_app.errors import RateLimitedError, ServiceUnavailableError
 from spark_app.sources import worker
 from spark_app.sources.contract import (
     Answer,
@@ -24,10 +25,9 @@ from spark_app.sources.contract import (
     Quote,
     SourceConfig,
 )
-from spark_app.sources.limiters import PauseLimiter
 from spark_app.sources.worker import answer_requests
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, make_market
+from tests.sources.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, CountingLimiter, make_market
 
 FETCHED_AT = dt.datetime(2024, 3, 13, 9, 0, 1, 250_000, tzinfo=dt.UTC)
 CONFIG = SourceConfig("yahoo")
@@ -68,7 +68,7 @@ def make_batch(*requests: tuple[str, list[str], dt.date | None, dt.date | None])
 
 
 def run_worker(*batches: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    return answer_requests(iter(batches), config=CONFIG, make_limiter=PauseLimiter, run_id="run-1", clock=clock)
+    return answer_requests(iter(batches), config=CONFIG, make_limiter=CountingLimiter, run_id="run-1", clock=clock)
 
 
 def test_each_request_gives_a_frame_with_a_row_per_ticker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +107,49 @@ def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatc
     assert list(rows["requests"]) == [0, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
+def test_a_block_that_another_worker_reported_refuses_every_ticker_unasked(kind: str) -> None:
+    class BlockedLimiter(CountingLimiter):
+        def acquire(self) -> None:
+            raise RateLimitedError("resume after noon")
+
+    with YahooEmulator(make_market()) as emulator:
+        rows = ask_emulator(emulator, BlockedLimiter(), kind, ["XLK", "XLV"])
+        assert len(emulator.log) == 0
+    assert list(rows["outcome"]) == ["rate_limited"] * 2
+    assert list(rows["message"]) == ["resume after noon"] * 2
+    assert list(rows["requests"]) == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
+@pytest.mark.parametrize("slots", [0, 1, 2])
+def test_a_limiter_that_does_not_answer_makes_tickers_transient_and_loses_none(kind: str, slots: int) -> None:
+    """It fails before the cookie, before the crumb, or before the request itself."""
+
+    class FailingLimiter(CountingLimiter):
+        def acquire(self) -> None:
+            super().acquire()
+            if self.slots > slots:
+                raise ServiceUnavailableError("cannot reach PostgreSQL")
+
+    limiter = FailingLimiter()
+    with YahooEmulator(make_market()) as emulator:
+        rows = ask_emulator(emulator, limiter, kind, ["XLK", "XLV", "AAPL"])
+        assert len(emulator.log) == slots
+    assert list(rows["ticker"]) == ["XLK", "XLV", "AAPL"]
+    assert set(rows["outcome"]) == {"transient"}
+    assert set(rows["message"]) == {"not asked: cannot reach PostgreSQL"}
+    assert limiter.slots == slots + 1
+
+
+def ask_emulator(emulator: YahooEmulator, limiter: Limiter, kind: str, tickers: list[str]) -> pd.DataFrame:
+    """Let the worker ask for each ticker by itself."""
+    window = (THU, TUE) if kind == "chart" else (None, None)
+    batch = make_batch(*[(kind, [ticker], *window) for ticker in tickers])
+    config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
+    return pd.concat(answer_requests(iter([batch]), config=config, make_limiter=lambda: limiter, run_id="run-1"))
+
+
 def test_one_source_serves_all_batches_and_none_is_built_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     limiters = use_source(monkeypatch, FakeSource())
     assert list(run_worker()) == []
@@ -117,7 +160,7 @@ def test_one_source_serves_all_batches_and_none_is_built_for_nothing(monkeypatch
 
 
 def test_the_bound_worker_is_pickled_by_reference() -> None:
-    bound = functools.partial(answer_requests, config=CONFIG, make_limiter=PauseLimiter, run_id="run-1")
+    bound = functools.partial(answer_requests, config=CONFIG, make_limiter=CountingLimiter, run_id="run-1")
     assert len(pickle.dumps(bound)) < 1000
 
 
@@ -182,7 +225,7 @@ def test_a_python_worker_of_spark_asks_the_emulator(spark: SparkSession) -> None
             ("holdings", ["XLK"], None, None),
             ("quote", ["AAPL", "X"], None, None),
         ]
-        bound = functools.partial(answer_requests, config=config, make_limiter=PauseLimiter, run_id="run-1")
+        bound = functools.partial(answer_requests, config=config, make_limiter=CountingLimiter, run_id="run-1")
         rows = spark.createDataFrame(requests, REQUEST_SCHEMA).coalesce(1).mapInPandas(bound, schemas.FETCHES).collect()
         assert emulator.log.counts() == {"cookie": 1, "crumb": 1, "chart": 1, "holdings": 1, "quote": 1}
     assert [(row.kind, row.ticker, row.outcome) for row in rows] == [

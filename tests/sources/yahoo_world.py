@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 from spark_app.errors import RateLimitedError
 from spark_app.sources.contract import FetchRequest, Kind, Limiter, SourceConfig
-from spark_app.sources.limiters import PauseLimiter
 from spark_app.sources.yahoo import YahooSource
 from spark_app.sources.yahoo_session import YahooSession, open_yahoo_session
 from tests.emulator import Bar, Holding, Market, Quote, Snapshot, YahooEmulator
@@ -19,16 +18,20 @@ NOW = dt.datetime(2024, 3, 13, 2, tzinfo=dt.UTC)
 
 
 class CountingLimiter:
-    """Counts slots; closes for good at a report, as the shared limiter does."""
+    """Counts slots and answers, without a pause; closes for good at a report."""
 
     def __init__(self) -> None:
         self.slots = 0
+        self.answers = 0
         self.reports: list[str] = []
 
     def acquire(self) -> None:
         if self.reports:
             raise RateLimitedError(self.reports[0])
         self.slots += 1
+
+    def note_answer(self) -> None:
+        self.answers += 1
 
     def report_rate_limit(self, message: str) -> None:
         self.reports.append(message)
@@ -68,7 +71,7 @@ def make_source(
 
 
 def open_session(emulator: YahooEmulator, limiter: Limiter | None, timeout_seconds: float) -> YahooSession:
-    return open_yahoo_session(limiter or PauseLimiter(), endpoint=emulator.url, timeout_seconds=timeout_seconds)
+    return open_yahoo_session(limiter or CountingLimiter(), endpoint=emulator.url, timeout_seconds=timeout_seconds)
 
 
 def chart(ticker: str, first: dt.date = THU, last: dt.date = TUE) -> FetchRequest:
