@@ -202,6 +202,10 @@ def test_an_unknown_ticker_is_named_in_the_error_log(tables: dict[str, Rows], wo
     assert any("GONE" in text and "not_found" in text for text in messages)
 
 
+def test_the_throttle_counts_every_request_that_reached_the_source(tables: dict[str, Rows], world: World) -> None:
+    assert world.query("SELECT requests FROM logs_fetch_throttle") == [(len(world.emulator.log),)]
+
+
 def test_every_number_is_that_of_the_independent_calculation(tables: dict[str, Rows]) -> None:
     known = known_in_june()
     funds = [fund for fund in FUND_PATHS if fund != "QQQ"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
@@ -64,6 +66,19 @@ def test_the_url_may_set_the_time_to_wait(database: Database) -> None:
     patient = parse_url(f"postgresql://spark_app:{database.password}@{place}?connect_timeout=5")
     with patient.connect() as connection:
         assert connection.info.get_parameters()["connect_timeout"] == "5"
+
+
+def test_credentials_of_this_machine_travel_to_others(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password_file = tmp_path / "pgpass"
+    password_file.write_text(f"*:*:*:spark_app:{database.password}\n")
+    password_file.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(password_file))
+    monkeypatch.setenv("PGUSER", "spark_app")
+    place = {name: value for name, value in database.parameters.items() if name != "user"}
+    found = Database(place).with_credentials()
+    assert (found.parameters["user"], found.password) == ("spark_app", database.password)
 
 
 def test_jdbc_gets_the_same_place_and_credentials(database: Database) -> None:
