@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from spark_app.stages.bars import CollectedBars
 from spark_app.stages.context import StageContext
 from spark_app.stages.landing import NOT_ASKED, FetchSummary, Landing
 
+logger = logging.getLogger(__name__)
+
+_LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
 _SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
 _LISTED = 10
 _ROUNDING = 1e-9
@@ -86,7 +90,10 @@ def judge_bars(
 
 
 def _stopped(context: StageContext, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
-    """The failure of a run that ended before everything was asked."""
+    """The failure of a run that ended before everything was asked; what is left is named in the log."""
+    if not (left := summary.tickers_with(*_LEFT)):
+        return None
+    logger.info("%d of %d %s are left: %s", len(left), summary.asked, what, ", ".join(left))
     done, command = f"{len(summary.answered)} of {summary.asked} {what} done", context.request.resume_command
     if landing.is_interrupted:
         return RunInterruptedError(f"interrupted: {done}; go on with: {command}")
