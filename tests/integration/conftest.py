@@ -1,4 +1,4 @@
-"""One installation of the pipeline per module."""
+"""Installations of the pipeline: one per module, or one per test on the calm market."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.storage.database import Database
+from tests.emulator import YahooEmulator
+from tests.integration.fetch_market import fetch_market
+from tests.integration.fetch_world import FetchWorld
+from tests.integration.world import World
 
 _SETTINGS_OF_A_USER = ("SPARK_APP_", "DATABASE_")
 
@@ -28,3 +35,10 @@ def no_settings_from_outside() -> Iterator[None]:
             if name.startswith(_SETTINGS_OF_A_USER):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def fetch_world(tmp_path: Path, database: Database, spark: SparkSession) -> Iterator[FetchWorld]:
+    """An installation of the test's own on the calm market, with nothing fetched yet."""
+    with YahooEmulator(fetch_market()) as emulator:
+        yield FetchWorld(World(tmp_path, emulator, database), spark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.arguments import STAGES
 from spark_app.settings import Settings, load_settings
-from spark_app.stages.context import RunRequest, StageReport
+from spark_app.stages.context import RunRequest, StageContext, StageReport
 from spark_app.stages.run import prepare, run_stage, start
 from spark_app.storage.database import Database, parse_url
 from spark_app.storage.embedded import EmbeddedPostgres
@@ -61,28 +62,46 @@ class World:
         as_of: dt.date,
         *,
         stages: Sequence[str] = STAGES,
-        universe: str = "trending",
-        refresh: bool = True,
         now: dt.datetime | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
+        stopping: threading.Event | None = None,
+        **options: Any,
     ) -> dict[str, StageReport]:
         """Run stages in this process as a job does, up to the first that fails.
 
         Args:
             now: the moment at which the run believes to be; settings: section -> key -> value.
-            refresh: ask anew, as a run of another day would.
+            stopping: set when the run is to end early.
+            options: other fields of the run's request; `refresh`, to ask anew as a run of another day would, is set.
         """
-        used = self._settings(settings or {})
-        run_id, moment = f"test-{uuid.uuid4().hex}", now or dt.datetime.now(dt.UTC)
-        request = RunRequest(run_id=run_id, as_of=as_of, now=moment, universe=universe, refresh=refresh)
-        prepare(self.database, used)
-        context = start(spark, self.database, used, request)
+        context = self.open(spark, as_of, now=now, settings=settings, stopping=stopping, **options)
         reports: dict[str, StageReport] = {}
         for stage in stages:
             reports[stage] = run_stage(context, stage)
             if reports[stage].exit_code:
                 break
         return reports
+
+    def open(
+        self,
+        spark: SparkSession,
+        as_of: dt.date,
+        *,
+        now: dt.datetime | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        stopping: threading.Event | None = None,
+        **options: Any,
+    ) -> StageContext:
+        """Prepare a run, and return what its stages work with; arguments as of `run`."""
+        used = self._settings(settings or {})
+        request = RunRequest(
+            run_id=f"test-{uuid.uuid4().hex}",
+            as_of=as_of,
+            now=now or dt.datetime.now(dt.UTC),
+            **{"refresh": True} | options,
+        )
+        prepare(self.database, used)
+        return start(spark, self.database, used, request, stopping)
 
     def submit(self, job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a job by spark-submit, as a user does in the project's environment."""
