@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
+from spark_app.funds import FUNDS
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
 from spark_app.stages.cache import Known, read_known
 from spark_app.stages.completeness import Completeness, judge_completeness
@@ -131,17 +132,23 @@ def _stage(task: _Task, landing: Landing) -> StagedBars:
 
 
 def _completeness(task: _Task, landing: Landing) -> Completeness:
+    day = F.col("trade_date")
     bars = task.context.staging.read(BARS_TABLE).where(
-        F.col("ticker").isin(list(task.tickers)) & F.col("trade_date").between(task.sessions[0], task.context.as_of)
+        F.col("ticker").isin(list(task.tickers)) & (day >= task.sessions[0])
     )
-    rows = bars.groupBy("ticker").agg(F.collect_set("trade_date").alias("dates")).collect()
-    present = {row["ticker"]: frozenset(row["dates"]) for row in rows}
+    is_wanted = day <= task.context.as_of
+    in_window = F.collect_set(F.when(is_wanted, day)).alias("dates")
+    rows = bars.groupBy("ticker").agg(in_window, F.min(day).alias("first_bar")).collect()
+    first_bars = dict(task.known.first_bars)
+    for row in rows:
+        first_bars[row["ticker"]] = min(row["first_bar"], first_bars.get(row["ticker"], dt.date.max))
     served = task.sessions[-task.context.request.days :]
-    return judge_completeness(served, present, _expected_from(task, landing, present))
+    present = {row["ticker"]: frozenset(row["dates"]) for row in rows}
+    return judge_completeness(served, present, _expected_from(task, landing, first_bars))
 
 
-def _expected_from(task: _Task, landing: Landing, present: Mapping[str, Collection[dt.date]]) -> dict[str, dt.date]:
-    """From which date on each ticker must have bars; a ticker that the source has nothing of is left out.
+def _expected_from(task: _Task, landing: Landing, first_bars: Mapping[str, dt.date]) -> dict[str, dt.date]:
+    """From which date on each ticker must have bars; a stock that the source has nothing of is left out.
 
     It is the ticker's first bar, where somebody has asked for earlier ones and there were none.
     """
@@ -149,11 +156,10 @@ def _expected_from(task: _Task, landing: Landing, present: Mapping[str, Collecti
     came = landing.came(Kind.CHART)
     expected = {}
     for ticker in task.tickers:
-        first_bar = min([*present.get(ticker, ()), task.known.first_bars.get(ticker, dt.date.max)])
         first_asked = task.asked_from[ticker] if ticker in came else task.known.first_asked.get(ticker, dt.date.max)
-        if first_bar < dt.date.max or ticker not in nothing:
-            is_listed_later = first_asked <= task.sessions[0] and first_bar < dt.date.max
-            expected[ticker] = first_bar if is_listed_later else dt.date.min
+        if ticker in first_bars or ticker in FUNDS or ticker not in nothing:
+            is_listed_later = ticker in first_bars and first_asked <= task.sessions[0]
+            expected[ticker] = first_bars[ticker] if is_listed_later else dt.date.min
     return expected
 
 
