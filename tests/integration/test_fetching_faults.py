@@ -1,0 +1,219 @@
+"""Broken answers: each ticker gets its outcome, no bar is invented, and what stays missing stops the stage."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.emulator import YahooEmulator
+from tests.integration.expected import Known, daily_prices, sessions_ending
+from tests.integration.fetch_market import ALL_STOCKS, AS_OF, FUNDS, STAGE_1, STOCKS, fetch_market
+from tests.integration.fetch_world import STAGE2, STAGE4, FetchWorld, each_once, waves_of
+from tests.integration.test_fetching_rate_limit import right_prices, served_prices
+from tests.integration.world import differences, open_world, without_text
+
+HOLE = dt.date(2024, 5, 2)
+ALL_MAY_MISS = {"gate": {"etf_coverage": 0, "stock_coverage": 0}}
+
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Edit:
+    """Change the result of a chart in place."""
+
+    def edit(payload: dict[str, Any]) -> dict[str, Any]:
+        change(payload["chart"]["result"][0])
+        return payload
+
+    return edit
+
+
+def columns(result: dict[str, Any]) -> list[list[Any]]:
+    indicators = result["indicators"]
+    return [*indicators["quote"][0].values(), indicators["adjclose"][0]["adjclose"]]
+
+
+def all_null(result: dict[str, Any]) -> None:
+    for column in columns(result):
+        column[:] = [None] * len(column)
+
+
+def last_bar_twice(result: dict[str, Any]) -> None:
+    for column in (result["timestamp"], *columns(result)):
+        column.append(column[-1])
+    result["timestamp"][-1] += 6 * 3600
+
+
+def last_prices_null(result: dict[str, Any]) -> None:
+    for name, column in result["indicators"]["quote"][0].items():
+        column[-1] = column[-1] if name == "volume" else None
+    result["indicators"]["adjclose"][0]["adjclose"][-1] = None
+
+
+def without_session(day: dt.date) -> Edit:
+    """Take the bar of one session out of a chart."""
+
+    def cut(result: dict[str, Any]) -> None:
+        dates = [dt.datetime.fromtimestamp(stamp, dt.UTC).date() for stamp in result["timestamp"]]
+        place = dates.index(day)
+        for column in (result["timestamp"], *columns(result)):
+            del column[place]
+
+    return edited(cut)
+
+
+# The fault for good, the outcome, and how often the ticker is asked for where one retry is allowed.
+FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
+    "empty": ({"body": ""}, "malformed", 2),
+    "HTML": ({"body": "<!DOCTYPE html><p>busy</p>"}, "malformed", 2),
+    "cut JSON": ({"body": '{"chart":{"result":[{"me'}, "malformed", 2),
+    "500": ({"status": 500}, "transient", 2),
+    "401": ({"status": 401}, "transient", 4),
+    "reset": ({"reset": True}, "transient", 2),
+    "slow": ({"delay_seconds": 1.3}, "transient", 2),
+    "null arrays": ({"edit": edited(all_null)}, "no_data", 1),
+    "missing keys": ({"edit": edited(lambda result: result.pop("indicators"))}, "malformed", 1),
+    "last bar double": ({"edit": edited(last_bar_twice)}, "ok", 1),
+    # Asked for once more, because the bar of the last session is missing.
+    "last bar NaN": ({"edit": edited(last_prices_null)}, "ok", 2),
+    # These pass.
+    "500 once": ({"status": 500, "times": 1}, "ok", 2),
+    "HTML once": ({"body": "<p>busy</p>", "times": 1}, "ok", 2),
+}
+BROKEN = dict(zip(ALL_STOCKS, FAULTS, strict=False))
+"""Two in five of the stocks, each with a fault of its own."""
+
+
+@pytest.fixture(scope="module")
+def broken(home: Path, spark: SparkSession) -> Iterator[FetchWorld]:
+    """An installation after stage 4, of whose charts many were broken."""
+    with YahooEmulator(fetch_market()) as emulator, open_world(home, emulator) as world:
+        opened = FetchWorld(world, spark)
+        assert opened.run(STAGE2).exit_code == 0
+        for ticker, name in BROKEN.items():
+            emulator.fail("chart", ticker=ticker, **FAULTS[name][0])
+        settings = ALL_MAY_MISS | waves_of(10, max_retries=1) | {"source": {"timeout_seconds": 1.0}}
+        report = opened.run(STAGE4, settings=settings)
+        assert report.exit_code == 0, report.message
+        yield opened
+
+
+def test_every_ticker_has_its_outcome(broken: FetchWorld) -> None:
+    right = dict.fromkeys(ALL_STOCKS, "ok") | {ticker: FAULTS[name][1] for ticker, name in BROKEN.items()}
+    assert broken.outcomes() == right
+    asked = each_once(ALL_STOCKS) | {ticker: FAULTS[name][2] for ticker, name in BROKEN.items()}
+    assert broken.asked() == asked
+
+
+def test_no_bar_is_invented_and_none_is_lost(broken: FetchWorld) -> None:
+    market = fetch_market()
+    came = [ticker for ticker, outcome in broken.outcomes().items() if outcome == "ok"]
+    right = daily_prices(Known(market.bars, market.events, {}, {}), came, AS_OF)
+    without_last = next(ticker for ticker, name in BROKEN.items() if name == "last bar NaN")
+    del right[without_last, AS_OF]
+    served = without_text(broken.world.table("collected_daily_stock_history"))
+    prices = {key: {c: row[c] for c in right.get(key, row)} for key, row in served.items()}
+    assert not differences(prices, right)
+
+
+@pytest.mark.parametrize(("ticker", "name"), BROKEN.items(), ids=BROKEN.values())
+def test_what_was_wrong_is_in_the_error_log_with_its_raw_text(broken: FetchWorld, ticker: str, name: str) -> None:
+    fault, outcome, _ = FAULTS[name]
+    found = [(text, raw) for text, raw in broken.errors() if f"of {ticker}" in text]
+    if name == "last bar NaN":
+        assert [text for text, _ in found] == [f"bar of {ticker} {AS_OF}: open_price is null"]
+    elif outcome == "ok":
+        assert not found
+    else:
+        assert len(found) == 1
+        assert f"chart of {ticker}: {outcome}: " in found[0][0]
+        if "body" in fault:
+            assert (found[0][1] or "") == fault["body"]
+
+
+def test_a_session_that_the_second_answer_has_is_healed(fetch_world: FetchWorld) -> None:
+    fetch_world.world.emulator.fail("chart", ticker="XLK", times=1, edit=without_session(HOLE))
+    report = fetch_world.run(settings=waves_of(5))
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == each_once(STAGE_1) | {"XLK": 2}
+    assert not differences(served_prices(fetch_world), right_prices())
+
+
+def test_a_session_missing_for_four_funds_stops_the_stage_and_only_they_are_asked_again(
+    fetch_world: FetchWorld,
+) -> None:
+    four = ("SPY", "XLC", "XLP", "XLY")
+    for fund in four:
+        fetch_world.world.emulator.market.drop_bars(fund, HOLE)
+    report = fetch_world.run(settings=waves_of(5))
+    assert (report.exit_code, report.status) == (65, "incomplete")
+    assert all(f"{fund} {HOLE}" in report.message for fund in four)
+    assert fetch_world.asked() == each_once(STAGE_1) | dict.fromkeys(four, 2)
+    assert served_prices(fetch_world) == {}
+    assert len(fetch_world.staged("bars")) == 13 * 22 - 4
+
+    fetch_world.world.emulator.market = fetch_market()
+    fetch_world.forget_log()
+    assert fetch_world.run().exit_code == 0
+    assert fetch_world.asked() == each_once(four)
+    assert not differences(served_prices(fetch_world), right_prices())
+
+
+def test_the_benchmark_must_miss_nothing_whatever_the_coverage(fetch_world: FetchWorld) -> None:
+    emulator = fetch_world.world.emulator
+    emulator.market.drop_bars("XLK", HOLE)
+    emulator.market.drop_bars("SPY", HOLE)
+    report = fetch_world.run(settings=ALL_MAY_MISS)
+    assert report.exit_code == 65
+    assert f"SPY {HOLE}" in report.message
+    emulator.market.bars["SPY"] = fetch_market().bars["SPY"]
+    assert fetch_world.run(settings=ALL_MAY_MISS).exit_code == 0
+
+
+@pytest.mark.parametrize("fund", ["SPY", "XLK"])
+def test_a_fund_of_which_nothing_comes_is_missing(fetch_world: FetchWorld, fund: str) -> None:
+    fetch_world.world.emulator.fail("chart", ticker=fund, edit=edited(all_null))
+    report = fetch_world.run()
+    assert report.exit_code == 65, report.message
+    assert f"{fund} 21 sessions" in report.message
+
+
+def test_a_fund_that_was_listed_later_misses_nothing(fetch_world: FetchWorld) -> None:
+    market, early = fetch_world.world.emulator.market, sessions_ending(AS_OF, 5)
+    market.bars["XLC"] = tuple(bar for bar in market.bars["XLC"] if bar.trade_date > early[1])
+    report = fetch_world.run(as_of=early[0], days=5)
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == each_once(STAGE_1)
+    assert {key[0] for key in served_prices(fetch_world)} == set(FUNDS) - {"XLC"}
+
+
+def test_a_larger_window_does_not_take_what_was_never_asked_for_as_there(fetch_world: FetchWorld) -> None:
+    older = sessions_ending(AS_OF, 15)
+    assert fetch_world.run(days=5).exit_code == 0
+    fetch_world.world.emulator.fail("chart", ticker="XLK", status=500)
+    fetch_world.world.emulator.market.drop_bars("XLV", older[3])
+    report = fetch_world.run(days=15, settings=waves_of(5, max_retries=0))
+    assert report.exit_code == 65
+    # The first of six sessions asked for at first was not served, but it is there.
+    assert f"XLK 9 sessions from {older[0]} to {older[8]}" in report.message
+    assert f"XLV {older[3]}" in report.message
+
+
+def test_stocks_may_miss_one_bar_in_twenty_and_begin_late(fetch_world: FetchWorld) -> None:
+    emulator, window = fetch_world.world.emulator, sessions_ending(AS_OF, 10)
+    assert fetch_world.run(STAGE2).exit_code == 0
+    late = STOCKS["XLK"][0]
+    emulator.market.bars[late] = tuple(bar for bar in emulator.market.bars[late] if bar.trade_date >= window[6])
+    report = fetch_world.run(STAGE4, days=10, settings={"gate": {"stock_coverage": 1}})
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == each_once(ALL_STOCKS)
+
+    # 32 stocks with ten sessions and one with four: 324 bars; one in twenty of them are 16.2.
+    for ticker in STOCKS["XLF"][:2]:
+        emulator.market.drop_bars(ticker, *window[1:9])
+    assert fetch_world.run(STAGE4, days=10, refresh=True).exit_code == 0
