@@ -26,7 +26,8 @@ from spark_app.arguments import (
     resume_command,
     settings_overrides,
 )
-from spark_app.errors import RunInterruptedError, SparkAppError, UsageError, first_exit_code
+from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
+from spark_app.interruption import Interruption
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,12 +42,13 @@ logger = logging.getLogger("spark_app")
 
 @dataclass(frozen=True)
 class Job:
-    """One call of a job: its name and arguments, and the reports of the stages that it ran."""
+    """One call of a job: its name and arguments, the reports of the stages that it ran, and the wish to stop it."""
 
     name: str
     argv: Sequence[str]
     arguments: argparse.Namespace
     reports: list[StageReport] = field(default_factory=list)
+    interruption: Interruption = field(default_factory=Interruption)
 
 
 @dataclass(frozen=True)
@@ -64,26 +66,26 @@ class Run:
 def run_job(name: str, description: str | None, stages: Sequence[str], argv: Sequence[str] | None = None) -> int:
     """Run stages in one Spark application; returns the exit code (see spark_app/errors.py)."""
     parser = build_parser(name, description or "", stages)
-    return _run_job(name, parser, argv, lambda run: _run_pending(run, stages))
+    return _run_job(name, parser, argv, lambda job: _open_run(job, lambda run: _run_pending(run, stages)))
 
 
 def run_backfill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Bring the funds' prices of many sessions up to date; returns the exit code."""
     parser = build_backfill_parser(name, description or "")
-    return _run_job(name, parser, argv, lambda run: _run_stages(run, [name]))
+    return _run_job(name, parser, argv, lambda job: _open_run(job, lambda run: _run_stages(run, [name])))
 
 
 def run_staggered_backfill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Bring the sector funds' prices up to date, one at a time and minutes apart; returns the exit code."""
-    return _run_job(name, build_staggered_parser(name, description or ""), argv, _run_staggered)
+    return _run_job(name, build_staggered_parser(name, description or ""), argv, _plan_staggered)
 
 
 def run_cache(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Show what is cached, or let some of it be forgotten; returns the exit code."""
-    return _run_job(name, build_cache_parser(name, description or ""), argv, _show_cache)
+    return _run_job(name, build_cache_parser(name, description or ""), argv, lambda job: _open_run(job, _show_cache))
 
 
-def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Run], int]) -> int:
+def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Job], int]) -> int:
     words = sys.argv[1:] if argv is None else argv
     job = Job(name, words, parser.parse_args(words))
     logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stdout)
@@ -91,26 +93,30 @@ def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | N
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     # Written first without a result: an unwritable place is refused before anything is done.
-    if refused := _guarded(name, lambda: _write_json(job, None)):
-        return refused
-    exit_code = _guarded(name, lambda: _open_run(job, work))
-    written = _guarded(name, lambda: _write_json(job, exit_code))
-    return exit_code or written
+    with job.interruption.watching():
+        if refused := _guarded(job, lambda: _write_json(job, None)):
+            return refused
+        exit_code = _guarded(job, lambda: work(job))
+        written = _guarded(job, lambda: _write_json(job, exit_code))
+        return exit_code or written
 
 
-def _guarded(name: str, action: Callable[[], int]) -> int:
+def _guarded(job: Job, action: Callable[[], int]) -> int:
     """Run an action; what it raises becomes a sentence on stderr and an exit code."""
     try:
         return action()
     except SparkAppError as error:
-        _complain(name, str(error))
+        _complain(job.name, str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain(name, "interrupted; run it again to go on")
-        return RunInterruptedError.exit_code
+        pass
     except Exception:
-        logger.exception("%s: unexpected error", name)
-        return SparkAppError.exit_code
+        # A signal at the very start ends the JVM before it can be taken over, and then nothing works any more.
+        if not job.interruption.stopping.is_set():
+            logger.exception("%s: unexpected error", job.name)
+            return SparkAppError.exit_code
+    _complain(job.name, "interrupted; run it again to go on")
+    return RunInterruptedError.exit_code
 
 
 def _open_run(job: Job, work: Callable[[Run], int]) -> int:
@@ -119,10 +125,12 @@ def _open_run(job: Job, work: Callable[[Run], int]) -> int:
 
     settings = load_settings(config_file=job.arguments.config, overrides=settings_overrides(job.arguments))
     with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
+        resources.enter_context(job.interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
         preparing = beside.submit(_prepare, job, settings, resources)
         spark = resources.enter_context(_session(job.name))
-        if "delay" in job.arguments:
+        job.interruption.take_over()
+        if "delay" in job.arguments and not getattr(job.arguments, "dry_run", False):
             beside.submit(_warm_up, spark, settings)
         prepared = preparing.result()
         return work(Run(job, settings, spark, *prepared)) if prepared else 0
@@ -184,73 +192,90 @@ def _run_pending(run: Run, stages: Sequence[str]) -> int:
 def _run_stages(run: Run, stages: Sequence[str]) -> int:
     from spark_app.stages.run import run_stage
 
-    with _open_context(run) as context:
-        for stage in stages:
-            if context.stopping.is_set():
-                raise RunInterruptedError(f"interrupted before {stage}; go on with: {context.request.resume_command}")
-            report = run_stage(context, stage)
-            run.job.reports.append(report)
-            if report.exit_code:
-                _complain(stage, report.message)
-                return report.exit_code
+    context = _context(run)
+    for stage in stages:
+        if context.stopping.is_set():
+            raise RunInterruptedError(f"interrupted before {stage}; go on with: {context.request.resume_command}")
+        report = run_stage(context, stage)
+        run.job.reports.append(report)
+        if report.exit_code:
+            _complain(stage, report.message)
+            return report.exit_code
     return 0
+
+
+def _plan_staggered(job: Job) -> int:
+    """Show the plan where no more is asked for and staging has no say in it; else run it."""
+    from spark_app.settings import load_settings
+
+    arguments = job.arguments
+    if not arguments.dry_run or arguments.skip_existing:
+        return _open_run(job, _run_staggered)
+    load_settings(config_file=arguments.config, overrides=settings_overrides(arguments))
+    as_of = _as_of_session(job.name, arguments.as_of, dt.datetime.now(dt.UTC))
+    return _show(_plan(job, as_of), asks=False) if as_of else 0
 
 
 def _run_staggered(run: Run) -> int:
-    from spark_app.stages.staggered import StaggeredPlan, plan_tickers, run_plan, without_complete
+    from spark_app.stages.staggered import exit_code_of, run_plan, tickers_to_repeat, without_complete
 
-    arguments, name = run.job.arguments, run.job.name
-    tickers = plan_tickers(arguments.tickers, arguments.start_from)
-    delay = dt.timedelta(minutes=arguments.delay_minutes)
-    if arguments.dry_run and not arguments.skip_existing:
-        return _show(StaggeredPlan(tickers, delay))
-    with _open_context(run) as context:
-        if arguments.skip_existing:
-            tickers = without_complete(context, tickers)
-        plan = StaggeredPlan(tickers, delay)
-        _show(plan)
-        if arguments.dry_run:
-            return 0
+    job, reports, context = run.job, run.job.reports, _context(run)
+    plan = _plan(job, run.as_of)
+    if job.arguments.skip_existing:
+        plan = without_complete(context, plan)
+    _show(plan, asks=not job.arguments.dry_run)
+    if job.arguments.dry_run:
+        return 0
+    try:
         for ticker, report in run_plan(context, plan, functools.partial(_resume_from, run)):
-            run.job.reports.append(report)
-            if report.exit_code:
-                _complain(f"{name} {ticker}", report.message)
-    return first_exit_code([report.exit_code for report in run.job.reports])
+            reports.append(report)
+            if report.exit_code not in (0, RunInterruptedError.exit_code):
+                _complain(f"{job.name} {ticker}", report.message)
+    finally:
+        if again := ",".join(tickers_to_repeat(plan, reports)):
+            command = resume_command(job.name, job.argv, run.as_of, tickers=again)
+            _complain(job.name, f"failed: {again}; once more with: {command}")
+    return exit_code_of(reports)
 
 
-def _show_cache(run: Run) -> int:
-    from spark_app.stages.cache_list import draw_cache, forget, list_cache
+def _plan(job: Job, as_of: dt.date) -> StaggeredPlan:
+    from spark_app.stages.staggered import StaggeredPlan, plan_tickers
 
-    arguments = run.job.arguments
-    with _open_context(run) as context:
-        cached = list_cache(context)
-        if not arguments.forget and not arguments.forget_all:
-            logger.info("%s", draw_cache(context, cached))
-            return 0
-        forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
-    logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
-    return 0
+    arguments = job.arguments
+    tickers = plan_tickers(arguments.tickers, arguments.start_from)
+    return StaggeredPlan(tickers, dt.timedelta(minutes=arguments.delay_minutes), arguments.days, as_of)
 
 
 def _resume_from(run: Run, ticker: str) -> str:
     return resume_command(run.job.name, run.job.argv, run.as_of, start_from=ticker)
 
 
-def _show(plan: StaggeredPlan) -> int:
+def _show(plan: StaggeredPlan, *, asks: bool) -> int:
     for line in plan.lines(dt.datetime.now(dt.UTC)):
         logger.info("%s", line)
+    if not asks:
+        logger.info("nothing was asked: this is a dry run")
     return 0
 
 
-@contextlib.contextmanager
-def _open_context(run: Run) -> Iterator[StageContext]:
-    """Put together what stages work with; from here on a signal asks the run to stop instead of killing it."""
-    from spark_app.interruption import Interruption
+def _show_cache(run: Run) -> int:
+    from spark_app.stages.cache_list import draw_cache, forget, list_cache
+
+    arguments, context = run.job.arguments, _context(run)
+    cached = list_cache(context)
+    if not arguments.forget and not arguments.forget_all:
+        logger.info("%s", draw_cache(context, cached))
+        return 0
+    forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
+    logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
+    return 0
+
+
+def _context(run: Run) -> StageContext:
+    """Put together what stages work with."""
     from spark_app.stages.run import start
 
-    interruption = Interruption()
-    with interruption.watching(run.spark):
-        yield start(run.spark, run.database, run.settings, _request(run), interruption.stopping)
+    return start(run.spark, run.database, run.settings, _request(run), run.job.interruption.stopping)
 
 
 def _request(run: Run) -> RunRequest:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, ClassVar
 
-from pyspark.java_gateway import ensure_callback_server_started
-from pyspark.sql import SparkSession
-
 from spark_app.errors import RunInterruptedError
 
 _SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM}
 _ONE_PRESS_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 0.3
 _STOPPING = b"stopping: what is in flight is finished and stored (once more: at once)\n"
+_AT_ONCE = b"stopped at once; the same command goes on with what was stored\n"
 
 
 class Interruption:
@@ -37,24 +36,41 @@ class Interruption:
         self._first_at = 0.0
 
     @contextlib.contextmanager
-    def watching(self, spark: SparkSession) -> Iterator[None]:
-        """Take both signals over for the duration of the block, in this process and in Spark's.
-
-        Without this the JVM of spark-submit dies of a signal at once, and all that is in flight with it.
-        One that only the JVM gets, as from a process manager, it passes on.
-        """
-        own = {number: signal.signal(number, self._handle) for number in _SIGNALS.values()}
-        gateway: Any = spark.sparkContext._gateway
-        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
-        java: Any = gateway.jvm.sun.misc.Signal
-        those_of_java = {name: java.handle(java(name), _PassOn()) for name in _SIGNALS}
+    def watching(self) -> Iterator[None]:
+        """Take both signals over for the duration of the block, in this process."""
+        before = {number: signal.getsignal(number) for number in _SIGNALS.values()}
+        self.take_over()
         try:
             yield
         finally:
-            for name, handler in those_of_java.items():
-                java.handle(java(name), handler)
-            for number, handler in own.items():
+            for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def take_over(self) -> None:
+        """Take both signals over; once more where something else did so meanwhile, as Spark's context with SIGINT."""
+        for number in _SIGNALS.values():
+            signal.signal(number, self._handle)
+
+    @contextlib.contextmanager
+    def watching_java(self) -> Iterator[None]:
+        """Take both signals over in the JVM of spark-submit as well.
+
+        Without this it dies of a signal at once, and all that is in flight with it. One that only the JVM gets,
+        as from a process manager, it passes on to this process.
+        """
+        from pyspark import SparkContext
+        from pyspark.java_gateway import ensure_callback_server_started
+
+        SparkContext._ensure_initialized()
+        gateway: Any = SparkContext._gateway
+        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+        java: Any = gateway.jvm.sun.misc.Signal
+        before = {name: java.handle(java(name), _PassOn()) for name in _SIGNALS}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                java.handle(java(name), handler)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         # A signal to the whole process group arrives twice: directly, and through the JVM.
@@ -63,6 +79,10 @@ class Interruption:
             self.stopping.set()
             os.write(sys.stderr.fileno(), _STOPPING)
         elif self._monotonic() - self._first_at > _ONE_PRESS_SECONDS:
+            self._first_at = float("inf")
+            os.write(sys.stderr.fileno(), _AT_ONCE)
+            # The JVM, too, hands the signal on, and would complain of a process that is gone.
+            time.sleep(_LAST_WORDS_SECONDS)
             self._leave(RunInterruptedError.exit_code)
 
 
