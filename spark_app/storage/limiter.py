@@ -53,6 +53,11 @@ class FetchLimits:
         """By how much a request may be late after its claim, so that 98 % of the delay are left to the next one."""
         return self.spacing_seconds - 0.98 * self.delay_seconds
 
+    @property
+    def longest_correction_seconds(self) -> float:
+        """By how much a late request may put off the next one: a source whose answers vary is not a late wire."""
+        return 0.03 + 0.02 * self.delay_seconds
+
 
 def limiter_of(database: Database, source: str, limits: FetchLimits, run_id: str) -> PostgresLimiter:
     """Return this process's one limiter of a source, so that its connection lasts from task to task and run to run."""
@@ -122,6 +127,7 @@ class PostgresLimiter:
         seconds = time.monotonic() - self._claim_began
         late_seconds = seconds - self._quickest_seconds - self._limits.tolerated_seconds
         self._quickest_seconds = min(self._quickest_seconds or seconds, seconds)
+        late_seconds = min(late_seconds, self._limits.longest_correction_seconds)
         if self._limits.delay_seconds and self._claimed_at and late_seconds > 0:
             # An answer is worth more than its pause; that Postgres is gone shows at the next request.
             with contextlib.suppress(SparkAppError), self._connected() as connection:
