@@ -19,7 +19,7 @@ from spark_app.stages.context import StageContext
 from spark_app.stages.fetching import chart_requests, land
 from spark_app.stages.landing import Landing
 from spark_app.stages.staging_rows import StagedBars, read_bars, recover_unstaged, stage_bars
-from spark_app.storage.run_log import ConsumerError
+from spark_app.storage.run_log import ConsumerError, unserved_runs
 from spark_app.storage.staging import BARS_TABLE
 from spark_app.transforms.restatements import restatements
 
@@ -105,7 +105,7 @@ def collect_bars(
         landing = landing.joined(second)
         staged = staged.joined(_stage(task, second))
         completeness = _completeness(task, landing)
-    return _collected(task, landing, staged, completeness)
+    return _collected(task, stage, landing, staged, completeness)
 
 
 def missing_bars(context: StageContext, tickers: Sequence[str]) -> Completeness:
@@ -172,8 +172,10 @@ def _worth_asking_again(landing: Landing, completeness: Completeness) -> list[st
     return sorted(answered & completeness.missing.keys())
 
 
-def _collected(task: _Task, landing: Landing, staged: StagedBars, completeness: Completeness) -> CollectedBars:
-    restated, first_restated = _restated(task, staged)
+def _collected(
+    task: _Task, stage: str, landing: Landing, staged: StagedBars, completeness: Completeness
+) -> CollectedBars:
+    restated, first_restated = _restated(task, stage, staged)
     sessions, first_served = task.sessions, task.sessions[-task.context.request.days :][0]
     if first_restated is not None and first_restated < first_served:
         # The first session of every fetch is not served: its price change is unknown.
@@ -185,12 +187,18 @@ def _collected(task: _Task, landing: Landing, staged: StagedBars, completeness: 
     return CollectedBars(landing, staged, completeness, restated, sessions, first_served, wanted)
 
 
-def _restated(task: _Task, staged: StagedBars) -> tuple[tuple[str, ...], dt.date | None]:
-    """Say what was restated, and from which session on."""
-    if not staged.restated:
+def _restated(task: _Task, stage: str, staged: StagedBars) -> tuple[tuple[str, ...], dt.date | None]:
+    """Say what was restated and is not served yet, and from which session on."""
+    context, tickers = task.context, task.tickers
+    runs = unserved_runs(context.database, context.request.run_id, stage, context.request.tickers)
+    if not runs:
+        tickers = list(staged.restated)
+    if staged.restated:
+        runs.append(context.request.run_id)
+    if not runs:
         return (), None
-    bars = task.context.staging.read(BARS_TABLE).where(F.col("ticker").isin(list(staged.restated)))
-    rows = restatements(bars, task.context.request.run_id).orderBy("ticker").collect()
+    bars = context.staging.read(BARS_TABLE).where(F.col("ticker").isin(list(tickers)))
+    rows = restatements(bars, runs).orderBy("ticker").collect()
     told = tuple(
         f"{row['ticker']} {row['kind']} x{row['ratio']:.6g} in {row['sessions']} sessions"
         f" {row['first_date']}..{row['last_date']}"

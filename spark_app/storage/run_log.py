@@ -13,6 +13,14 @@ from psycopg.types.json import Jsonb
 from spark_app.errors import AnotherRunActiveError, UsageError
 from spark_app.storage.database import Database, translated_errors
 
+_UNSERVED_RUNS = """
+SELECT run_id FROM logs_pipeline_run
+WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
+    SELECT started_at FROM logs_pipeline_run
+    WHERE stage = %(stage)s AND status = 'ok'
+      AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
+    ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
+"""
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s"
 
 
@@ -117,6 +125,19 @@ def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
             (run_id,),
         ).fetchall()
     return [UnstagedRun(*row) for row in rows]
+
+
+def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence[str] | None) -> list[str]:
+    """List the other runs of a stage since the newest good one for its newest session.
+
+    They failed, or were for a session of the past: what they restated may be staged, and not be served everywhere.
+
+    Args: tickers: those that the good run must have served, None for all.
+    """
+    wanted = None if tickers is None else Jsonb(list(tickers))
+    parameters = {"stage": stage, "run_id": run_id, "tickers": wanted}
+    with translated_errors("reading the run log"), database.connect() as connection:
+        return [row[0] for row in connection.execute(_UNSERVED_RUNS, parameters).fetchall()]
 
 
 def mark_staged(database: Database, run_id: str, stage: str) -> None:

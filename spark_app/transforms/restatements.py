@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -9,8 +11,8 @@ _SAME = 1e-6
 """Yahoo's prices are float32: a ratio nearer to 1 is rounding."""
 
 
-def restatements(bars: DataFrame, run_id: str) -> DataFrame:
-    """Sum up, ticker by ticker, which staged bars one run restated.
+def restatements(bars: DataFrame, run_ids: Sequence[str]) -> DataFrame:
+    """Sum up, ticker by ticker and run by run, which staged bars some runs restated.
 
     Columns in: ticker, trade_date, close_price, adj_close_price, fetched_at, run_id; all fetches of each bar.
     Columns out: ticker, kind (`split`: the closes moved, `dividend`: only the adjusted closes, `correction`:
@@ -19,8 +21,10 @@ def restatements(bars: DataFrame, run_id: str) -> DataFrame:
     """
     fetches_of_bar = Window.partitionBy("ticker", "trade_date").orderBy("fetched_at")
     before = F.lag(F.struct("close_price", "adj_close_price")).over(fetches_of_bar)
-    compared = bars.select("*", before.alias("before")).where((F.col("run_id") == run_id) & F.col("before").isNotNull())
-    moved = compared.groupBy("ticker").agg(
+    compared = bars.select("*", before.alias("before")).where(
+        F.col("run_id").isin(list(run_ids)) & F.col("before").isNotNull()
+    )
+    moved = compared.groupBy("ticker", "run_id").agg(
         F.median(F.col("close_price") / F.col("before.close_price")).alias("close_ratio"),
         F.median(F.col("adj_close_price") / F.col("before.adj_close_price")).alias("adjusted_ratio"),
         F.count("*").cast("int").alias("sessions"),

@@ -17,7 +17,7 @@ SCHEMA = (
 
 
 def told(spark: SparkSession, *rows: tuple[object, ...]) -> list[tuple[object, ...]]:
-    frame = restatements(spark.createDataFrame(list(rows), SCHEMA), "later")
+    frame = restatements(spark.createDataFrame(list(rows), SCHEMA), ["later"])
     return [(r.ticker, r.kind, round(r.ratio, 6), r.sessions, r.first_date, r.last_date) for r in frame.collect()]
 
 

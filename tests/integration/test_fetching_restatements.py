@@ -1,0 +1,142 @@
+"""What Yahoo restates between two runs: it is named, every stored session follows, and returns stay right.
+
+The first run serves 30 sessions, the second 21: the older rows are not of its window, and must follow all the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests.emulator import Market
+from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
+from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
+from tests.integration.fetch_world import STAGE1, FetchWorld, each_once
+from tests.integration.test_fetching_rate_limit import served_prices
+from tests.integration.world import differences, without_text
+
+STAGE3 = "stage3_trending_sectors"
+IN_THE_SESSION = dt.datetime(2024, 5, 14, 15, tzinfo=dt.UTC)
+FIRST_ASKED, FIRST_SERVED = sessions_ending(AS_OF, 31)[:2]
+
+
+def market_of_next_day() -> Market:
+    """On `NEXT_DAY` XLK splits 4:1, XLF pays 2 % of its last close and XLE, at once, 40 %."""
+    market = fetch_market()
+    fall(market, "XLK", to=0.25)
+    market.add_split("XLK", NEXT_DAY, 4.0)
+    market.add_dividend("XLF", NEXT_DAY, 0.02 * 108.25)
+    fall(market, "XLE", to=0.6)
+    market.add_dividend("XLE", NEXT_DAY, 0.4 * 109.25)
+    return market
+
+
+def fall(market: Market, ticker: str, *, to: float) -> None:
+    """Let the prices from `NEXT_DAY` on be a fraction of what they were."""
+    names = ("open", "high", "low", "close", "adj_close")
+    market.add_bars(
+        ticker,
+        *[
+            bar._replace(**{name: getattr(bar, name) * to for name in names})
+            for bar in market.bars[ticker]
+            if bar.trade_date >= NEXT_DAY
+        ],
+    )
+
+
+def known_on_next_day() -> Known:
+    market = market_of_next_day()
+    return Known(market.bars, market.events, {}, {})
+
+
+def right_prices() -> Rows:
+    """All sessions that the first run served, and the one after them."""
+    known = known_on_next_day()
+    window = sessions_ending(NEXT_DAY, 21)
+    older = {key: row for key, row in daily_prices(known, FUNDS, window[0]).items() if key[1] >= FIRST_SERVED}
+    return older | daily_prices(known, FUNDS, NEXT_DAY)
+
+
+@pytest.fixture
+def next_day(fetch_world: FetchWorld) -> FetchWorld:
+    """The installation after the first run, when the market has moved on."""
+    assert fetch_world.run(days=30).exit_code == 0
+    fetch_world.world.emulator.market = market_of_next_day()
+    fetch_world.forget_log()
+    return fetch_world
+
+
+def test_restatements_are_named_and_reach_every_served_row(next_day: FetchWorld) -> None:
+    report = next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING)
+    assert report.exit_code == 0, report.message
+    assert next_day.asked() == each_once(STAGE_1)
+    span = f"in 31 sessions {FIRST_ASKED}..{AS_OF}"
+    told = f"restated: XLE dividend x0.6 {span}, XLF dividend x0.98 {span}, XLK split x0.25 {span}"
+    assert report.message.endswith(told)
+    assert not differences(served_prices(next_day), right_prices())
+
+    assert next_day.run(STAGE3, NEXT_DAY, now=NEXT_MORNING).exit_code == 0
+    trends = without_text(next_day.world.table("analytics_trending_sectors"), "unavailable_reason")
+    right = without_text(trending_sectors(known_on_next_day(), NEXT_DAY), "is_unavailable")
+    assert not differences(trends, right)
+
+
+def incomplete(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    fetch_world.world.emulator.market.drop_bars("XLV", NEXT_DAY)
+    assert fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING).exit_code == 65
+    fetch_world.world.emulator.market = market_of_next_day()
+    return 1
+
+
+def crash_before_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    return crash("spark_app.stages.bars.stage_bars", fetch_world, patch)
+
+
+def crash_after_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    return crash("spark_app.stages.etf_ohlc.judge_bars", fetch_world, patch)
+
+
+def a_run_for_the_past(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    """It fetches all there is, and serves nothing after its own session."""
+    assert fetch_world.run(as_of=sessions_ending(AS_OF, 20)[0], now=NEXT_MORNING, days=5).exit_code == 0
+    return 0
+
+
+def crash(where: str, fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    patch.setattr(where, out_of_memory)
+    with pytest.raises(MemoryError):
+        fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
+    return 0
+
+
+def out_of_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("trouble", [incomplete, crash_before_staging, crash_after_staging, a_run_for_the_past])
+def test_a_restatement_that_could_not_be_served_is_served_by_the_next_run(next_day: FetchWorld, trouble: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        asked_again = trouble(next_day, patch)
+    next_day.forget_log()
+    report = next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING)
+    assert report.exit_code == 0, report.message
+    assert sum(next_day.asked().values()) == asked_again
+    assert "XLK split x0.25 in 31 sessions" in report.message
+    assert not differences(served_prices(next_day), right_prices())
+
+
+def test_the_bar_of_a_session_under_way_is_not_stored(fetch_world: FetchWorld) -> None:
+    def with_today(payload: dict[str, Any]) -> dict[str, Any]:
+        result = payload["chart"]["result"][0]
+        result["timestamp"].append(int(IN_THE_SESSION.timestamp()) - 60)
+        for column in (*result["indicators"]["quote"][0].values(), result["indicators"]["adjclose"][0]["adjclose"]):
+            column.append(column[-1])
+        return payload
+
+    added = fetch_world.world.emulator.fail("chart", edit=with_today)
+    assert fetch_world.run(STAGE1, NEXT_DAY, now=IN_THE_SESSION).exit_code == 0
+    assert added.hits == 13
+    assert IN_THE_SESSION.date() == LAST_DAY
+    assert max(row["trade_date"] for row in fetch_world.staged("bars")) == NEXT_DAY
