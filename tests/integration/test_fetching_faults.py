@@ -205,15 +205,22 @@ def test_a_larger_window_does_not_take_what_was_never_asked_for_as_there(fetch_w
 
 
 def test_stocks_may_miss_one_bar_in_twenty_and_begin_late(fetch_world: FetchWorld) -> None:
-    emulator, window = fetch_world.world.emulator, sessions_ending(AS_OF, 10)
+    market, window = fetch_world.world.emulator.market, sessions_ending(AS_OF, 10)
     assert fetch_world.run(STAGE2).exit_code == 0
-    late = STOCKS["XLK"][0]
-    emulator.market.bars[late] = tuple(bar for bar in emulator.market.bars[late] if bar.trade_date >= window[6])
-    report = fetch_world.run(STAGE4, days=10, settings={"gate": {"stock_coverage": 1}})
-    assert report.exit_code == 0, report.message
-    assert fetch_world.asked() == each_once(ALL_STOCKS)
-
+    late, (two, other, third) = STOCKS["XLK"][0], STOCKS["XLF"]
+    market.bars[late] = tuple(bar for bar in market.bars[late] if bar.trade_date >= window[6])
     # 32 stocks with ten sessions and one with four: 324 bars; one in twenty of them are 16.2.
-    for ticker in STOCKS["XLF"][:2]:
-        emulator.market.drop_bars(ticker, *window[1:9])
-    assert fetch_world.run(STAGE4, days=10, refresh=True).exit_code == 0
+    market.drop_bars(two, *window[1:9])
+    market.drop_bars(other, *window[1:9])
+    market.drop_bars(third, window[4])
+    report = fetch_world.run(STAGE4, days=10)
+    assert report.exit_code == 65
+    assert f"{third} {window[4]}" in report.message
+    assert fetch_world.asked() == each_once(ALL_STOCKS) | {two: 2, other: 2, third: 2}
+
+    market.bars[third] = fetch_market().bars[third]
+    fetch_world.forget_log()
+    report = fetch_world.run(STAGE4, days=10)
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == {two: 2, other: 2, third: 1}
+    assert fetch_world.asked("quote") == {}
