@@ -11,7 +11,6 @@ import pytest
 
 from spark_app.sources import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConfig
-from spark_app.sources.limiters import PauseLimiter
 from spark_app.sources.worker import answer_requests
 from tests.emulator import Bar as MarketBar
 from tests.emulator import YahooEmulator
@@ -220,7 +219,7 @@ def test_a_rate_limit_of_one_ticker_loses_no_other(emulator: YahooEmulator) -> N
     def run() -> dict[str, str]:
         rows = [("chart", [ticker], THU, TUE) for ticker in tickers]
         batch = pd.DataFrame(rows, columns=["kind", "tickers", "window_start", "window_end"])
-        frames = answer_requests(iter([batch]), config=config, make_limiter=PauseLimiter, run_id="run-1")
+        frames = answer_requests(iter([batch]), config=config, make_limiter=CountingLimiter, run_id="run-1")
         landed = pd.concat(list(frames))
         return dict(zip(landed["ticker"], landed["outcome"], strict=True))
 
@@ -233,7 +232,7 @@ def test_a_rate_limit_of_one_ticker_loses_no_other(emulator: YahooEmulator) -> N
 def test_a_failure_in_one_task_leaves_the_session_to_the_next(emulator: YahooEmulator) -> None:
     config = SourceConfig("yahoo", endpoint=emulator.url)
     emulator.fail("crumb", times=1, body=TOO_MANY)
-    answers = [build_source(config, PauseLimiter()).fetch(holdings("XLK"))[0].outcome for _ in range(2)]
+    answers = [build_source(config, CountingLimiter()).fetch(holdings("XLK"))[0].outcome for _ in range(2)]
     assert answers == [Outcome.RATE_LIMITED, Outcome.OK]
     # The cookie of the first task still holds; the text of the rate limit was not taken for a crumb.
     assert emulator.log.counts() == {"cookie": 1, "crumb": 2, "holdings": 1}
