@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 from spark_app.errors import RunInterruptedError
 
 _SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM}
+_STDERR = 2
 _ONE_PRESS_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 0.3
 _STOPPING = b"stopping: what is in flight is finished and stored (once more: at once)\n"
@@ -77,10 +77,10 @@ class Interruption:
         if not self.stopping.is_set():
             self._first_at = self._monotonic()
             self.stopping.set()
-            os.write(sys.stderr.fileno(), _STOPPING)
+            os.write(_STDERR, _STOPPING)
         elif self._monotonic() - self._first_at > _ONE_PRESS_SECONDS:
             self._first_at = float("inf")
-            os.write(sys.stderr.fileno(), _AT_ONCE)
+            os.write(_STDERR, _AT_ONCE)
             # The JVM, too, hands the signal on, and would complain of a process that is gone.
             time.sleep(_LAST_WORDS_SECONDS)
             self._leave(RunInterruptedError.exit_code)

@@ -97,7 +97,12 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
             raise AnotherRunActiveError(
                 f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
             )
-        yield
+        try:
+            yield
+        finally:
+            # A closed connection's lock goes a moment later, when the next run may already ask for it.
+            with contextlib.suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
