@@ -19,6 +19,18 @@ STAGES = (
 )
 """The five stages in the order of the data."""
 
+REPUBLISHED = (
+    "collected_daily_etf_ohlc",
+    "collected_daily_benchmark_ohlc",
+    "collected_meta_etf",
+    "analytics_trending_sectors",
+    "collected_daily_stock_history",
+    "analytics_portfolio_allocation",
+    "analytics_portfolio_exclusion",
+)
+"""The tables that can be rebuilt from staging."""
+
+_KNOWING = {"stage3_trending_sectors", "stage5_portfolio_allocation"}
 _FETCHING = {"stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"}
 _WITH_PRICES = {"stage1_etf_ohlc", "stage4_stock_history"}
 
@@ -35,6 +47,8 @@ def build_parser(name: str, description: str, stages: Sequence[str]) -> argparse
     parser = _common_parser(name, description)
     option = parser.add_argument
     option("--force", action="store_true", help="run again although this session is done, or a rate limit still holds")
+    if set(stages) <= _KNOWING:
+        _add_known_at(parser)
     if _FETCHING & set(stages):
         _add_fetch_options(parser)
     if _WITH_PRICES & set(stages):
@@ -81,6 +95,19 @@ def build_cache_parser(name: str, description: str) -> argparse.ArgumentParser:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--forget", metavar="A,B", help="let no run use what was fetched of these tickers any more")
     choice.add_argument("--forget-all", action="store_true", help="the same for all tickers")
+    return parser
+
+
+def build_republish_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `republish`."""
+    parser = _common_parser(name, description)
+    option = parser.add_argument
+    option("--from", dest="first", type=_date, metavar="DATE", help="first session of a range that ends with --as-of")
+    option("--tables", type=_tables, metavar="A,B", help=f"only these of {', '.join(REPUBLISHED)} (default: all)")
+    option("--days", type=_positive, default=21, metavar="N", help="sessions of prices on each date (default: 21)")
+    text = "stocks of the sectors that trend in any period, or of all (default: trending)"
+    option("--universe", choices=("trending", "all"), default="trending", help=text)
+    _add_known_at(parser)
     return parser
 
 
@@ -136,6 +163,11 @@ def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
     option("--refresh", action="store_true", help="ask anew for what was fetched within the last day")
 
 
+def _add_known_at(parser: argparse.ArgumentParser) -> None:
+    text = "leave out what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30"
+    parser.add_argument("--known-at", type=_moment, metavar="TIME", help=text)
+
+
 def _option(key: str) -> str:
     return "--" + key.replace("_", "-")
 
@@ -162,6 +194,22 @@ def _chosen(text: str, known: Sequence[str]) -> tuple[str, ...]:
     if unknown:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)!r} is none of {', '.join(known)}")
     return tuple(ticker for ticker in known if ticker in tickers)
+
+
+def _tables(text: str) -> tuple[str, ...]:
+    named = {part.strip() for part in text.split(",")}
+    unknown = sorted(named - set(REPUBLISHED))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)!r} is none of {', '.join(REPUBLISHED)}")
+    return tuple(table for table in REPUBLISHED if table in named)
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2024-05-10T21:30") from None
+    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _date(text: str) -> dt.date:

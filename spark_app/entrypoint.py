@@ -22,6 +22,7 @@ from spark_app.arguments import (
     build_backfill_parser,
     build_cache_parser,
     build_parser,
+    build_republish_parser,
     build_staggered_parser,
     resume_command,
     settings_overrides,
@@ -83,6 +84,12 @@ def run_staggered_backfill(name: str, description: str | None, argv: Sequence[st
 def run_cache(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Show what is cached, or let some of it be forgotten; returns the exit code."""
     return _run_job(name, build_cache_parser(name, description or ""), argv, lambda job: _open_run(job, _show_cache))
+
+
+def run_republish(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Rebuild served tables from staging; returns the exit code."""
+    parser = build_republish_parser(name, description or "")
+    return _run_job(name, parser, argv, lambda job: _open_run(job, lambda run: _run_stages(run, [name])))
 
 
 def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Job], int]) -> int:
@@ -180,7 +187,7 @@ def _run_pending(run: Run, stages: Sequence[str]) -> int:
     """
     from spark_app.stages.run import pending_stages
 
-    if run.job.arguments.force or run.job.arguments.as_of is not None:
+    if run.job.arguments.force or run.job.arguments.as_of is not None or _known_at(run) is not None:
         return _run_stages(run, stages)
     pending = pending_stages(run.database, run.settings, _request(run), stages)
     if not pending:
@@ -288,12 +295,33 @@ def _request(run: Run) -> RunRequest:
         now=run.now,
         days=getattr(arguments, "days", 21),
         universe=getattr(arguments, "universe", "trending"),
+        as_of_dates=_as_of_range(run),
+        known_at=_known_at(run),
+        tables=getattr(arguments, "tables", None),
         tickers=getattr(arguments, "tickers", None),
         refresh=getattr(arguments, "refresh", False),
         force=getattr(arguments, "force", False),
         one_at_a_time=getattr(arguments, "no_batch", False),
         resume_command=resume_command(run.job.name, run.job.argv, run.as_of),
     )
+
+
+def _known_at(run: Run) -> dt.datetime | None:
+    moment: dt.datetime | None = getattr(run.job.arguments, "known_at", None)
+    return moment
+
+
+def _as_of_range(run: Run) -> tuple[dt.date, ...]:
+    """The sessions of a range that ends with the as-of session; none where no range is asked for."""
+    from spark_app import market_calendar
+
+    first = getattr(run.job.arguments, "first", None)
+    if first is None:
+        return ()
+    sessions = tuple(market_calendar.sessions_between(first, run.as_of))
+    if not sessions:
+        raise UsageError(f"--from {first} lies after {run.as_of}: there is no session between them")
+    return sessions
 
 
 def _as_of_session(name: str, asked: dt.date | None, now: dt.datetime) -> dt.date | None:

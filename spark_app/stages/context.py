@@ -36,6 +36,8 @@ class RunRequest:
     """What is asked of a run.
 
     `days` is the number of sessions that the price tables get; `universe` is `trending` or `all`.
+    `as_of_dates` are all sessions that results are wanted of, where that is more than `as_of`, the last of them;
+    `known_at` leaves out what was fetched later; `tables` are those to republish, None for all.
     `tickers` are the funds to fetch, None for all. `refresh` asks anew for what staging still holds, `force`
     also while a rate limit lasts, `one_at_a_time` sends no two requests at once. `resume_command` goes on where
     this run stops.
@@ -46,6 +48,9 @@ class RunRequest:
     now: dt.datetime
     days: int = 21
     universe: str = "trending"
+    as_of_dates: tuple[dt.date, ...] = ()
+    known_at: dt.datetime | None = None
+    tables: tuple[str, ...] | None = None
     tickers: tuple[str, ...] | None = None
     refresh: bool = False
     force: bool = False
@@ -69,6 +74,11 @@ class StageContext:
     def as_of(self) -> dt.date:
         return self.request.as_of
 
+    @property
+    def all_as_of(self) -> tuple[dt.date, ...]:
+        """All as-of dates, in order; mostly one."""
+        return self.request.as_of_dates or (self.as_of,)
+
     def window(self, sessions: int) -> list[dt.date]:
         """List the `sessions` sessions that end with the as-of session."""
         return market_calendar.sessions_ending(self.as_of, sessions)
@@ -78,8 +88,8 @@ class StageContext:
         return self.local_frame([(session, number) for number, session in enumerate(sessions)], _SESSIONS)
 
     def as_of_dates(self) -> DataFrame:
-        """Make a DataFrame of the one as-of date: as_of_date."""
-        return self.local_frame([(self.as_of,)], _AS_OF_DATES)
+        """Make a DataFrame of the as-of dates: as_of_date."""
+        return self.local_frame([(day,) for day in self.all_as_of], _AS_OF_DATES)
 
     def local_frame(self, rows: Iterable[Sequence[object]], schema: StructType) -> DataFrame:
         """Make a DataFrame of a few rows of the driver's.

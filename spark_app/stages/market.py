@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
 from spark_app.funds import BENCHMARK, FUNDS
 from spark_app.stages.context import StageContext
@@ -21,8 +23,13 @@ _NO_BENCHMARK = f"{BENCHMARK}: no "
 
 
 def trend_sessions(context: StageContext) -> DataFrame:
-    """The sessions that the longest return up to the as-of session spans: trade_date, session_number."""
-    return context.numbered_sessions(context.window(_LONGEST))
+    """The sessions that the longest returns up to the as-of dates span: trade_date, session_number."""
+    return context.numbered_sessions(_trend_dates(context))
+
+
+def _trend_dates(context: StageContext) -> list[dt.date]:
+    first = market_calendar.sessions_ending(context.all_as_of[0], _LONGEST)[0]
+    return market_calendar.sessions_between(first, context.as_of)
 
 
 # The stages of one run share what is read here: nothing that a later stage fetches changes it.
@@ -32,13 +39,28 @@ def read_sector_trends(context: StageContext) -> tuple[Row, ...]:
 
     Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
     """
-    bars = read_bars(context, context.window(_LONGEST)[0], context.as_of)
-    fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
-    trends = sector_trends(fund_bars, trend_sessions(context), context.as_of_dates()).collect()
-    reasons = {row["unavailable_reason"] or "" for row in trends}
-    if all(r.startswith(_NO_BENCHMARK) and r.endswith(str(context.as_of)) for r in reasons):
+    trends = tuple(trends_of(context).collect())
+    if not with_benchmark(trends):
         raise DataIncompleteError(f"no bars for {BENCHMARK} up to {context.as_of}: run stage 1 first")
-    return tuple(trends)
+    return trends
+
+
+def trends_of(context: StageContext) -> DataFrame:
+    """The trends of all as-of dates; schemas.TRENDING_SECTORS less run_id."""
+    bars = read_bars(context, _trend_dates(context)[0], context.as_of)
+    fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
+    return sector_trends(fund_bars, trend_sessions(context), context.as_of_dates())
+
+
+def with_benchmark(trends: Sequence[Row]) -> list[dt.date]:
+    """List the as-of dates of which the benchmark has a bar: of the others nothing can be said."""
+    without = {
+        row["as_of_date"]
+        for row in trends
+        if (row["unavailable_reason"] or "").startswith(_NO_BENCHMARK)
+        and row["unavailable_reason"].endswith(str(row["as_of_date"]))
+    }
+    return sorted({row["as_of_date"] for row in trends} - without)
 
 
 @functools.lru_cache(maxsize=1)

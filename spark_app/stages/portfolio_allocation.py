@@ -45,11 +45,11 @@ def run(context: StageContext) -> StageOutput:
     options = PortfolioOptions(**context.settings.portfolio.model_dump())
     members, trends = read_members(context), read_sector_trends(context)
     # A row per member of a trending sector: kept here, their long plan is made once and not again for each table.
-    decisions = _decisions(context, members, trends, options).localCheckpoint()
+    decisions = decide(context, context.local_frame(members, MEMBERSHIPS), trends, options).localCheckpoint()
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
     _require_stock_bars(context, positions, exclusions)
-    _require_feasible(context, positions, options)
+    require_feasible(positions, options)
     parts = [
         describe_trending(trends, options.basis_sessions),
         f"{len(positions)} positions",
@@ -65,12 +65,11 @@ def run(context: StageContext) -> StageOutput:
     )
 
 
-def _decisions(
-    context: StageContext, members: Sequence[Row], trends: Sequence[Row], options: PortfolioOptions
-) -> DataFrame:
+def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
+    """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
     market = MarketFrames(
         bars=read_bars(context),
-        memberships=context.local_frame(members, MEMBERSHIPS),
+        memberships=members,
         quotes=read_quotes(context),
         sessions=trend_sessions(context),
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
@@ -93,10 +92,15 @@ def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusi
         )
 
 
-def _require_feasible(context: StageContext, positions: Sequence[Row], options: PortfolioOptions) -> None:
-    if any(row["portfolio_weight"] is None for row in positions):
+def require_feasible(positions: Sequence[Row], options: PortfolioOptions) -> None:
+    """Refuse a largest weight that the positions of a date cannot keep.
+
+    Raises: SettingsError: there are too few of them.
+    """
+    for as_of_date in sorted({row["as_of_date"] for row in positions if row["portfolio_weight"] is None}):
+        number = sum(row["as_of_date"] == as_of_date for row in positions)
         raise SettingsError(
-            f"setting portfolio.max_weight: {options.max_weight} x {len(positions)} positions of {context.as_of} "
+            f"setting portfolio.max_weight: {options.max_weight} x {number} positions of {as_of_date} "
             f"is less than 1: raise it, or leave it out"
         )
 

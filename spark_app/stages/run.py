@@ -19,7 +19,7 @@ from spark_app.errors import (
     SparkAppError,
 )
 from spark_app.settings import Settings
-from spark_app.stages import etf_holdings, etf_ohlc, portfolio_allocation, stock_history, trending_sectors
+from spark_app.stages import etf_holdings, etf_ohlc, portfolio_allocation, republish, stock_history, trending_sectors
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
 from spark_app.storage.database import Database
 from spark_app.storage.migrate import migrate
@@ -42,7 +42,11 @@ logger = logging.getLogger(__name__)
 _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
     module.STAGE: module.run
     for module in (etf_ohlc, etf_holdings, trending_sectors, stock_history, portfolio_allocation)
-} | {etf_ohlc.BACKFILL: etf_ohlc.backfill, etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered}
+} | {
+    republish.STAGE: republish.run,
+    etf_ohlc.BACKFILL: etf_ohlc.backfill,
+    etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered,
+}
 _STATUS: dict[type[SparkAppError], str] = {
     DataIncompleteError: "incomplete",
     RateLimitedError: "rate_limited",
@@ -77,8 +81,9 @@ def start(
 
     Raises: UsageError: the staging tables hold the other kind of data.
     """
-    staging = Staging(spark, settings.staging_path, settings.data_origin)
+    staging = Staging(spark, settings.staging_path, settings.data_origin, request.known_at)
     staging.check_origin()
+    staging.check_known_at()
     if request.force and settings.data_origin == "real":
         clear_block(database, settings.source.name)
     return StageContext(request, settings, spark, staging, database, stopping or threading.Event())
@@ -149,6 +154,8 @@ def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     parameters: dict[str, object] = {}
     if stage not in (etf_holdings.STAGE, trending_sectors.STAGE, portfolio_allocation.STAGE):
         parameters["days"] = request.days
+    if request.known_at is not None:
+        parameters["known_at"] = str(request.known_at)
     if request.tickers is not None:
         parameters["tickers"] = list(request.tickers)
     if stage == etf_holdings.STAGE:

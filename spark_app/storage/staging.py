@@ -7,6 +7,7 @@ what is new or differs, so that doing it again adds nothing.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,17 +33,22 @@ _SCHEMAS: dict[str, StructType] = {
 }
 _FEW_FILES = 200
 """Spark looks at each file that it is told to read; of many, Delta's own scan leaves out more than it costs."""
+_MINUTES = "yyyy-MM-dd HH:mm"
 _ORIGIN_PROPERTY = "spark_app.origin"
 _LAST_VERSION = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging tables below one folder or URL; `origin` is `real` or `synthetic`."""
+    """The staging tables below one folder or URL; `origin` is `real` or `synthetic`.
+
+    With `known_at` (aware) they are read as they were then: what was fetched later does not count.
+    """
 
     spark: SparkSession
     root: str
     origin: str
+    known_at: dt.datetime | None = None
 
     def check_origin(self) -> None:
         """Refuse to mix synthetic and real data.
@@ -62,6 +68,23 @@ class Staging:
 
     def read(self, table: str) -> DataFrame:
         """Read every row of a staging table, none where it does not exist yet."""
+        rows = self._read_all(table)
+        return rows if self.known_at is None else rows.where(F.col("fetched_at") <= F.lit(self.known_at))
+
+    def check_known_at(self) -> None:
+        """Refuse a time of which nothing is known.
+
+        Raises: UsageError: everything that is kept was fetched later.
+        """
+        if self.known_at is None or not self.read(FETCHES_TABLE).isEmpty():
+            return
+        first = self._read_all(FETCHES_TABLE).agg(F.date_format(F.min("fetched_at"), _MINUTES)).first()
+        begins = (
+            f"what is kept begins at {first[0]} UTC" if first is not None and first[0] else "nothing was fetched yet"
+        )
+        raise UsageError(f"--known-at {self.known_at:%Y-%m-%d %H:%M} UTC: nothing was known then, {begins}")
+
+    def _read_all(self, table: str) -> DataFrame:
         if not self._exists(table):
             return self.spark.createDataFrame([], _SCHEMAS[table])
         state = self._state(table)

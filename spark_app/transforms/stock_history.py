@@ -10,22 +10,22 @@ from spark_app.transforms.point_in_time import join_point_in_time
 from spark_app.transforms.serving import served_columns
 
 
-def stock_history(prices: DataFrame, memberships: DataFrame, quotes: DataFrame) -> DataFrame:
+def stock_history(prices: DataFrame, sectors: DataFrame, quotes: DataFrame) -> DataFrame:
     """Add to each price row what is known of the company.
 
-    Columns in: `prices` as `daily_prices` gives them; `memberships` (schemas.MEMBERSHIPS) of one as-of date;
-        `quotes` are current (schemas.QUOTES).
-    Columns out: those of schemas.STOCK_HISTORY less run_id. sector is that of the as-of date; company_name comes
+    Columns in: `prices` as `daily_prices` gives them; `sectors` has ticker and sector, unique per ticker, or
+        per (ticker, trade_date) where it has that column, too; `quotes` are current (schemas.QUOTES).
+    Columns out: those of schemas.STOCK_HISTORY less run_id. company_name comes
         from the newest quote not after the session, else from the earliest after it; market_cap (USD) stands on
         the session of its quote alone.
     """
     named = quotes.withColumn("company_name", F.coalesce("long_name", "short_name"))
     asked = prices.withColumn("as_of_date", F.col("trade_date"))
     with_name = join_point_in_time(asked, named, key="ticker", date="quote_date", carry=("company_name", "market_cap"))
-    sectors = memberships.select("ticker", "sector")
+    key: list[str] = [name for name in ("ticker", "trade_date") if name in sectors.columns]
     reported_cap = F.when(F.col("quote_date") == F.col("trade_date"), F.col("market_cap"))
     return (
-        with_name.join(F.broadcast(sectors), on="ticker", how="left")
+        with_name.join(F.broadcast(sectors.select(*key, "sector")), on=key, how="left")
         .withColumn("market_cap", F.when(reported_cap > 0, reported_cap))
         .select(*served_columns(STOCK_HISTORY))
     )
