@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from spark_app.sources.limiters import PauseLimiter
 
 from spark_app.sources import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConfig
