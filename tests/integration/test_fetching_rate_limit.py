@@ -44,11 +44,10 @@ def served_prices(fetch_world: FetchWorld) -> Rows:
         ("chart", {"after": 7, "status": 429}),
         ("chart", {"after": 12, "status": 429}),
         ("chart", {"ticker": "XLI", "status": 429}),
-        ("chart", {"after": 4} | TEXT),
         ("crumb", {"status": 429}),
         ("crumb", TEXT),
     ],
-    ids=["first", "in the second wave", "last", "one ticker", "as text", "crumb", "crumb as text"],
+    ids=["first", "in the second wave", "last", "one ticker", "crumb", "crumb as text"],
 )
 def test_charts_stop_at_the_first_rate_limit(
     fetch_world: FetchWorld, where: str, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
@@ -68,7 +67,6 @@ def test_charts_stop_at_the_first_rate_limit(
     ("stage", "where", "count", "settings"),
     [
         (STAGE2, "holdings", 3, FROM_YAHOO),
-        (STAGE2, "workbook", 3, {}),
         (STAGE4, "quote", 1, {}),
         (STAGE2, "crumb", 1, FROM_YAHOO),
     ],

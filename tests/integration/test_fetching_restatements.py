@@ -91,11 +91,10 @@ def incomplete(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
 
 
 def crash_before_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
-    return crash("spark_app.stages.bars.stage_bars", fetch_world, patch)
-
-
-def crash_after_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
-    return crash("spark_app.stages.etf_ohlc.judge_bars", fetch_world, patch)
+    patch.setattr("spark_app.stages.bars.stage_bars", out_of_memory)
+    with pytest.raises(MemoryError):
+        fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
+    return 0
 
 
 def a_run_for_the_past(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
@@ -104,18 +103,11 @@ def a_run_for_the_past(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> in
     return 0
 
 
-def crash(where: str, fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
-    patch.setattr(where, out_of_memory)
-    with pytest.raises(MemoryError):
-        fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
-    return 0
-
-
 def out_of_memory(*_: object, **__: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("trouble", [incomplete, crash_before_staging, crash_after_staging, a_run_for_the_past])
+@pytest.mark.parametrize("trouble", [incomplete, crash_before_staging, a_run_for_the_past])
 def test_a_restatement_that_could_not_be_served_is_served_by_the_next_run(next_day: FetchWorld, trouble: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         asked_again = trouble(next_day, patch)
