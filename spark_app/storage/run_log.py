@@ -87,7 +87,7 @@ class RowCounts:
 def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
     """Keep every other run away from this stage and date for the duration of the block.
 
-    The lock belongs to a connection, so a run that dies leaves none behind.
+    The lock belongs to a connection, so a run that is killed leaves none behind.
     Raises: AnotherRunActiveError: another run holds it.
     """
     with translated_errors("locking the stage"):
@@ -100,15 +100,19 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
         try:
             yield
         finally:
-            # A closed connection's lock goes a moment later, when the next run may already ask for it.
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
+            _unlock(connection)
 
 
 def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
     name = f"run {stage} {as_of_date}"
     row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
     return row is not None and bool(row[0])
+
+
+def _unlock(connection: psycopg.Connection) -> None:
+    """Give all locks back now: the server notices only a moment later that a connection is closed."""
+    with contextlib.suppress(psycopg.Error):
+        connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def start_run(database: Database, run: RunKey) -> None:
@@ -161,6 +165,7 @@ def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: 
             is_ours = (other.stage, other.as_of_date) == (stage, as_of_date)
             if is_ours or _try_lock(connection, other.stage, other.as_of_date):
                 connection.execute(_MARK_STAGED, (other.run_id, other.stage))
+        _unlock(connection)
 
 
 def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, counts: RowCounts) -> None:
