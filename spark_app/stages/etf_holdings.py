@@ -27,7 +27,8 @@ def run(context: StageContext) -> StageOutput:
     rejected = recover_unstaged(context, STAGE)
     requests = [FetchRequest(Kind.HOLDINGS, (ticker,), window_end=context.as_of) for ticker in FUNDS]
     held = known.held(requests)
-    due = [request for request in requests if request.tickers[0] not in held.of(Kind.HOLDINGS)]
+    there = held.summary(Kind.HOLDINGS).answered
+    due = [request for request in requests if request.tickers[0] not in there]
     landing = held.joined(land(context, due))
     version = stage_holdings(context) if landing.came(Kind.HOLDINGS) else 0
     coverage = context.settings.gate.etf_coverage

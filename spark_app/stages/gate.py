@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
 _SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
+_NOTHING = {Kind.HOLDINGS: (*_SILENT, Outcome.NO_DATA, Outcome.NOT_FOUND)}
+"""The outcomes that are no answer, where they are others than `_SILENT`: a fund always holds something."""
+
 _LISTED = 10
 _ROUNDING = 1e-9
 
@@ -39,14 +42,15 @@ class Verdict:
 def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
     """Judge what came by the fraction of tickers that got an answer.
 
-    That a ticker is unknown or has no data is an answer; a failure, a broken body and a rate limit are not.
+    That a ticker is unknown or has no data is an answer, but of a fund's holdings; a failure, a broken body and a
+    rate limit are none.
 
     Args:
         what: the tickers in a word, for messages.
         coverage: the fraction that is needed.
     """
     summary = landing.summary(kind)
-    silent = summary.tickers_with(*_SILENT)
+    silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
     is_enough = len(silent) <= (1 - coverage) * summary.asked + _ROUNDING
     if stopped := _stopped(context, landing, summary, what):
         return Verdict(is_enough, stopped)

@@ -182,6 +182,16 @@ def test_a_fund_of_which_nothing_comes_is_missing(fetch_world: FetchWorld) -> No
     assert "XLK 21 sessions" in report.message
 
 
+def test_a_fund_without_holdings_stops_the_stage_and_is_asked_again(fetch_world: FetchWorld) -> None:
+    snapshot = fetch_world.world.emulator.market.holdings.pop("XLK")
+    assert fetch_world.run(STAGE2).exit_code == 65
+    assert fetch_world.world.table("collected_meta_etf") == {}
+    fetch_world.world.emulator.market.holdings["XLK"] = snapshot
+    fetch_world.forget_log()
+    assert fetch_world.run(STAGE2).exit_code == 0
+    assert fetch_world.asked("workbook") == {"XLK": 1}
+
+
 def test_a_fund_that_was_listed_later_misses_nothing(fetch_world: FetchWorld) -> None:
     market, early = fetch_world.world.emulator.market, sessions_ending(AS_OF, 5)
     market.bars["XLC"] = tuple(bar for bar in market.bars["XLC"] if bar.trade_date > early[1])

@@ -58,6 +58,13 @@ def test_an_unknown_ticker_is_an_answer(answer: Outcome) -> None:
     assert judged(1, coverage=1.0, A=answer) == Verdict(may_publish=True)
 
 
+@pytest.mark.parametrize("nothing", [Outcome.NOT_FOUND, Outcome.NO_DATA])
+def test_a_fund_without_holdings_is_not_answered_for(nothing: Outcome) -> None:
+    verdict = judge_answers(CONTEXT, landed(Kind.HOLDINGS, 11, XLK=nothing), Kind.HOLDINGS, what="funds", coverage=1.0)
+    assert not verdict.may_publish
+    assert f"1 of 12 funds brought nothing: XLK ({nothing.value}: because)" in str(verdict.failure)
+
+
 @pytest.mark.parametrize("failure", [Outcome.TRANSIENT, Outcome.MALFORMED])
 def test_too_few_answers_are_not_served_and_named(failure: Outcome) -> None:
     verdict = judged(2, A=failure)
