@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from spark_app.stages.context import StageReport
 from spark_app.storage.staging import Staging
 from tests.emulator import Fault, Request
-from tests.integration.fetch_market import AS_OF, MORNING_AFTER
-from tests.integration.world import World
+from tests.integration.expected import Known, Rows, daily_prices
+from tests.integration.fetch_market import AS_OF, FUNDS, MORNING_AFTER, fetch_market
+from tests.integration.world import World, without_text
 
 STAGE1, STAGE2, STAGE4 = "stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"
 RESUME = "./spark_jobs_launcher.sh stage1_etf_ohlc --resumed"
@@ -67,3 +68,14 @@ def waves_of(size: int, **fetch: object) -> dict[str, dict[str, object]]:
 def each_once(tickers: Sequence[str]) -> dict[str, int]:
     """Every ticker asked for exactly once."""
     return dict.fromkeys(tickers, 1)
+
+
+def right_prices() -> Rows:
+    """The rows of the funds for `AS_OF`, where nothing goes wrong."""
+    market = fetch_market()
+    return daily_prices(Known(market.bars, market.events, {}, {}), FUNDS, AS_OF)
+
+
+def served_prices(fetch_world: FetchWorld) -> Rows:
+    """The rows of the funds that are served, without provenance."""
+    return without_text(fetch_world.world.table("collected_daily_etf_ohlc"))

@@ -16,8 +16,17 @@ from spark_app import market_calendar
 from spark_app.stages.cache_list import forget, list_cache
 from tests.emulator import Holding, YahooEmulator
 from tests.integration.fetch_market import ALL_STOCKS, FUNDS, STAGE_1, fetch_market
-from tests.integration.fetch_world import RESUME, STAGE1, STAGE2, STAGE4, FetchWorld, each_once, waves_of
-from tests.integration.test_fetching_rate_limit import right_prices, served_prices
+from tests.integration.fetch_world import (
+    RESUME,
+    STAGE1,
+    STAGE2,
+    STAGE4,
+    FetchWorld,
+    each_once,
+    right_prices,
+    served_prices,
+    waves_of,
+)
 from tests.integration.world import differences, open_world
 
 BACKFILL = "backfill_etf_benchmarks"

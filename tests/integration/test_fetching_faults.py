@@ -13,8 +13,7 @@ from pyspark.sql import SparkSession
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Known, daily_prices, sessions_ending
 from tests.integration.fetch_market import ALL_STOCKS, AS_OF, FUNDS, STAGE_1, STOCKS, fetch_market
-from tests.integration.fetch_world import STAGE2, STAGE4, FetchWorld, each_once, waves_of
-from tests.integration.test_fetching_rate_limit import right_prices, served_prices
+from tests.integration.fetch_world import STAGE2, STAGE4, FetchWorld, each_once, right_prices, served_prices, waves_of
 from tests.integration.world import differences, open_world, without_text
 
 HOLE = dt.date(2024, 5, 2)

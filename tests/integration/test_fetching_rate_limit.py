@@ -10,10 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.integration.expected import Known, Rows, daily_prices
-from tests.integration.fetch_market import ALL_STOCKS, AS_OF, FUNDS, STAGE_1, fetch_market
-from tests.integration.fetch_world import RESUME, STAGE2, STAGE4, FetchWorld, each_once, waves_of
-from tests.integration.world import differences, without_text
+from tests.integration.fetch_market import ALL_STOCKS, FUNDS, STAGE_1
+from tests.integration.fetch_world import (
+    RESUME,
+    STAGE2,
+    STAGE4,
+    FetchWorld,
+    each_once,
+    right_prices,
+    served_prices,
+    waves_of,
+)
+from tests.integration.world import differences
 
 TEXT: dict[str, Any] = {"status": 200, "body": "Too Many Requests\r\n"}
 FROM_YAHOO = {"source": {"holdings_provider": "yahoo"}}
@@ -26,15 +34,6 @@ def slow_enough(fetch_world: FetchWorld, caplog: pytest.LogCaptureFixture) -> No
     """An answer takes longer than telling the other worker that it is to stop."""
     caplog.set_level(logging.INFO, "spark_app")
     fetch_world.world.emulator.latency_seconds = 0.04
-
-
-def right_prices() -> Rows:
-    market = fetch_market()
-    return daily_prices(Known(market.bars, market.events, {}, {}), FUNDS, AS_OF)
-
-
-def served_prices(fetch_world: FetchWorld) -> Rows:
-    return without_text(fetch_world.world.table("collected_daily_etf_ohlc"))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ import pytest
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
 from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
-from tests.integration.fetch_world import STAGE1, FetchWorld, each_once
-from tests.integration.test_fetching_rate_limit import served_prices
+from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, served_prices
 from tests.integration.world import differences, without_text
 
 STAGE3 = "stage3_trending_sectors"
