@@ -32,12 +32,15 @@ from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
 from spark_app.transforms.holdings import ranked_holdings, sector_memberships
 from spark_app.transforms.options import PortfolioOptions
+from spark_app.transforms.point_in_time import join_point_in_time
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.stock_history import stock_history
 
 STAGE = "republish"
 _AS_OF_DATES = StructType([StructField("as_of_date", DateType())])
 _FIRST_ASKED = StructType([StructField("ticker", StringType()), StructField("first_asked", DateType())])
+_FUND_DATES = StructType([StructField("as_of_date", DateType()), StructField("etf_ticker", StringType())])
+_SNAPSHOT = ("etf_ticker", "snapshot_date")
 _WINDOWS = StructType([StructField("as_of_date", DateType()), StructField("trade_date", DateType())])
 
 
@@ -73,10 +76,16 @@ def _funds(context: StageContext, _trends: Sequence[Row], dates: Sequence[dt.dat
 
 
 def _holdings(context: StageContext, _trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
-    holdings = read_holdings(context).where(F.col("snapshot_date").between(dates[0], dates[-1]))
-    snapshots = holdings.select("etf_ticker", "snapshot_date").distinct().collect()
+    """The snapshots of these dates, and the one of each fund that stands for the first of them."""
+    holdings = read_holdings(context)
+    asked = context.local_frame([(dates[0], fund) for fund in FUNDS], _FUND_DATES)
+    standing = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
+    dated = holdings.where(F.col("snapshot_date").between(dates[0], dates[-1]))
+    snapshots = standing.select(*_SNAPSHOT).union(dated.select(*_SNAPSHOT)).distinct().dropna().collect()
+    wanted = F.broadcast(context.local_frame(snapshots, holdings.select(*_SNAPSHOT).schema))
+    rows = ranked_holdings(holdings.join(wanted, on=list(_SNAPSHOT), how="left_semi"))
     owned = RowSet(("etf_ticker", "as_of_date"), tuple(tuple(row) for row in snapshots))
-    return [Publication(ETF_HOLDINGS, ranked_holdings(holdings), owned)]
+    return [Publication(ETF_HOLDINGS, rows, owned)]
 
 
 def _trending(context: StageContext, trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:

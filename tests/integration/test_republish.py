@@ -1,0 +1,95 @@
+"""Served tables once more from staging, and what was known at an earlier time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.errors import DataIncompleteError, UsageError
+from tests.emulator import YahooEmulator
+from tests.integration.expected import Rows
+from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER, NEXT_DAY, NEXT_MORNING, fetch_market
+from tests.integration.world import KEYS, World, differences, open_world, without_text
+
+PAST = dt.date(2024, 1, 5)
+
+
+@pytest.fixture(scope="module")
+def world(home: Path) -> Iterator[World]:
+    with YahooEmulator(fetch_market()) as emulator, open_world(home, emulator) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(world: World, spark: SparkSession) -> dict[str, Rows]:
+    """What two runs on two sessions served."""
+    for as_of, now in ((AS_OF, MORNING_AFTER), (NEXT_DAY, NEXT_MORNING)):
+        reports = world.run(spark, as_of, now=now, universe="all")
+        assert {report.exit_code for report in reports.values()} == {0}, reports
+    return world.tables()
+
+
+def republish(world: World, spark: SparkSession, *dates: dt.date, **options: object) -> int:
+    given = {"now": NEXT_MORNING, "universe": "all", "as_of_dates": dates} | options
+    return world.run(spark, dates[-1], stages=["republish"], **given)["republish"].exit_code  # type: ignore[arg-type]
+
+
+def compared(rows: dict[str, Rows]) -> dict[str, Rows]:
+    return {name: without_text(table) for name, table in rows.items()}
+
+
+def test_a_wiped_database_comes_back_in_one_pass(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
+    world.emulator.log.clear()
+    with world.database.connect() as connection:
+        connection.execute(f"TRUNCATE {', '.join(KEYS)}".encode())
+    assert republish(world, spark, AS_OF, NEXT_DAY) == 0
+    before, after = compared(served), compared(world.tables())
+    assert {name: differences(after[name], before[name]) for name in KEYS} == {name: [] for name in KEYS}
+    assert len(world.emulator.log) == 0
+
+
+def test_one_table_of_one_session_is_mended(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
+    with world.database.connect() as connection:
+        connection.execute("UPDATE analytics_trending_sectors SET return_pct = 99 WHERE etf_ticker = 'XLK'")
+        connection.execute("UPDATE collected_daily_etf_ohlc SET volume = 99 WHERE ticker = 'XLK'")
+    assert republish(world, spark, NEXT_DAY, tables=("analytics_trending_sectors",)) == 0
+    wrong = world.query("SELECT DISTINCT as_of_date FROM analytics_trending_sectors WHERE return_pct = 99")
+    assert wrong == [(AS_OF,)]
+    assert republish(world, spark, AS_OF, NEXT_DAY) == 0
+    assert not differences(*(without_text(t["collected_daily_etf_ohlc"]) for t in (world.tables(), served)))
+
+
+def test_sessions_without_bars_are_no_answer(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
+    report = world.run(spark, PAST, stages=["republish"], now=NEXT_MORNING)["republish"]
+    assert (report.exit_code, report.message) == (
+        DataIncompleteError.exit_code,
+        f"no bars for SPY from {PAST} to {PAST}",
+    )
+
+
+def test_what_was_known_before_a_correction_can_be_shown(
+    served: dict[str, Rows], world: World, spark: SparkSession
+) -> None:
+    before = dt.datetime.now(dt.UTC)
+    bars = world.emulator.market.bars
+    bars["XLK"] = tuple(b._replace(adj_close=b.adj_close * 1.1) if b.trade_date == NEXT_DAY else b for b in bars["XLK"])
+    key = (NEXT_DAY, "XLK", 20)
+    old = served["analytics_trending_sectors"][key]["return_pct"]
+    stages = ["stage1_etf_ohlc", "stage3_trending_sectors"]
+    world.run(spark, NEXT_DAY, stages=stages, now=NEXT_MORNING)
+    corrected = world.table("analytics_trending_sectors")[key]["return_pct"]
+    assert round((1 + corrected / 100) / (1 + old / 100), 6) == Decimal("1.1")
+    world.run(spark, NEXT_DAY, stages=stages[1:], now=NEXT_MORNING, known_at=before)
+    assert world.table("analytics_trending_sectors")[key]["return_pct"] == old
+
+
+def test_a_time_before_the_kept_history_is_refused(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
+    with pytest.raises(
+        UsageError, match=r"--known-at 2020-01-01 00:00 UTC: nothing was known then, what is kept begins"
+    ):
+        world.open(spark, LAST_DAY, known_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
