@@ -1,4 +1,4 @@
-"""Show what was fetched within the last day and need not be asked for again, or let it be forgotten."""
+"""Show what was fetched in the last day and need not be asked for again, or forget it."""
 
 import sys
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import shlex
 from collections.abc import Sequence
 from typing import NoReturn
@@ -32,6 +33,7 @@ REPUBLISHED = (
 
 _KNOWING = {"stage3_trending_sectors", "stage5_portfolio_allocation"}
 _FETCHING = {"stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"}
+_MINUTES_OF_A_DAY = 1440
 _WITH_PRICES = {"stage1_etf_ohlc", "stage4_stock_history"}
 
 
@@ -63,12 +65,13 @@ def build_backfill_parser(name: str, description: str) -> argparse.ArgumentParse
     """Build the parser of `backfill_etf_benchmarks`."""
     parser = _common_parser(name, description)
     option = parser.add_argument
-    option("--days", type=_positive, default=20, metavar="N", help="sessions, the last one completed (default: 20)")
-    option("--tickers", type=_funds, metavar="A,B", help=f"only these of {','.join(FUNDS)}")
+    _add_backfill_options(parser, FUNDS)
     _add_fetch_options(parser)
-    option("--rate-limit-sleep", type=_positive, metavar="SECONDS", help="pause after a rate limit (default: 900)")
-    option("--no-batch", action="store_true", help="one ticker at a time instead of waves in parallel")
+    text = "after a rate limit nothing is asked for so long; the run ends and says when to go on (default: 900)"
+    option("--rate-limit-sleep", type=_positive, metavar="SECONDS", help=text)
+    option("--no-batch", action="store_true", help="ask for one fund after the other instead of several at once")
     option("--force", action="store_true", help="ask although a rate limit still holds")
+    parser.epilog = _examples(name, "", "--days 252 --delay 2", "--tickers SPY,XLK --refresh")
     return parser
 
 
@@ -76,16 +79,15 @@ def build_staggered_parser(name: str, description: str) -> argparse.ArgumentPars
     """Build the parser of `staggered_sector_backfill`."""
     parser = _common_parser(name, description)
     option = parser.add_argument
-    option("--days", type=_positive, default=20, metavar="N", help="sessions, the last one completed (default: 20)")
-    option(
-        "--delay-minutes", type=_not_negative, default=5.0, metavar="M", help="from one sector to the next (default: 5)"
-    )
-    option("--tickers", type=_sector_funds, metavar="A,B", help=f"only these of {','.join(STAGGERED_FUNDS)}")
+    _add_backfill_options(parser, STAGGERED_FUNDS)
+    text = "from the start of one sector to that of the next, fractions too (default: 5)"
+    option("--delay-minutes", type=_minutes, default=5.0, metavar="MINUTES", help=text)
     option("--start-from", type=_sector_fund, metavar="TICKER", help="leave out the sectors before this one")
-    option("--skip-existing", action="store_true", help="leave out sectors whose bars are all there")
-    option("--dry-run", action="store_true", help="show the plan with its times, ask for nothing")
+    option("--skip-existing", action="store_true", help="leave out sectors of which no session is missing")
+    option("--dry-run", action="store_true", help="only show which sector would be asked for when")
     _add_fetch_options(parser)
     option("--force", action="store_true", help="ask although a rate limit still holds")
+    parser.epilog = _examples(name, "--dry-run", "--days 252 --skip-existing", "--delay-minutes 0.5 --start-from XLV")
     return parser
 
 
@@ -147,7 +149,12 @@ def settings_overrides(arguments: argparse.Namespace) -> dict[str, dict[str, obj
 
 def _common_parser(name: str, description: str) -> argparse.ArgumentParser:
     # Shortened options would be hard to take over into a command that resumes.
-    parser = _Parser(prog=name, description=description, allow_abbrev=False)
+    parser = _Parser(
+        prog=name,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     option = parser.add_argument
     option("--as-of", type=_date, metavar="DATE", help="session to work for, YYYY-MM-DD (default: the last completed)")
     option("--source", choices=("yahoo", "synthetic"), help="where data comes from (default: setting source.name)")
@@ -156,11 +163,30 @@ def _common_parser(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_backfill_options(parser: argparse.ArgumentParser, funds: Sequence[str]) -> None:
+    option = parser.add_argument
+    text = "trading sessions of each fund, up to the session worked for (default: 20)"
+    option("--days", type=_positive, default=20, metavar="N", help=text)
+    text = f"only these of {', '.join(funds)}"
+    option("--tickers", type=functools.partial(_chosen, known=funds), metavar="A,B", help=text)
+
+
+def _examples(name: str, *arguments: str) -> str:
+    """The end of a help text."""
+    lines = [f"  ./spark_jobs_launcher.sh {name} {given}".rstrip() for given in arguments]
+    return "\n".join(["examples:", *lines])
+
+
 def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
-    option("--delay", type=float, metavar="SECONDS", help="pause between requests, 0 = none (default: 5)")
-    option("--max-retries", type=int, metavar="N", help="repeats after a passing failure (default: 3)")
-    option("--refresh", action="store_true", help="ask anew for what was fetched within the last day")
+    option("--delay", type=float, metavar="SECONDS", help="pause between any two requests, 0 = none (default: 5)")
+    option(
+        "--max-retries",
+        type=int,
+        metavar="N",
+        help="repeats of a request that failed for a passing reason (default: 3)",
+    )
+    option("--refresh", action="store_true", help="ask anew for what was fetched in the last 24 hours")
 
 
 def _add_known_at(parser: argparse.ArgumentParser) -> None:
@@ -172,16 +198,8 @@ def _option(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def _funds(text: str) -> tuple[str, ...]:
-    return _chosen(text, FUNDS)
-
-
-def _sector_funds(text: str) -> tuple[str, ...]:
-    return _chosen(text, STAGGERED_FUNDS)
-
-
 def _sector_fund(text: str) -> str:
-    ticker, *more = _sector_funds(text)
+    ticker, *more = _chosen(text, STAGGERED_FUNDS)
     if more:
         raise argparse.ArgumentTypeError(f"{text!r} is more than one ticker")
     return ticker
@@ -225,11 +243,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _not_negative(text: str) -> float:
+def _minutes(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    if not 0 <= number <= _MINUTES_OF_A_DAY:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
     return number

@@ -11,10 +11,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.arguments import STAGES
-from spark_app.entrypoint import run_job
+from spark_app.entrypoint import run_backfill, run_cache, run_job, run_staggered_backfill
 from spark_app.storage.database import Database
 
 STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
+BACKFILL, STAGGERED, CACHE = "backfill_etf_benchmarks", "staggered_sector_backfill", "cache"
 A_SESSION = "2024-05-10"
 MEMORIAL_DAY = "2024-05-27"
 NOBODY_LISTENS = "127.0.0.1:9"
@@ -34,11 +35,15 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a stage; returns the exit code and what stands on stderr, which has no traceback."""
+    """Run a job; returns the exit code and what stands on stderr, which has no traceback."""
+    tools = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill, CACHE: run_cache}
 
-    def run_stage(stage: str, *arguments: str) -> tuple[int, str]:
+    def run_it(job: str, *arguments: str) -> tuple[int, str]:
         try:
-            exit_code = run_job(stage, "A stage.", [stage], arguments)
+            if job in tools:
+                exit_code = tools[job](job, "A tool.", arguments)
+            else:
+                exit_code = run_job(job, "A stage.", [job], arguments)
         except SystemExit as stopped:
             exit_code = int(stopped.code or 0)
         said = capsys.readouterr().err
@@ -46,7 +51,7 @@ def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Run:
         assert "s3cret" not in said
         return exit_code, said
 
-    return run_stage
+    return run_it
 
 
 @pytest.fixture
@@ -88,6 +93,42 @@ def test_a_command_line_that_cannot_be_read(run: Run, arguments: list[str], comp
     assert exit_code == 2
     assert sentence(said).startswith(f"{STAGE_1}: ")
     assert complaint in said
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "complaint"),
+    [
+        (BACKFILL, ["--tickers", "SPY,AAPL,XLZ"], "argument --tickers: 'AAPL, XLZ' is none of SPY, XLK, XLV"),
+        (BACKFILL, ["--tickers", ""], "argument --tickers: '' is none of SPY"),
+        (BACKFILL, ["--days", "-5"], "argument --days: '-5' is no whole number above 0"),
+        (BACKFILL, ["--rate-limit-sleep", "0"], "argument --rate-limit-sleep: '0' is no whole number above 0"),
+        (BACKFILL, ["--max-retries", "few"], "argument --max-retries: invalid int value: 'few'"),
+        (BACKFILL, ["--start-from", "XLV"], "unrecognized arguments: --start-from XLV"),
+        (STAGGERED, ["--tickers", "SPY,XLK"], "argument --tickers: 'SPY' is none of XLK, XLV"),
+        (STAGGERED, ["--start-from", "SPY"], "argument --start-from: 'SPY' is none of XLK"),
+        (STAGGERED, ["--start-from", "XLK,XLV"], "argument --start-from: 'XLK,XLV' is more than one ticker"),
+        (STAGGERED, ["--delay-minutes", "-1"], "'-1' is no number of minutes from 0 to 1440"),
+        (STAGGERED, ["--delay-minutes", "nan"], "'nan' is no number of minutes"),
+        (STAGGERED, ["--delay-minutes", "1e300"], "'1e300' is no number of minutes"),
+        (STAGGERED, ["--tickers", "XLK,XLV", "--start-from", "XLB", "--dry-run"], "XLK, XLV all come before it"),
+        (STAGGERED, ["--as-of", "2999-01-04", "--dry-run"], "2999-01-04 is not over yet"),
+        (STAGGERED, ["--delay", "-1", "--dry-run"], "fetch.delay_seconds"),
+        (CACHE, ["--forget", "SPY", "--forget-all"], "argument --forget-all: not allowed with argument --forget"),
+        (CACHE, ["--forget"], "argument --forget: expected one argument"),
+    ],
+)
+def test_an_option_of_a_tool_that_cannot_be(run: Run, job: str, arguments: list[str], complaint: str) -> None:
+    exit_code, said = run(job, *arguments)
+    assert exit_code == 2
+    assert sentence(said).startswith(f"{job}: ")
+    assert complaint in said
+
+
+def test_nothing_is_cached_of_a_ticker_that_is_to_be_forgotten(run: Run, own_database: Database) -> None:
+    for ticker, complaint in (("XLK", "nothing is cached of XLK"), ("x'; drop table", "x'; drop table")):
+        exit_code, said = run(CACHE, "--forget", ticker)
+        assert exit_code == 2
+        assert complaint in sentence(said).lower() or complaint in sentence(said)
 
 
 def test_a_date_in_the_future(run: Run) -> None:
