@@ -1,4 +1,4 @@
-"""Measure the pipeline: `python benchmarks/run.py [startup] [throttle] [publishing] [transforms]`, all by default."""
+"""Measure the pipeline: `python benchmarks/run.py [startup|throttle|fetching|publishing|transforms]...`, or all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import market, publishing, startup, throttle, transforms  # noqa: E402
+from benchmarks import fetching, market, publishing, startup, throttle, transforms  # noqa: E402
 from benchmarks.report import draw  # noqa: E402
 from spark_app.session import build_session  # noqa: E402
 
-_ALL = ("startup", "throttle", "publishing", "transforms")
+_ALL = ("startup", "throttle", "fetching", "publishing", "transforms")
 
 
 def main(chosen: list[str]) -> int:
@@ -29,6 +29,8 @@ def main(chosen: list[str]) -> int:
         measurements += startup.measure()
     if "throttle" in chosen:
         measurements += throttle.measure()
+    if "fetching" in chosen:
+        measurements += fetching.measure()
     if {"publishing", "transforms"} & set(chosen):
         rows = market.bars()
         # Years of data get the profile for years of data, as with the launcher's --bulk.
