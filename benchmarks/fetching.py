@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import multiprocessing
 import os
+import string
 import subprocess
 import tempfile
 import threading
@@ -180,7 +181,8 @@ def _market(stocks: int, sessions: int) -> Market:
     """Shares that rise a little from day to day, dealt out to the sector funds in turn."""
     now = dt.datetime.now(dt.UTC)
     days = market_calendar.sessions_ending(market_calendar.last_completed_session(now), sessions)
-    names = [f"S{number:03d}" for number in range(stocks)]
+    letters = itertools.product(string.ascii_uppercase, repeat=3)
+    names = ["Q" + "".join(three) for three in itertools.islice(letters, stocks)]
     bars = {ticker: list(_bars(days, first)) for first, ticker in enumerate((*FUNDS, "QQQ", *names), start=20)}
     holdings = {
         fund: Snapshot(days[-1], tuple(Holding(name, name, 1.0) for name in names[place :: len(STAGGERED_FUNDS)]))
