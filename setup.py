@@ -17,7 +17,7 @@ setup(
     version="0.1.0",
     description="A daily sector-rotation pipeline on Apache Spark",
     packages=find_packages(include=["spark_app", "spark_app.*"]),
-    package_data={"spark_app": ["py.typed"], "spark_app.storage": ["migrations/*.sql"]},
+    package_data={"spark_app": ["py.typed"], "spark_app.storage": ["migrations/*.sql", "roles.sql"]},
     python_requires=">=3.11",
     install_requires=read_requirements(),
 )

@@ -1,4 +1,4 @@
-"""The database from the command line: `psql`, `db start|stop|url` and `show`, as the launcher calls them.
+"""The database from the command line: `psql`, `db start|stop|url|roles` and `show`, as the launcher calls them.
 
 They work on whichever database is in use, the embedded one included.
 """
@@ -12,12 +12,14 @@ import sys
 from collections.abc import Sequence
 
 from spark_app.errors import SparkAppError, UsageError
-from spark_app.settings import load_database_settings
+from spark_app.settings import DatabaseSettings, load_database_settings
 from spark_app.storage.database import Database, embedded_server, open_database
 from spark_app.storage.embedded import psql_program
+from spark_app.storage.migrate import migrate
 from spark_app.storage.results import render_results
+from spark_app.storage.roles import ROLES, set_up_roles
 
-_USAGE = "usage: psql [options of psql] | db start|stop|url | show"
+_USAGE = "usage: psql [options of psql] | db start|stop|url|roles | show"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
                 print("stopped" if stopped else "in use: it stops when the last job ends")
             case ["db", "url"]:
                 print(_url())
+            case ["db", "roles"]:
+                _set_up_roles()
             case ["show"]:
                 with open_database(load_database_settings()) as database:
                     print(render_results(database))
@@ -42,6 +46,17 @@ def main(argv: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _set_up_roles() -> None:
+    """Set up the roles as the administrator that DATABASE_ADMIN_URL names, else as the database's own user."""
+    settings = load_database_settings()
+    if settings.admin_url is not None:
+        settings = DatabaseSettings(url=settings.admin_url)
+    with open_database(settings) as database:
+        migrate(database)
+        set_up_roles(database)
+        print(f"the roles of {database.place} are set up: {', '.join(ROLES)}")
 
 
 def _psql(options: Sequence[str]) -> int:

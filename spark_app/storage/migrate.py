@@ -10,6 +10,7 @@ import psycopg
 
 from spark_app.errors import SettingsError
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.roles import renew_rights
 
 _LOCK = 7_236_409_182
 _LEDGER = """
@@ -63,6 +64,9 @@ def migrate(database: Database) -> list[str]:
                     "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
                     (migration.version, migration.name, migration.checksum),
                 )
+                # With the last one: then every table is there that the roles get rights on.
+                if migration is pending[-1]:
+                    renew_rights(connection)
         return [m.name for m in pending]
 
 

@@ -98,12 +98,13 @@ def _prepare_merge(connection: psycopg.Connection, tables: set[str]) -> None:
 
 
 def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta(hours=24)) -> None:
-    """Drop loading tables that a run which died left behind."""
+    """Drop loading tables that a run which died left behind, as far as they are the user's to drop."""
     with translated_errors("sweeping loading tables"), database.connect() as connection:
         rows = connection.execute(
             "SELECT t.relname FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
             " WHERE n.nspname = %s AND t.relkind = 'r'"
-            " AND obj_description(t.oid, 'pg_class')::timestamptz < now() - %s",
+            " AND obj_description(t.oid, 'pg_class')::timestamptz < now() - %s"
+            " AND (pg_has_role(t.relowner, 'USAGE') OR pg_has_role(n.nspowner, 'USAGE'))",
             (loading.SCHEMA, older_than),
         ).fetchall()
         loading.drop_tables(connection, [name for (name,) in rows])

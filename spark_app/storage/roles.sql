@@ -1,0 +1,102 @@
+-- Who may do what. `db roles` runs this, and so does each later migration: new tables get their rights with it.
+-- Four group roles without login; roles belong to the whole server, the rights to this database. Running it again
+-- changes nothing, or puts right what was changed by hand. The statements of the code that need a right stand beside it.
+
+-- One at a time, and not beside a migration: the number is the lock of migrate.py.
+SELECT pg_advisory_xact_lock(7236409182);
+-- Tables change their owner where another one made them; that waits for runs, and runs must not wait behind it for long.
+SET LOCAL lock_timeout = '60s';
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['spark_app_owner', 'spark_app_pipeline', 'spark_app_retention', 'spark_app_reader'] LOOP
+        IF to_regrole(name) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN NULL; -- Made for another database meanwhile.
+            END;
+            -- Whoever sets up the roles without being a superuser must be able to hand the tables over.
+            IF name = 'spark_app_owner' THEN
+                GRANT spark_app_owner TO CURRENT_USER;
+            END IF;
+        END IF;
+    END LOOP;
+    -- PostgreSQL only warns where a GRANT is without effect.
+    IF NOT pg_has_role('spark_app_owner', 'MEMBER') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is no member of spark_app_owner', current_user);
+    END IF;
+END
+$$;
+
+-- The database and the schemas. PUBLIC is everybody who can connect.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO spark_app_owner, spark_app_pipeline, spark_app_retention, spark_app_reader',
+        current_database()
+    );
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO spark_app_owner', current_database()); -- A migration may add a schema.
+END
+$$;
+-- Since PostgreSQL 15 nobody has this anyway, but in databases that are older.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC, spark_app_pipeline, spark_app_retention, spark_app_reader;
+GRANT USAGE, CREATE ON SCHEMA public TO spark_app_owner;
+GRANT USAGE ON SCHEMA public TO spark_app_pipeline, spark_app_retention, spark_app_reader;
+
+-- The owner: migrations. Everything that they made is handed over, and is closed to all others at first.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    IF (SELECT nspowner <> 'spark_app_owner'::regrole FROM pg_namespace WHERE nspname = 'loading') THEN
+        ALTER SCHEMA loading OWNER TO spark_app_owner;
+    END IF;
+    FOREACH name IN ARRAY ARRAY[
+        'schema_migrations',
+        'collected_daily_etf_ohlc', 'collected_daily_benchmark_ohlc', 'collected_meta_etf',
+        'collected_daily_stock_history',
+        'analytics_trending_sectors', 'analytics_portfolio_allocation', 'analytics_portfolio_exclusion',
+        'analytics_portfolio_changes',
+        'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop'
+    ] LOOP
+        IF (SELECT relowner <> 'spark_app_owner'::regrole FROM pg_class WHERE oid = format('public.%I', name)::regclass) THEN
+            EXECUTE format('ALTER TABLE public.%I OWNER TO spark_app_owner', name);
+        END IF;
+        EXECUTE format(
+            'REVOKE ALL ON public.%I FROM PUBLIC, spark_app_pipeline, spark_app_retention, spark_app_reader', name
+        );
+        EXECUTE format(
+            'GRANT SELECT ON public.%I TO spark_app_pipeline, spark_app_retention, spark_app_reader', name
+        );
+    END LOOP;
+END
+$$;
+
+-- The pipeline. Merging results (publish.py); there is no DELETE on prices.
+GRANT INSERT, UPDATE ON
+    collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
+    analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion
+TO spark_app_pipeline;
+-- Ghosts: rows of a set that a rerun does not produce any more (the stages' `RowSet`).
+GRANT DELETE ON
+    collected_meta_etf, analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion
+TO spark_app_pipeline;
+-- Tables of its own to load rows into (loading.py).
+REVOKE ALL ON SCHEMA loading FROM PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA loading TO spark_app_pipeline;
+-- The run log, what could not be used, and the kind of data (run_log.py).
+GRANT INSERT, UPDATE ON logs_pipeline_run TO spark_app_pipeline;
+GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
+-- The throttle, whose rows are there from the start, and requests to stop (throttle.py).
+GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;
+GRANT INSERT, DELETE ON logs_fetch_stop TO spark_app_pipeline;
+
+-- Retention. PostgreSQL has no right for old rows only: which ones go is the job's own rule.
+GRANT DELETE ON
+    collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
+    logs_consumer_error
+TO spark_app_retention;
