@@ -12,11 +12,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.storage.database import Database
+from spark_app.storage.roles import set_up_roles
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE, Staging
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
+from tests.storage.logins import login_as
 
 _SETTINGS_OF_A_USER = ("SPARK_APP_", "DATABASE_")
 
@@ -52,5 +54,6 @@ def empty_staging(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession)
 def fetch_world(tmp_path: Path, database: Database, spark: SparkSession, empty_staging: Path) -> Iterator[FetchWorld]:
     """An installation of the test's own on the calm market, with nothing fetched yet."""
     shutil.copytree(empty_staging, tmp_path / "staging")
-    with YahooEmulator(fetch_market()) as emulator:
-        yield FetchWorld(World(tmp_path, emulator, database), spark)
+    set_up_roles(database)
+    with YahooEmulator(fetch_market()) as emulator, login_as(database, "spark_app_pipeline") as pipeline:
+        yield FetchWorld(World(tmp_path, emulator, pipeline, database), spark)

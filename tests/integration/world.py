@@ -23,8 +23,11 @@ from spark_app.stages.context import RunRequest, StageContext, StageReport
 from spark_app.stages.run import prepare, run_stage, start
 from spark_app.storage.database import Database, parse_url
 from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.migrate import migrate
+from spark_app.storage.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
+from tests.storage.logins import login_as
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEYS = {
@@ -40,11 +43,15 @@ KEYS = {
 
 @dataclass(frozen=True)
 class World:
-    """Runs the pipeline against the emulator, and reads what it served."""
+    """Runs the pipeline against the emulator, in its own database role, and reads what it served.
+
+    `owner` may do with the database what the pipeline may not.
+    """
 
     home: Path
     emulator: YahooEmulator
     database: Database
+    owner: Database
 
     @property
     def source_settings(self) -> dict[str, str]:
@@ -150,7 +157,11 @@ class World:
 def open_world(home: Path, emulator: YahooEmulator) -> Iterator[World]:
     """Keep the installation's PostgreSQL running for the duration of the block."""
     with EmbeddedPostgres(home / "postgres").lease() as url:
-        yield World(home, emulator, parse_url(url))
+        server = parse_url(url)
+        migrate(server)
+        set_up_roles(server)
+        with login_as(server, "spark_app_pipeline") as pipeline:
+            yield World(home, emulator, pipeline, server)
 
 
 def without_text(rows: Rows, *columns: str) -> Rows:

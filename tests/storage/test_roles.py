@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from pyspark.sql import SparkSession
 
 from spark_app import database as command
@@ -36,6 +36,7 @@ from spark_app.storage.run_log import (
     unstaged_runs,
 )
 from spark_app.storage.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
+from tests.storage.logins import drop_user, login_as, url_of
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key, send
 
 PRICES = ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc", "collected_daily_stock_history")
@@ -77,18 +78,8 @@ Login = Callable[[str], Database]
 def login(database: Database) -> Iterator[Login]:
     """Make a login user in a role; the roles are set up."""
     set_up_roles(database)
-    users: list[str] = []
-
-    def make(role: str) -> Database:
-        name, password = f"test_{secrets.token_hex(4)}", secrets.token_hex(8)
-        statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}")
-        with database.connect() as connection:
-            connection.execute(statement.format(sql.Identifier(name), sql.Literal(password), sql.Identifier(role)))
-        users.append(name)
-        return Database({**database.parameters, "user": name}, password)
-
-    yield make
-    drop_users(database, users)
+    with contextlib.ExitStack() as users:
+        yield lambda role: users.enter_context(login_as(database, role))
 
 
 @pytest.fixture
@@ -107,19 +98,7 @@ def administrator(empty_database: Database) -> Iterator[Database]:
     yield Database({**empty_database.parameters, "user": name}, password)
     with empty_database.connect() as connection:
         connection.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER")
-    drop_users(empty_database, [name])
-
-
-def drop_users(database: Database, users: list[str]) -> None:
-    with database.connect() as connection:
-        for name in users:
-            connection.execute(f"DROP OWNED BY {name} CASCADE")
-            connection.execute(f"DROP ROLE {name}")
-
-
-def url_of(database: Database) -> str:
-    place = f"{database.parameters['host']}:{database.parameters['port']}/{database.parameters['dbname']}"
-    return f"postgresql://{database.parameters['user']}:{database.password}@{place}?sslmode=disable"
+    drop_user(empty_database, name)
 
 
 def run(database: Database, text: str) -> list[tuple[Any, ...]]:
