@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench clean lock
+.PHONY: help setup setup-dev demo test check bench clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -46,3 +46,9 @@ clean: ## remove .venv, caches, build files and the demo; what real runs brought
 lock: setup ## renew the locks of Python packages and jars
 	cd requirements && for list in uv runtime dev; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
 	$(python) scripts/fetch_jars.py --update
+
+audit: setup-dev ## list known vulnerabilities of the locked Python packages
+	@$(python) scripts/audit.py
+
+sbom: setup-dev ## write dist/sbom.json: all packages and jars with checksums
+	@$(python) scripts/sbom.py

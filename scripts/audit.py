@@ -1,0 +1,55 @@
+"""List known vulnerabilities of the locked Python packages, by pip-audit; what cannot be audited is no pass.
+
+`audit.py [options of pip-audit]`, for example `audit.py -s osv` for another database of vulnerabilities. Exit code:
+0 = none known, 1 = some, 69 = some packages, or all, could not be audited. It knows nothing of jars.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in ("uv", "runtime", "dev")]
+NOT_COVERED = (
+    "Python packages only: Spark's own jars inside pyspark and those of conf/jars.lock are not covered. "
+    "`make sbom` lists the latter for a scanner that reads CycloneDX."
+)
+
+
+def ask_pip_audit(options: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what pip-audit says of each locked package; exits with 69 where it gives no answer."""
+    locks = [part for lock in LOCKS for part in ("-r", str(lock))]
+    command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json", *locks]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    try:
+        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except ValueError:
+        # Where its database does not answer, it ends with a traceback.
+        print(f"could not be audited: {(done.stderr.strip().splitlines() or ['pip-audit says nothing'])[-1]}")
+        sys.exit(69)
+    return packages
+
+
+def report(packages: Sequence[Mapping[str, Any]]) -> int:
+    """Print the findings; returns the exit code."""
+    skipped = {package["name"]: package["skip_reason"] for package in packages if "skip_reason" in package}
+    found = [(package, hit) for package in packages for hit in package.get("vulns", ())]
+    for package, hit in found:
+        fixed = ", ".join(hit["fix_versions"]) or "no version yet"
+        names = " ".join([hit["id"], *hit.get("aliases", ())])
+        print(f"{package['name']} {package['version']}: {names}; fixed in {fixed}")
+    for reason in skipped.values():
+        print(f"not audited: {reason}")
+    audited = len({package["name"] for package in packages} - skipped.keys())
+    print(f"{len(found)} known vulnerabilities in {audited} packages, {len(skipped)} could not be audited")
+    print(NOT_COVERED)
+    return 1 if found else 69 if skipped or not audited else 0
+
+
+if __name__ == "__main__":
+    sys.exit(report(ask_pip_audit(sys.argv[1:])))

@@ -1,0 +1,73 @@
+"""`make audit` and `make sbom`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOUND = {"name": "pandas", "version": "2.3.0", "vulns": []}
+VULNERABLE = {
+    "name": "requests",
+    "version": "2.0.0",
+    "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-2023-1"], "fix_versions": ["2.31.0"], "description": ""}],
+}
+UNKNOWN = {"name": "uv", "skip_reason": "Dependency not found on PyPI and could not be audited: uv (0.13.9)"}
+
+
+def run(script: str, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / script, *arguments]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("packages", "exit_code", "said"),
+    [
+        ([SOUND], 0, "0 known vulnerabilities in 1 packages, 0 could not be audited"),
+        ([SOUND, VULNERABLE, UNKNOWN], 1, "requests 2.0.0: PYSEC-1 CVE-2023-1; fixed in 2.31.0\n"),
+        ([SOUND, UNKNOWN], 69, "not audited: Dependency not found on PyPI and could not be audited: uv (0.13.9)\n"),
+        ([], 69, "0 known vulnerabilities in 0 packages"),
+    ],
+)
+def test_an_audit_passes_only_where_everything_was_audited_and_is_sound(
+    tmp_path: Path, packages: list[dict[str, object]], exit_code: int, said: str
+) -> None:
+    answer = json.dumps({"dependencies": packages, "fixes": []})
+    (tmp_path / "pip_audit.py").write_text(f"print({answer!r})")
+    done = run("audit.py", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (exit_code, "")
+    assert said in done.stdout
+    assert "those of conf/jars.lock are not covered" in done.stdout
+
+
+def test_an_audit_without_a_network_is_no_pass(tmp_path: Path) -> None:
+    done = run("audit.py", "--cache-dir", tmp_path, HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="", no_proxy="")
+    assert (done.returncode, done.stderr) == (69, "")
+    assert done.stdout.startswith("could not be audited: ")
+
+
+def test_the_bill_of_materials_names_every_package_and_jar_with_its_checksums(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "sbom.json"
+    assert run("sbom.py", file).returncode == 0
+    bill = json.loads(file.read_text())
+    listed = {part["purl"]: {h["content"] for h in part["hashes"]} for part in bill["components"]}
+
+    lock = (ROOT / "requirements" / "runtime.txt").read_text().replace("\\\n", "")
+    expected = {
+        f"pkg:pypi/{name}@{version}": set(re.findall("sha256:(.{64})", line))
+        for name, version, line in ((*line.split()[0].split("=="), line) for line in lock.splitlines())
+    }
+    for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            coordinates, digest = line.split()
+            group, artifact, version = coordinates.split(":")
+            expected[f"pkg:maven/{group}/{artifact}@{version}"] = {digest}
+    assert bill["bomFormat"] == "CycloneDX"
+    assert "pkg:pypi/pyspark@4.2.0" in expected
+    assert listed == expected
