@@ -45,7 +45,7 @@ def compared(rows: dict[str, Rows]) -> dict[str, Rows]:
 
 def test_a_wiped_database_comes_back_in_one_pass(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
     world.emulator.log.clear()
-    with world.database.connect() as connection:
+    with world.owner.connect() as connection:
         connection.execute(f"TRUNCATE {', '.join(KEYS)}".encode())
     assert republish(world, spark, AS_OF, NEXT_DAY) == 0
     before, after = compared(served), compared(world.tables())
@@ -54,7 +54,7 @@ def test_a_wiped_database_comes_back_in_one_pass(served: dict[str, Rows], world:
 
 
 def test_one_table_of_one_session_is_mended(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
-    with world.database.connect() as connection:
+    with world.owner.connect() as connection:
         connection.execute("UPDATE analytics_trending_sectors SET return_pct = 99 WHERE etf_ticker = 'XLK'")
         connection.execute("UPDATE collected_daily_etf_ohlc SET volume = 99 WHERE ticker = 'XLK'")
     assert republish(world, spark, NEXT_DAY, tables=("analytics_trending_sectors",)) == 0
