@@ -113,6 +113,11 @@ def build_republish_parser(name: str, description: str) -> argparse.ArgumentPars
     return parser
 
 
+def build_verify_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `verify_data`."""
+    return _plain_parser(name, description)
+
+
 def resume_command(name: str, argv: Sequence[str], as_of: dt.date, **options: str) -> str:
     """Return the command that goes on where a run stops: what it was given, its date, and `options`.
 
@@ -148,6 +153,13 @@ def settings_overrides(arguments: argparse.Namespace) -> dict[str, dict[str, obj
 
 
 def _common_parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = _plain_parser(name, description)
+    text = "session to work for, YYYY-MM-DD (default: the last completed)"
+    parser.add_argument("--as-of", type=_date, metavar="DATE", help=text)
+    return parser
+
+
+def _plain_parser(name: str, description: str) -> argparse.ArgumentParser:
     # Shortened options would be hard to take over into a command that resumes.
     parser = _Parser(
         prog=name,
@@ -156,7 +168,6 @@ def _common_parser(name: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = parser.add_argument
-    option("--as-of", type=_date, metavar="DATE", help="session to work for, YYYY-MM-DD (default: the last completed)")
     option("--source", choices=("yahoo", "synthetic"), help="where data comes from (default: setting source.name)")
     option("--config", metavar="FILE", help="settings file (default: conf/pipeline.toml)")
     option("--json", metavar="FILE", help="write the summary of the run to FILE")

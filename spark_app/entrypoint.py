@@ -24,6 +24,7 @@ from spark_app.arguments import (
     build_parser,
     build_republish_parser,
     build_staggered_parser,
+    build_verify_parser,
     resume_command,
     settings_overrides,
 )
@@ -43,12 +44,16 @@ logger = logging.getLogger("spark_app")
 
 @dataclass(frozen=True)
 class Job:
-    """One call of a job: its name and arguments, the reports of the stages that it ran, and the wish to stop it."""
+    """One call of a job: its name and arguments, what it did, and the wish to stop it.
+
+    `reports` are those of the stages that it ran; `findings` is what else its summary tells, by name.
+    """
 
     name: str
     argv: Sequence[str]
     arguments: argparse.Namespace
     reports: list[StageReport] = field(default_factory=list)
+    findings: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     interruption: Interruption = field(default_factory=Interruption)
 
 
@@ -90,6 +95,11 @@ def run_republish(name: str, description: str | None, argv: Sequence[str] | None
     """Rebuild served tables from staging; returns the exit code."""
     parser = build_republish_parser(name, description or "")
     return _run_job(name, parser, argv, lambda job: _open_run(job, lambda run: _run_stages(run, [name])))
+
+
+def run_verify_data(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Make the checks that a user would make; returns the exit code, 1 where one failed."""
+    return _run_job(name, build_verify_parser(name, description or ""), argv, lambda job: _open_run(job, _verify))
 
 
 def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Job], int]) -> int:
@@ -152,7 +162,7 @@ def _prepare(
     from spark_app.storage.database import open_database, parse_url
 
     now = dt.datetime.now(dt.UTC)
-    as_of = _as_of_session(job.name, job.arguments.as_of, now)
+    as_of = _as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
     if as_of is None:
         return None
     named = load_database_settings()
@@ -278,6 +288,20 @@ def _show_cache(run: Run) -> int:
     return 0
 
 
+def _verify(run: Run) -> int:
+    from spark_app.stages.verification import draw_findings, verify
+    from spark_app.storage.run_log import hold_tables
+
+    with hold_tables(run.database):
+        findings = verify(_context(run))
+    run.job.findings["checks"] = [asdict(finding) for finding in findings]
+    logger.info("%s", draw_findings(findings))
+    failed = [finding.check for finding in findings if finding.passed is False]
+    if failed:
+        _complain(run.job.name, f"{len(failed)} checks failed: {'; '.join(failed)}")
+    return 1 if failed else 0
+
+
 def _context(run: Run) -> StageContext:
     """Put together what stages work with."""
     from spark_app.stages.run import start
@@ -352,6 +376,7 @@ def _write_json(job: Job, exit_code: int | None) -> int:
     file = job.arguments.json
     if file is not None:
         summary = {"job": job.name, "exit_code": exit_code, "stages": [asdict(report) for report in job.reports]}
+        summary |= job.findings
         try:
             Path(file).write_text(json.dumps(summary, default=str, indent=2) + "\n")
         except OSError as error:

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -21,6 +22,8 @@ WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
       AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
     ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
 """
+_TRY_TABLES = "SELECT pg_try_advisory_lock(hashtextextended('all tables', 0))"
+_TRY_TABLES_SHARED = "SELECT pg_try_advisory_lock_shared(hashtextextended('all tables', 0))"
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s"
 
 
@@ -84,15 +87,43 @@ class RowCounts:
 
 
 @contextlib.contextmanager
+def hold_tables(database: Database) -> Iterator[None]:
+    """Keep the tables from being cut for the duration of the block; any number of runs may do so at once.
+
+    Raises: AnotherRunActiveError: `hold_tables_alone` holds them.
+    """
+    with translated_errors("locking the tables"):
+        connection = database.connect()
+    with connection:
+        _share_tables(connection)
+        yield
+
+
+@contextlib.contextmanager
+def hold_tables_alone(database: Database) -> Iterator[None]:
+    """Keep every run away from all tables for the duration of the block.
+
+    Raises: AnotherRunActiveError: a run is at work.
+    """
+    with translated_errors("locking the tables"):
+        connection = database.connect()
+    with connection:
+        if not _answer(connection, _TRY_TABLES):
+            raise AnotherRunActiveError("another run is active: wait for it to end")
+        yield
+
+
+@contextlib.contextmanager
 def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
     """Keep every other run away from this stage and date for the duration of the block.
 
-    The lock belongs to a connection, so a run that is killed leaves none behind.
-    Raises: AnotherRunActiveError: another run holds it.
+    The lock belongs to a connection, so a run that dies leaves none behind.
+    Raises: AnotherRunActiveError: another run holds it, or `hold_tables_alone` all tables.
     """
     with translated_errors("locking the stage"):
         connection = database.connect()
     with connection:
+        _share_tables(connection)
         if not _try_lock(connection, run.stage, run.as_of_date):
             raise AnotherRunActiveError(
                 f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
@@ -103,9 +134,23 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
             _unlock(connection)
 
 
+def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
+    """Say whether a run of this stage and date is active."""
+    with translated_errors("reading locks"), database.connect() as connection:
+        return not _try_lock(connection, stage, as_of_date)
+
+
+def _share_tables(connection: psycopg.Connection) -> None:
+    if not _answer(connection, _TRY_TABLES_SHARED):
+        raise AnotherRunActiveError("apply_retention is at work: wait for it to end")
+
+
 def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
-    name = f"run {stage} {as_of_date}"
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+    return _answer(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", f"run {stage} {as_of_date}")
+
+
+def _answer(connection: psycopg.Connection, question: LiteralString, *parameters: object) -> bool:
+    row = connection.execute(question, parameters).fetchone()
     return row is not None and bool(row[0])
 
 

@@ -124,6 +124,16 @@ class Staging:
             .execute()
         )
 
+    def size(self, table: str) -> int:
+        """Return the bytes that a staging table takes, superseded files and Delta's log included; 0 without it."""
+        if not self._exists(table):
+            return 0
+        jvm: Any = self.spark.sparkContext._jvm
+        place = jvm.org.apache.hadoop.fs.Path(self.path(table))
+        with _translated(f"measuring {self.path(table)}"):
+            system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
+            return int(system.getContentSummary(place).getLength())
+
     def _read_files(self, table: str, files: Sequence[DataFile]) -> DataFrame:
         """Read Parquet files of a table; without any, Spark would find no table at all."""
         if not files:
