@@ -1,15 +1,18 @@
 """The database from the command line: `psql`, `db start|stop|url|roles` and `show`, as the launcher calls them.
+"""The database from the command line: `psql`, `db start|stop|url|dump|restore` and `show`, as the launcher calls them.
 
 They work on whichever database is in use, the embedded one included.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.settings import DatabaseSettings, load_database_settings
@@ -20,6 +23,17 @@ from spark_app.storage.results import render_results
 from spark_app.storage.roles import ROLES, set_up_roles
 
 _USAGE = "usage: psql [options of psql] | db start|stop|url|roles | show"
+from spark_app.settings import load_database_settings
+from spark_app.storage.database import Database, embedded_server, open_database, parse_url
+from spark_app.storage.embedded import client_program, psql_program
+from spark_app.storage.migrate import has_tables
+from spark_app.storage.results import render_results
+from spark_app.storage.run_log import hold_tables_alone
+
+_USAGE = "usage: psql [options of psql] | db start|stop|url | db dump FILE | db restore [--force] FILE | show"
+
+# What a dump says of roles need not be so where it is restored.
+_ANYWHERE = ("--no-owner", "--no-acl")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
                 print(_url())
             case ["db", "roles"]:
                 _set_up_roles()
+            case ["db", "dump", file]:
+                dump(Path(file))
+                print(f"dumped to {file}")
+            case ["db", "restore", "--force", file] | ["db", "restore", file]:
+                restore(Path(file), replace="--force" in argv)
+                print(f"restored from {file}")
             case ["show"]:
                 with open_database(load_database_settings()) as database:
                     print(render_results(database))
@@ -57,6 +77,66 @@ def _set_up_roles() -> None:
         migrate(database)
         set_up_roles(database)
         print(f"the roles of {database.place} are set up: {', '.join(ROLES)}")
+
+
+def dump(file: Path) -> None:
+    """Write a copy of the whole database to a file, which appears when it is complete.
+
+    Raises: UsageError: the file cannot be written. ServiceUnavailableError: the database does not answer.
+    """
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        # The data is nobody else's.
+        unfinished.touch(mode=0o600)
+    except OSError as error:
+        raise UsageError(f"db dump {file}: cannot write: {error.strerror}") from error
+    try:
+        with open_database(load_database_settings()) as database:
+            _run_client(
+                database, "pg_dump", "--format=custom", *_ANYWHERE, "--exclude-table=loading.*", "--file", unfinished
+            )
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def restore(file: Path, *, replace: bool) -> None:
+    """Bring a dumped database back, all of it or nothing, as the owner of the tables (DATABASE_ADMIN_URL if given).
+
+    Raises: UsageError: there is no such file, or the database has tables and `replace` was not asked for.
+        AnotherRunActiveError: a run is at work.
+    """
+    # Brings Spark with it, which the other commands do without.
+    from spark_app.storage.publish import sweep_orphans
+
+    if not file.is_file():
+        raise UsageError(f"db restore {file}: there is no such file")
+    named = load_database_settings()
+    with open_database(named) as database:
+        owner = parse_url(named.admin_url.get_secret_value()) if named.admin_url else database
+        with hold_tables_alone(owner):
+            if has_tables(owner):
+                if not replace:
+                    raise UsageError(f"the database has tables already: db restore --force {file} replaces them")
+                sweep_orphans(owner, older_than=dt.timedelta())
+            _run_client(owner, "pg_restore", "--single-transaction", "--clean", "--if-exists", *_ANYWHERE, file)
+
+
+def _run_client(database: Database, program: str, *options: str | Path) -> None:
+    """Run a client program; the password reaches it through the environment, never as an argument."""
+    with database.connect():
+        pass  # Nobody answering is said in our words.
+    done = subprocess.run(
+        [str(client_program(program)), *map(str, options), f"--dbname={_conninfo(database)}"],
+        env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise SparkAppError(next((line for line in said if "error" in line), said[0]))
 
 
 def _psql(options: Sequence[str]) -> int:

