@@ -118,6 +118,13 @@ def build_verify_parser(name: str, description: str) -> argparse.ArgumentParser:
     return _plain_parser(name, description)
 
 
+def build_retention_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `apply_retention`."""
+    parser = _plain_parser(name, description)
+    parser.add_argument("--dry-run", action="store_true", help="show what would go, remove nothing")
+    return parser
+
+
 def resume_command(name: str, argv: Sequence[str], as_of: dt.date, **options: str) -> str:
     """Return the command that goes on where a run stops: what it was given, its date, and `options`.
 

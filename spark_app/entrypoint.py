@@ -23,6 +23,7 @@ from spark_app.arguments import (
     build_cache_parser,
     build_parser,
     build_republish_parser,
+    build_retention_parser,
     build_staggered_parser,
     build_verify_parser,
     resume_command,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from spark_app.settings import Settings
     from spark_app.stages.context import RunRequest, StageContext, StageReport
+    from spark_app.stages.retention import RetentionPlan
     from spark_app.stages.staggered import StaggeredPlan
     from spark_app.storage.database import Database
 
@@ -100,6 +102,12 @@ def run_republish(name: str, description: str | None, argv: Sequence[str] | None
 def run_verify_data(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Make the checks that a user would make; returns the exit code, 1 where one failed."""
     return _run_job(name, build_verify_parser(name, description or ""), argv, lambda job: _open_run(job, _verify))
+
+
+def run_retention(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Remove what is older than the settings want it kept; returns the exit code."""
+    parser = build_retention_parser(name, description or "")
+    return _run_job(name, parser, argv, lambda job: _open_run(job, _apply_retention))
 
 
 def _run_job(name: str, parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[Job], int]) -> int:
@@ -300,6 +308,35 @@ def _verify(run: Run) -> int:
     if failed:
         _complain(run.job.name, f"{len(failed)} checks failed: {'; '.join(failed)}")
     return 1 if failed else 0
+
+
+def _apply_retention(run: Run) -> int:
+    from spark_app.settings import load_database_settings
+    from spark_app.stages.retention import draw_cuts, plan_retention
+    from spark_app.storage.database import parse_url
+    from spark_app.storage.run_log import hold_tables_alone
+
+    named, context = load_database_settings(), _context(run)
+    admin = parse_url(named.admin_url.get_secret_value()) if named.admin_url else run.database
+    with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database):
+        plan = plan_retention(context, admin)
+        run.job.findings["retention"] = [asdict(cut) for cut in plan.cuts]
+        logger.info("%s", draw_cuts(plan.cuts))
+        _finish_retention(run, context, admin, plan)
+    return 0
+
+
+def _finish_retention(run: Run, context: StageContext, admin: Database, plan: RetentionPlan) -> None:
+    from spark_app.stages.retention import apply_retention, describe_loss, describe_space, staging_size
+
+    before = staging_size(context)
+    if run.job.arguments.dry_run:
+        logger.info("nothing was removed: this is a dry run")
+    else:
+        apply_retention(context, admin, plan)
+        logger.info("%s: done; %s", run.job.name, describe_space(context, before))
+    if loss := describe_loss(context, plan):
+        logger.info("%s", loss)
 
 
 def _context(run: Run) -> StageContext:

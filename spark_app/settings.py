@@ -87,6 +87,24 @@ class StagingSettings(_Section):
     path: str = ""
 
 
+_FOR_EVER = BeforeValidator(lambda v: None if v == "keep" else v)
+_Days = Annotated[Annotated[int, Field(ge=1)] | None, _FOR_EVER]
+"""Calendar days; `keep` is for ever."""
+
+
+class RetentionSettings(_Section):
+    """For how long what was collected and computed is kept."""
+
+    fetches_days: _Days = 30
+    superseded_days: _Days = 30
+    # Every run looks back 22 sessions, a portfolio 21.
+    price_history_days: Annotated[Annotated[int, Field(ge=60)] | None, _FOR_EVER] = 730
+    consumer_errors_days: _Days = 7
+    run_log_days: _Days = None
+    analytics_days: _Days = None
+    vacuum_hours: Annotated[float, Field(ge=0)] = 168
+
+
 class SyntheticSettings(_Section):
     """The built-in market for trying things out."""
 
@@ -110,6 +128,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     staging: StagingSettings = StagingSettings()
+    retention: RetentionSettings = RetentionSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @property
