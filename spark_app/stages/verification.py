@@ -81,7 +81,7 @@ def verify(context: StageContext) -> list[Finding]:
 def draw_findings(findings: Sequence[Finding]) -> str:
     """Draw the findings as one table."""
     words = {True: "pass", False: "FAIL", None: ""}
-    return draw_table(("check", "found", ""), [(f.check, f.found, words[f.passed]) for f in findings])
+    return draw_table(("check", "found", "result"), [(f.check, f.found, words[f.passed]) for f in findings])
 
 
 def _check_collected(connection: psycopg.Connection, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
@@ -119,7 +119,7 @@ def _check_gaps(table: ServedTable, gaps: Gaps) -> Finding:
     if gaps.lost:
         told.append(f"served once by the run log, and not there: {_worst_first(gaps.lost)}")
     if gaps.open:
-        told.append(f"never served, {len(gaps.open)} tickers: {_worst_first(gaps.open)}")
+        told.append(f"without a bar, or never asked for, {len(gaps.open)} tickers: {_worst_first(gaps.open)}")
     return Finding(f"gaps of {table.name}", "; ".join(told) or "none", passed=not gaps.lost)
 
 
