@@ -9,7 +9,6 @@ usage: spark_jobs_launcher.sh [--master URL] [--bulk] [--conf KEY=VALUE]... JOB 
        spark_jobs_launcher.sh --list           all jobs
        spark_jobs_launcher.sh psql [arguments] a SQL prompt on the database in use
        spark_jobs_launcher.sh db start|stop|url|roles
-       spark_jobs_launcher.sh db start|stop|url
        spark_jobs_launcher.sh db dump FILE, db restore [--force] FILE
        spark_jobs_launcher.sh show             the result tables
 

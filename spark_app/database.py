@@ -1,5 +1,4 @@
-"""The database from the command line: `psql`, `db start|stop|url|roles` and `show`, as the launcher calls them.
-"""The database from the command line: `psql`, `db start|stop|url|dump|restore` and `show`, as the launcher calls them.
+"""The database from the command line: `psql`, `db ...` and `show`, as the launcher calls them.
 
 They work on whichever database is in use, the embedded one included.
 """
@@ -16,21 +15,14 @@ from pathlib import Path
 
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.settings import DatabaseSettings, load_database_settings
-from spark_app.storage.database import Database, embedded_server, open_database
-from spark_app.storage.embedded import psql_program
-from spark_app.storage.migrate import migrate
-from spark_app.storage.results import render_results
-from spark_app.storage.roles import ROLES, set_up_roles
-
-_USAGE = "usage: psql [options of psql] | db start|stop|url|roles | show"
-from spark_app.settings import load_database_settings
 from spark_app.storage.database import Database, embedded_server, open_database, parse_url
 from spark_app.storage.embedded import client_program, psql_program
-from spark_app.storage.migrate import has_tables
+from spark_app.storage.migrate import has_tables, migrate
 from spark_app.storage.results import render_results
+from spark_app.storage.roles import ROLES, set_up_roles
 from spark_app.storage.run_log import hold_tables_alone
 
-_USAGE = "usage: psql [options of psql] | db start|stop|url | db dump FILE | db restore [--force] FILE | show"
+_USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE | db restore [--force] FILE | show"
 
 # What a dump says of roles need not be so where it is restored.
 _ANYWHERE = ("--no-owner", "--no-acl")
