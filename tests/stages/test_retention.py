@@ -94,10 +94,10 @@ def story(world: World, spark: SparkSession) -> Story:
     context = later(world, spark)
     before, missing_before = world.tables(), missing(context)
     asked_before = next_run(world, spark, context.request.now)
-    dry = plan_retention(context, world.database)
+    dry = plan_retention(context, world.owner)
     assert world.tables() == before
-    assert plan_retention(context, world.database).cuts == dry.cuts
-    apply_retention(context, world.database, dry)
+    assert plan_retention(context, world.owner).cuts == dry.cuts
+    apply_retention(context, world.owner, dry)
     after, missing_after = world.tables(), missing(later(world, spark))
     loss = describe_loss(context, dry)
     asked = (asked_before, next_run(world, spark, context.request.now))
@@ -204,7 +204,7 @@ def test_what_cannot_be_computed_anew_is_said(story: Story) -> None:
 
 
 def test_a_second_retention_finds_nothing(story: Story, spark: SparkSession) -> None:
-    again = plan_retention(story.context, story.world.database)
+    again = plan_retention(story.context, story.world.owner)
     assert [cut for cut in again.cuts if cut.table != "staging fetches"] == []
 
 
@@ -226,7 +226,7 @@ def test_nothing_is_removed_that_is_kept_for_ever(story: Story, spark: SparkSess
     now = dt.datetime.now(dt.UTC) + 100 * FUTURE
     keep = {"retention": dict.fromkeys(names, "keep")}
     context = story.world.open(spark, AS_OF, now=now, settings=keep)
-    plan = plan_retention(context, story.world.database)
+    plan = plan_retention(context, story.world.owner)
     assert plan.cuts == ()
     assert plan.shortened.isEmpty()
     assert describe_loss(context, plan) == ""
@@ -237,8 +237,8 @@ def test_what_is_fresh_still_serves_although_its_oldest_bars_are_gone(story: Sto
     next_run(world, spark, MORNING_AFTER)
     keep = {"price_history_days": (now.date() - LATER_KEPT).days}
     context = world.open(spark, AS_OF, now=now, settings={"retention": keep})
-    plan = plan_retention(context, world.database)
+    plan = plan_retention(context, world.owner)
     assert "XLK" in {row["ticker"] for row in plan.shortened.collect()}
-    apply_retention(context, world.database, plan)
+    apply_retention(context, world.owner, plan)
     assert next_run(world, spark, MORNING_AFTER) == {}
     assert min(key[1] for key in world.table("collected_daily_etf_ohlc")) >= LATER_KEPT

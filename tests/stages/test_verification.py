@@ -44,7 +44,7 @@ def context(world: World, spark: SparkSession) -> StageContext:
 @pytest.fixture
 def damage(world: World) -> Iterator[Damage]:
     """Do damage to the database that is undone after the test."""
-    damage = Damage(world.database)
+    damage = Damage(world.owner)
     yield damage
     damage.undo()
 
@@ -172,6 +172,6 @@ def test_a_flag_that_does_not_follow_from_the_returns_is_found(context: StageCon
 
 
 def test_an_empty_database_is_said_to_be_empty(world: World, database: Database, spark: SparkSession) -> None:
-    empty = World(world.home, world.emulator, database).open(spark, AS_OF, now=MORNING_AFTER)
+    empty = World(world.home, world.emulator, database, database).open(spark, AS_OF, now=MORNING_AFTER)
     (finding,) = verify(empty)
     assert finding == Finding("collected data", "none yet: run ./spark_jobs_launcher.sh daily_pipeline", passed=False)

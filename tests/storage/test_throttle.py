@@ -29,6 +29,8 @@ from tests.emulator import YahooEmulator
 from tests.sources.yahoo_world import make_market
 from tests.storage.sender import send_together
 
+pytestmark = pytest.mark.alone
+
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
