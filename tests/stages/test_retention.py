@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from spark_app.arguments import STAGES
 from spark_app.errors import AnotherRunActiveError
@@ -58,6 +58,8 @@ class Story:
     loss: str
     before: Mapping[str, Rows]
     after: Mapping[str, Rows]
+    bars: Sequence[Row]
+    """Staging's bars afterwards."""
     recomputed: Mapping[str, Rows]
     missing: Mapping[str, tuple[bool, bool]]
     """Whether a backfill would have asked for a ticker, before and after."""
@@ -100,11 +102,13 @@ def story(world: World, spark: SparkSession) -> Story:
     apply_retention(context, world.owner, dry)
     after, missing_after = world.tables(), missing(later(world, spark))
     loss = describe_loss(context, dry)
-    asked = (asked_before, next_run(world, spark, context.request.now))
+    bars = context.staging.read("bars").collect()
     for day in (FIRST_KEPT, AS_OF):
         ran(world.run(spark, day, now=MORNING_AFTER, stages=[STAGES[2], STAGES[4]]))
+    recomputed = world.tables()
+    asked = (asked_before, next_run(world, spark, context.request.now))
     both = {ticker: (missing_before[ticker], missing_after[ticker]) for ticker in missing_before}
-    return Story(world, context, dry.cuts, loss, before, after, world.tables(), both, asked)
+    return Story(world, context, dry.cuts, loss, before, after, bars, recomputed, both, asked)
 
 
 def _evening(day: dt.date) -> dt.datetime:
@@ -124,12 +128,12 @@ def later(world: World, spark: SparkSession, **options: Any) -> StageContext:
 
 def missing(context: StageContext) -> dict[str, bool]:
     """Say whether a backfill would ask for a young stock over 50 sessions, and for a fund over 80."""
-    asked = {NEW_LISTING: 50, "XLK": 80}
-    requests = {t: dataclasses.replace(context.request, days=days) for t, days in asked.items()}
-    return {
-        t: t in missing_bars(dataclasses.replace(context, request=request), [t]).missing
-        for t, request in requests.items()
-    }
+    return {NEW_LISTING: would_ask(context, NEW_LISTING, 50), "XLK": would_ask(context, "XLK", 80)}
+
+
+def would_ask(context: StageContext, ticker: str, days: int) -> bool:
+    request = dataclasses.replace(context.request, days=days)
+    return ticker in missing_bars(dataclasses.replace(context, request=request), [ticker]).missing
 
 
 def next_run(world: World, spark: SparkSession, now: dt.datetime) -> Mapping[str, int]:
@@ -170,7 +174,7 @@ def test_holdings_keep_the_snapshot_that_stands_at_the_first_kept_session(story:
 
 def test_bars_reach_back_to_what_returns_and_market_caps_need(story: Story) -> None:
     first: dict[str, dt.date] = {}
-    for row in staged(story, "bars"):
+    for row in story.bars:
         first[row["ticker"]] = min(row["trade_date"], first.get(row["ticker"], row["trade_date"]))
     assert first["XLK"] == sessions_ending(FIRST_KEPT, 21)[0]
     assert first[QUOTED_ONCE] == EARLY
@@ -178,7 +182,7 @@ def test_bars_reach_back_to_what_returns_and_market_caps_need(story: Story) -> N
 
 
 def test_rows_that_newer_ones_replaced_are_gone(story: Story) -> None:
-    keys = [(row["ticker"], row["trade_date"]) for row in staged(story, "bars")]
+    keys = [(row["ticker"], row["trade_date"]) for row in story.bars]
     assert len(keys) == len(set(keys))
     assert {cut.reason for cut in story.dry if cut.table == "staging bars"} == {"price history", "superseded rows"}
 
@@ -242,3 +246,5 @@ def test_what_is_fresh_still_serves_although_its_oldest_bars_are_gone(story: Sto
     apply_retention(context, world.owner, plan)
     assert next_run(world, spark, MORNING_AFTER) == {}
     assert min(key[1] for key in world.table("collected_daily_etf_ohlc")) >= LATER_KEPT
+    # Its fetch of just now reached back to sessions whose bars are gone since.
+    assert would_ask(context, "XLK", 55)
