@@ -28,7 +28,7 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests
-	@$(own_world) $(python) -m pytest -n 2 --dist loadfile -m "not alone"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone"
 	@$(own_world) $(python) -m pytest -m alone
 
 check: setup-dev ## format, lint, types, import rules
