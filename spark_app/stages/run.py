@@ -163,7 +163,7 @@ def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     if stage == stock_history.STAGE:
         parameters["universe"] = request.universe
     if stage == portfolio_allocation.STAGE:
-        parameters = settings.portfolio.model_dump(mode="json")
+        parameters |= settings.portfolio.model_dump(mode="json")
     return RunKey(request.run_id, stage, request.as_of, parameters)
 
 

@@ -76,3 +76,11 @@ def test_of_several_failures_the_first_of_the_table_counts() -> None:
     assert first_to_count([usage, incomplete, limited]) is limited
     assert first_to_count([usage, incomplete]) is incomplete
     assert first_to_count([]) is None
+
+
+def test_what_was_known_at_an_earlier_time_is_another_task(database: Database) -> None:
+    done(database, *STAGES)
+    now = dt.datetime(2023, 7, 3, 9, tzinfo=dt.UTC)
+    request = RunRequest("next", DAY, now, known_at=now)
+    for stage in (STAGES[2], STAGES[4]):
+        assert pending_stages(database, load_settings(), request, [stage]) == [stage]
