@@ -92,9 +92,7 @@ def hold_tables(database: Database) -> Iterator[None]:
 
     Raises: AnotherRunActiveError: `hold_tables_alone` holds them.
     """
-    with translated_errors("locking the tables"):
-        connection = database.connect()
-    with connection:
+    with _locking(database) as connection:
         _share_tables(connection)
         yield
 
@@ -105,9 +103,7 @@ def hold_tables_alone(database: Database) -> Iterator[None]:
 
     Raises: AnotherRunActiveError: a run is at work.
     """
-    with translated_errors("locking the tables"):
-        connection = database.connect()
-    with connection:
+    with _locking(database) as connection:
         if not _answer(connection, _TRY_TABLES):
             raise AnotherRunActiveError("another run is active: wait for it to end")
         yield
@@ -120,24 +116,35 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
     The lock belongs to a connection, so a run that dies leaves none behind.
     Raises: AnotherRunActiveError: another run holds it, or `hold_tables_alone` all tables.
     """
-    with translated_errors("locking the stage"):
-        connection = database.connect()
-    with connection:
+    with _locking(database) as connection:
         _share_tables(connection)
         if not _try_lock(connection, run.stage, run.as_of_date):
             raise AnotherRunActiveError(
                 f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
             )
-        try:
-            yield
-        finally:
-            _unlock(connection)
+        yield
 
 
 def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
     """Say whether a run of this stage and date is active."""
-    with translated_errors("reading locks"), database.connect() as connection:
+    with _locking(database) as connection:
         return not _try_lock(connection, stage, as_of_date)
+
+
+@contextlib.contextmanager
+def _locking(database: Database) -> Iterator[psycopg.Connection]:
+    """Yield a connection for locks, and give all of them back at the end.
+
+    At once: the server notices only a moment later that a connection is closed, when the next run may ask already.
+    """
+    with translated_errors("locking"):
+        connection = database.connect()
+    with connection:
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _share_tables(connection: psycopg.Connection) -> None:
@@ -152,12 +159,6 @@ def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -
 def _answer(connection: psycopg.Connection, question: LiteralString, *parameters: object) -> bool:
     row = connection.execute(question, parameters).fetchone()
     return row is not None and bool(row[0])
-
-
-def _unlock(connection: psycopg.Connection) -> None:
-    """Give all locks back now: the server notices only a moment later that a connection is closed."""
-    with contextlib.suppress(psycopg.Error):
-        connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def start_run(database: Database, run: RunKey) -> None:
@@ -205,12 +206,11 @@ def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: 
 
     Args: stage, as_of_date: what the caller holds the lock of; whoever had that before is gone.
     """
-    with translated_errors("writing the run log"), database.connect() as connection:
+    with translated_errors("writing the run log"), _locking(database) as connection:
         for other in others:
             is_ours = (other.stage, other.as_of_date) == (stage, as_of_date)
             if is_ours or _try_lock(connection, other.stage, other.as_of_date):
                 connection.execute(_MARK_STAGED, (other.run_id, other.stage))
-        _unlock(connection)
 
 
 def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, counts: RowCounts) -> None:
