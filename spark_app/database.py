@@ -15,7 +15,7 @@ from pathlib import Path
 
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.settings import DatabaseSettings, load_database_settings
-from spark_app.storage.database import Database, embedded_server, open_database, parse_url
+from spark_app.storage.database import Database, administrator_of, embedded_server, open_database
 from spark_app.storage.embedded import client_program, psql_program
 from spark_app.storage.migrate import has_tables, migrate
 from spark_app.storage.results import render_results
@@ -105,7 +105,7 @@ def restore(file: Path, *, replace: bool) -> None:
         raise UsageError(f"db restore {file}: there is no such file")
     named = load_database_settings()
     with open_database(named) as database:
-        owner = parse_url(named.admin_url.get_secret_value()) if named.admin_url else database
+        owner = administrator_of(named, database)
         with hold_tables_alone(owner):
             if has_tables(owner):
                 if not replace:

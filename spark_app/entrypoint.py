@@ -167,7 +167,7 @@ def _prepare(
     """Find the as-of session and bring the database up to date, which runs until `resources` are closed."""
     from spark_app.settings import load_database_settings
     from spark_app.stages.run import prepare
-    from spark_app.storage.database import open_database, parse_url
+    from spark_app.storage.database import administrator_of, open_database
 
     now = dt.datetime.now(dt.UTC)
     as_of = _as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
@@ -175,7 +175,7 @@ def _prepare(
         return None
     named = load_database_settings()
     database = resources.enter_context(open_database(named))
-    prepare(database, settings, admin=parse_url(named.admin_url.get_secret_value()) if named.admin_url else None)
+    prepare(database, settings, admin=administrator_of(named, database))
     return database, as_of, now
 
 
@@ -313,11 +313,10 @@ def _verify(run: Run) -> int:
 def _apply_retention(run: Run) -> int:
     from spark_app.settings import load_database_settings
     from spark_app.stages.retention import draw_cuts, plan_retention
-    from spark_app.storage.database import parse_url
+    from spark_app.storage.database import administrator_of
     from spark_app.storage.run_log import hold_tables_alone
 
-    named, context = load_database_settings(), _context(run)
-    admin = parse_url(named.admin_url.get_secret_value()) if named.admin_url else run.database
+    context, admin = _context(run), administrator_of(load_database_settings(), run.database)
     with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database):
         plan = plan_retention(context, admin)
         run.job.findings["retention"] = [asdict(cut) for cut in plan.cuts]

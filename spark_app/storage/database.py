@@ -79,6 +79,14 @@ def open_database(settings: DatabaseSettings) -> Iterator[Database]:
         yield parse_url(settings.url.get_secret_value(), password=password)
 
 
+def administrator_of(settings: DatabaseSettings, database: Database) -> Database:
+    """Return the database as the user whom DATABASE_ADMIN_URL names, else as it is.
+
+    Raises: SettingsError: a malformed URL.
+    """
+    return parse_url(settings.admin_url.get_secret_value()) if settings.admin_url else database
+
+
 def embedded_server() -> EmbeddedPostgres:
     """The embedded server of this installation, under SPARK_APP_HOME."""
     return EmbeddedPostgres(app_home() / "postgres")
