@@ -29,6 +29,9 @@ SECTOR_NAMES = {
 FUNDS = ("SPY", "XLK", "XLV", "XLF", "XLE", "XLY", "XLP", "XLI", "XLB", "XLU", "XLRE", "XLC")
 """The benchmark and the eleven sector funds, in the order in which they are asked for."""
 
+PRICED_FUNDS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
+"""All funds whose prices are collected day by day."""
+
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
 

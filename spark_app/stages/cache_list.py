@@ -15,6 +15,7 @@ from spark_app.sources.contract import Outcome
 from spark_app.sources.symbols import parse_ticker
 from spark_app.stages.cache import FORGOTTEN, first_fresh_moment
 from spark_app.stages.context import StageContext
+from spark_app.stages.fetching import payload_rows
 from spark_app.stages.progress import format_minutes
 from spark_app.storage.staging import FETCHES_TABLE
 from spark_app.text_table import draw_table
@@ -36,10 +37,11 @@ class CachedFetch:
 
 def list_cache(context: StageContext) -> list[CachedFetch]:
     """List the newest fetch of each kind and ticker that came and was not forgotten since."""
-    rows = F.size("bars") + F.size("holdings") + F.col("quote").isNotNull().cast("int")
     values = ("fetched_at", "outcome", "window_start", "window_end")
     fetches = context.staging.read(FETCHES_TABLE).where(F.col("outcome").isin(Outcome.OK, FORGOTTEN))
-    newest = fetches.groupBy("kind", "ticker").agg(F.max(F.struct(*values, rows.alias("rows"))).alias("newest"))
+    newest = fetches.groupBy("kind", "ticker").agg(
+        F.max(F.struct(*values, payload_rows().alias("rows"))).alias("newest")
+    )
     found = newest.where(F.col("newest.outcome") == Outcome.OK).orderBy("kind", "ticker").collect()
     return [
         CachedFetch(

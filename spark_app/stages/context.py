@@ -15,10 +15,11 @@ from pyspark.sql.types import DateType, IntegerType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import SparkAppError
+from spark_app.schemas import ServedTable
 from spark_app.settings import Settings
 from spark_app.stages.landing import FetchSummary
 from spark_app.storage.database import Database
-from spark_app.storage.publish import Publication
+from spark_app.storage.publish import Publication, RowSet
 from spark_app.storage.run_log import ConsumerError
 from spark_app.storage.staging import Staging
 
@@ -90,6 +91,11 @@ class StageContext:
     def as_of_dates(self) -> DataFrame:
         """Make a DataFrame of the as-of dates: as_of_date."""
         return self.local_frame([(day,) for day in self.all_as_of], _AS_OF_DATES)
+
+    def dated_publication(self, table: ServedTable, rows: Iterable[Sequence[object]]) -> Publication:
+        """Make of a table's computed rows, all of them on the as-of dates, what those dates hold from now on."""
+        dates = RowSet(("as_of_date",), tuple((day,) for day in self.all_as_of))
+        return Publication(table, self.local_frame(rows, table.computed_schema), dates)
 
     def local_frame(self, rows: Iterable[Sequence[object]], schema: StructType) -> DataFrame:
         """Make a DataFrame of a few rows of the driver's.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from pyspark.sql import functions as F
 
-from spark_app.funds import BENCHMARKS, FUNDS
+from spark_app.funds import BENCHMARKS, FUNDS, PRICED_FUNDS
 from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC
 from spark_app.sources.contract import Kind
 from spark_app.stages.bars import CollectedBars, collect_bars
@@ -19,12 +19,11 @@ from spark_app.transforms.prices import daily_prices
 STAGE = "stage1_etf_ohlc"
 BACKFILL = "backfill_etf_benchmarks"
 STAGGERED = "staggered_sector_backfill"
-_TICKERS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
 
 
 def run(context: StageContext) -> StageOutput:
     """Fetch the bars of all funds and of QQQ, stage what is new, and serve the sessions asked for."""
-    return collect_funds(context, STAGE, _TICKERS)
+    return collect_funds(context, STAGE, PRICED_FUNDS)
 
 
 def backfill(context: StageContext) -> StageOutput:

@@ -145,10 +145,14 @@ def _make_limiter(context: StageContext) -> Callable[[], Limiter]:
     return functools.partial(limiter_of, database, source, limits, context.request.run_id)
 
 
+def payload_rows() -> Column:
+    """Count the bars, holdings or quotes of a row of `fetches`."""
+    return F.size("bars") + F.size("holdings") + F.col("quote").isNotNull().cast("int")
+
+
 def _landed_columns() -> Column:
     columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date")
-    rows = F.size("bars") + F.size("holdings") + F.col("quote").isNotNull().cast("int")
-    return F.struct(*columns, rows.alias("rows"), F.size("left_out").alias("left_out"))
+    return F.struct(*columns, payload_rows().alias("rows"), F.size("left_out").alias("left_out"))
 
 
 def _workers(context: StageContext, wave: Sequence[FetchRequest]) -> int:

@@ -10,7 +10,7 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.errors import DataIncompleteError, SettingsError
 from spark_app.funds import SHARE_CLASSES
-from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS, ServedTable
+from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
 from spark_app.stages.context import StageContext, StageOutput
 from spark_app.stages.market import (
     describe_stand_ins,
@@ -20,7 +20,6 @@ from spark_app.stages.market import (
     trend_sessions,
 )
 from spark_app.stages.staging_rows import read_bars, read_quotes
-from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.allocation import (
     MarketFrames,
     portfolio_decisions,
@@ -44,8 +43,7 @@ def run(context: StageContext) -> StageOutput:
     """Decide on every member of the trending sectors and serve positions and exclusions."""
     options = PortfolioOptions(**context.settings.portfolio.model_dump())
     members, trends = read_members(context), read_sector_trends(context)
-    # A row per member of a trending sector: kept here, their long plan is made once and not again for each table.
-    decisions = decide(context, context.local_frame(members, MEMBERSHIPS), trends, options).localCheckpoint()
+    decisions = decide(context, context.local_frame(members, MEMBERSHIPS), trends, options)
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
     _require_stock_bars(context, positions, exclusions)
@@ -59,8 +57,8 @@ def run(context: StageContext) -> StageOutput:
     return StageOutput(
         message=", ".join(part for part in parts if part),
         publications=(
-            _publication(context, PORTFOLIO_ALLOCATION, positions),
-            _publication(context, PORTFOLIO_EXCLUSION, exclusions),
+            context.dated_publication(PORTFOLIO_ALLOCATION, positions),
+            context.dated_publication(PORTFOLIO_EXCLUSION, exclusions),
         ),
     )
 
@@ -75,13 +73,8 @@ def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], opt
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
     sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
-    return portfolio_decisions(market, sector_trends, options)
-
-
-def _publication(context: StageContext, table: ServedTable, rows: Sequence[Row]) -> Publication:
-    return Publication(
-        table, context.local_frame(rows, table.computed_schema), RowSet(("as_of_date",), ((context.as_of,),))
-    )
+    # A row per member of a trending sector: kept here, their long plan is made once and not again for each table.
+    return portfolio_decisions(market, sector_trends, options).localCheckpoint()
 
 
 def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
-from spark_app.funds import BENCHMARK, BENCHMARKS, FUNDS
+from spark_app.funds import BENCHMARK, BENCHMARKS, FUNDS, PRICED_FUNDS
 from spark_app.schemas import (
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
@@ -37,7 +38,6 @@ from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.stock_history import stock_history
 
 STAGE = "republish"
-_AS_OF_DATES = StructType([StructField("as_of_date", DateType())])
 _FIRST_ASKED = StructType([StructField("ticker", StringType()), StructField("first_asked", DateType())])
 _FUND_DATES = StructType([StructField("as_of_date", DateType()), StructField("etf_ticker", StringType())])
 _SNAPSHOT = ("etf_ticker", "snapshot_date")
@@ -53,12 +53,14 @@ def run(context: StageContext) -> StageOutput:
     dates = with_benchmark(trends)
     if not dates:
         raise DataIncompleteError(f"no bars for {BENCHMARK} from {context.all_as_of[0]} to {context.as_of}")
+    answered = dataclasses.replace(context, request=dataclasses.replace(context.request, as_of_dates=tuple(dates)))
+    answers = [row for row in trends if row["as_of_date"] in dates]
     wanted = context.request.tables
     publications = [
         publication
         for tables, publish in _PUBLISHERS.items()
         if wanted is None or any(table.name in wanted for table in tables)
-        for publication in publish(context, [row for row in trends if row["as_of_date"] in set(dates)], dates)
+        for publication in publish(answered, answers)
         if wanted is None or publication.table.name in wanted
     ]
     missing = sorted(set(context.all_as_of) - set(dates))
@@ -68,16 +70,15 @@ def run(context: StageContext) -> StageOutput:
     return StageOutput(message=", ".join(parts), publications=tuple(publications))
 
 
-def _funds(context: StageContext, _trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
-    tickers = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
-    prices = _prices(context, _windows(context, dates)[0][1], dates[-1]).where(F.col("ticker").isin(list(tickers)))
-    served = _without_first_asked(context, prices, tickers)
+def _funds(context: StageContext, _trends: Sequence[Row]) -> list[Publication]:
+    prices = _prices(context, _windows(context)[0][1]).where(F.col("ticker").isin(list(PRICED_FUNDS)))
+    served = _without_first_asked(context, prices, PRICED_FUNDS)
     return [Publication(ETF_OHLC, served, only=FUNDS), Publication(BENCHMARK_OHLC, served, only=BENCHMARKS)]
 
 
-def _holdings(context: StageContext, _trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
+def _holdings(context: StageContext, _trends: Sequence[Row]) -> list[Publication]:
     """The snapshots of these dates, and the one of each fund that stands for the first of them."""
-    holdings = read_holdings(context)
+    holdings, dates = read_holdings(context), context.all_as_of
     asked = context.local_frame([(dates[0], fund) for fund in FUNDS], _FUND_DATES)
     standing = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
     dated = holdings.where(F.col("snapshot_date").between(dates[0], dates[-1]))
@@ -88,56 +89,48 @@ def _holdings(context: StageContext, _trends: Sequence[Row], dates: Sequence[dt.
     return [Publication(ETF_HOLDINGS, rows, owned)]
 
 
-def _trending(context: StageContext, trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
-    rows = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
-    return [Publication(TRENDING_SECTORS, rows, _owned(dates))]
+def _trending(context: StageContext, trends: Sequence[Row]) -> list[Publication]:
+    return [context.dated_publication(TRENDING_SECTORS, trends)]
 
 
-def _stocks(context: StageContext, trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
+def _stocks(context: StageContext, trends: Sequence[Row]) -> list[Publication]:
     """The rows that stage 4 serves on each date; what several of them serve has the sector of the last one."""
-    windows = _windows(context, dates)
-    members = sector_memberships(read_holdings(context), _as_of_dates(context, dates))
+    windows = _windows(context)
+    members = sector_memberships(read_holdings(context), context.as_of_dates())
     if context.request.universe == "trending":
         trending = context.local_frame(trends, TRENDING_SECTORS.computed_schema).where("is_trending")
         members = members.join(F.broadcast(trending), on=["as_of_date", "etf_ticker"], how="left_semi")
     served = members.join(F.broadcast(context.local_frame(windows, _WINDOWS)), on="as_of_date", how="inner")
     sectors = served.groupBy("ticker", "trade_date").agg(F.max_by("sector", "as_of_date").alias("sector"))
-    prices = _prices(context, windows[0][1], dates[-1]).join(
+    prices = _prices(context, windows[0][1]).join(
         sectors.select("ticker", "trade_date"), on=["ticker", "trade_date"], how="left_semi"
     )
     rows = stock_history(prices, sectors, read_quotes(context))
     return [Publication(STOCK_HISTORY, rows)]
 
 
-def _portfolios(context: StageContext, trends: Sequence[Row], dates: Sequence[dt.date]) -> list[Publication]:
+def _portfolios(context: StageContext, trends: Sequence[Row]) -> list[Publication]:
     options = PortfolioOptions(**context.settings.portfolio.model_dump())
-    members = sector_memberships(read_holdings(context), _as_of_dates(context, dates))
+    members = sector_memberships(read_holdings(context), context.as_of_dates())
     decisions = decide(context, members, trends, options)
     positions = portfolio_positions(decisions, options).collect()
     require_feasible(positions, options)
     exclusions = portfolio_exclusions(decisions).collect()
     return [
-        Publication(table, context.local_frame(rows, table.computed_schema), _owned(dates))
-        for table, rows in ((PORTFOLIO_ALLOCATION, positions), (PORTFOLIO_EXCLUSION, exclusions))
+        context.dated_publication(PORTFOLIO_ALLOCATION, positions),
+        context.dated_publication(PORTFOLIO_EXCLUSION, exclusions),
     ]
 
 
-def _windows(context: StageContext, dates: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+def _windows(context: StageContext) -> list[tuple[dt.date, dt.date]]:
     """Each as-of date with the sessions that a stage serves on it, the earliest pair first."""
     days = context.request.days
-    return [(as_of, session) for as_of in dates for session in market_calendar.sessions_ending(as_of, days)]
+    return [(as_of, session) for as_of in context.all_as_of for session in market_calendar.sessions_ending(as_of, days)]
 
 
-def _as_of_dates(context: StageContext, dates: Sequence[dt.date]) -> DataFrame:
-    return context.local_frame([(date,) for date in dates], _AS_OF_DATES)
-
-
-def _owned(dates: Sequence[dt.date]) -> RowSet:
-    return RowSet(("as_of_date",), tuple((date,) for date in dates))
-
-
-def _prices(context: StageContext, first: dt.date, last: dt.date) -> DataFrame:
-    """The price rows from the session `first` on; the one before it gives the first price change."""
+def _prices(context: StageContext, first: dt.date) -> DataFrame:
+    """The price rows from the session `first` to the last as-of date; the one before gives the first price change."""
+    last = context.all_as_of[-1]
     sessions = market_calendar.sessions_between(market_calendar.sessions_ending(first, 2)[0], last)
     prices = daily_prices(read_bars(context, sessions[0], last), context.numbered_sessions(sessions))
     return prices.where(F.col("trade_date") >= first)
@@ -155,9 +148,7 @@ def _without_first_asked(context: StageContext, prices: DataFrame, tickers: Sequ
     )
 
 
-_PUBLISHERS: dict[
-    tuple[ServedTable, ...], Callable[[StageContext, Sequence[Row], Sequence[dt.date]], list[Publication]]
-] = {
+_PUBLISHERS: dict[tuple[ServedTable, ...], Callable[[StageContext, Sequence[Row]], list[Publication]]] = {
     (ETF_OHLC, BENCHMARK_OHLC): _funds,
     (ETF_HOLDINGS,): _holdings,
     (TRENDING_SECTORS,): _trending,

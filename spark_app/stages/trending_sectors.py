@@ -5,7 +5,6 @@ from __future__ import annotations
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.stages.context import StageContext, StageOutput
 from spark_app.stages.market import describe_trending, read_sector_trends
-from spark_app.storage.publish import Publication, RowSet
 from spark_app.transforms.returns import PERIODS
 
 STAGE = "stage3_trending_sectors"
@@ -14,16 +13,9 @@ STAGE = "stage3_trending_sectors"
 def run(context: StageContext) -> StageOutput:
     """Compute and serve the trends of the as-of session."""
     trends = read_sector_trends(context)
-    rows = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
     missing = sum(row["return_pct"] is None for row in trends)
     message = "of 11 sectors " + ", ".join(describe_trending(trends, sessions) for sessions in PERIODS)
     return StageOutput(
         message=message + (f"; {missing} returns unavailable" if missing else ""),
-        publications=(
-            Publication(
-                TRENDING_SECTORS,
-                rows,
-                RowSet(("as_of_date",), ((context.as_of,),)),
-            ),
-        ),
+        publications=(context.dated_publication(TRENDING_SECTORS, trends),),
     )
