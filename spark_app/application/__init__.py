@@ -1,0 +1,1 @@
+"""One call of a job: how it is opened, what it works on, and the work of each kind of job."""

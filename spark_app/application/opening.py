@@ -1,0 +1,73 @@
+"""Open what a run needs: settings, the database and the Spark session, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from spark_app.application.job import Job, Run
+from spark_app.application.request import as_of_session
+from spark_app.arguments import settings_overrides
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_app.settings import Settings
+    from spark_app.storage.database import Database
+
+
+def open_run(job: Job, work: Callable[[Run], int]) -> int:
+    """Open what a run needs and let `work` do it; 0 without it where the day has no session."""
+    from spark_app.settings import load_settings
+
+    settings = load_settings(config_file=job.arguments.config, overrides=settings_overrides(job.arguments))
+    with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
+        resources.enter_context(job.interruption.watching_java())
+        # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
+        preparing = beside.submit(_prepare, job, settings, resources)
+        spark = resources.enter_context(_session(job.name))
+        job.interruption.take_over()
+        if "delay" in job.arguments and not getattr(job.arguments, "dry_run", False):
+            beside.submit(_warm_up, spark, settings)
+        prepared = preparing.result()
+        return work(Run(job, settings, spark, *prepared)) if prepared else 0
+
+
+def _prepare(
+    job: Job, settings: Settings, resources: contextlib.ExitStack
+) -> tuple[Database, dt.date, dt.datetime] | None:
+    """Find the as-of session and bring the database up to date, which runs until `resources` are closed."""
+    from spark_app.settings import load_database_settings
+    from spark_app.stages.run import prepare
+    from spark_app.storage.database import administrator_of, open_database
+
+    now = dt.datetime.now(dt.UTC)
+    as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
+    if as_of is None:
+        return None
+    named = load_database_settings()
+    database = resources.enter_context(open_database(named))
+    prepare(database, settings, admin=administrator_of(named, database))
+    return database, as_of, now
+
+
+@contextlib.contextmanager
+def _session(name: str) -> Iterator[SparkSession]:
+    from spark_app.session import build_session
+    from spark_app.settings import app_home
+
+    # Spark makes this folder at its start, by default wherever the user happens to be.
+    spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _warm_up(spark: SparkSession, settings: Settings) -> None:
+    from spark_app.stages.warm_up import warm_up
+
+    warm_up(spark, settings)
