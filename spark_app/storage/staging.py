@@ -114,15 +114,17 @@ class Staging:
 
     def ensure(self, table: str) -> None:
         """Create a staging table where it does not exist yet."""
-        if self._exists(table):
-            return
-        (
-            DeltaTable.createIfNotExists(self.spark)
-            .location(self.path(table))
-            .addColumns(_SCHEMAS[table])
-            .property(_ORIGIN_PROPERTY, self.origin)
-            .execute()
-        )
+        for is_last in (False, True):
+            if self._exists(table):
+                return
+            try:
+                new = DeltaTable.createIfNotExists(self.spark).location(self.path(table))
+                new.addColumns(_SCHEMAS[table]).property(_ORIGIN_PROPERTY, self.origin).execute()
+            except (PySparkException, Py4JJavaError):
+                # Another run may create it at the same moment, or was killed while it did.
+                if is_last and not self._exists(table):
+                    raise
+                self._clear_unfinished_log(table)
 
     def size(self, table: str) -> int:
         """Return the bytes that a staging table takes, superseded files and Delta's log included; 0 without it."""
@@ -155,11 +157,32 @@ class Staging:
         return row["value"] if row is not None else self.origin
 
     def _exists(self, table: str) -> bool:
+        """Say whether a table has a commit; the folder of its log alone is a table that is being created."""
+        with _translated(f"looking for {self.path(table)}"):
+            return any(name.endswith(".json") for name in self._log_files(table))
+
+    def _log_files(self, table: str) -> list[str]:
+        """Name the files of a table's log."""
+        system, log = self._log(table)
+        return [file.getPath().getName() for file in system.listStatus(log)] if system.exists(log) else []
+
+    def _clear_unfinished_log(self, table: str) -> None:
+        """Remove the log of a table that has no commit: with its folder there, Delta would not create the table."""
+        system, log = self._log(table)
+        if self._exists(table) or not system.exists(log):
+            return
+        for name in self._log_files(table):
+            if not name.endswith(".json"):
+                system.delete(log.suffix(f"/{name}"), False)
+        # Refused where a commit has come in between.
+        with contextlib.suppress(Py4JJavaError):
+            system.delete(log, False)
+
+    def _log(self, table: str) -> tuple[Any, Any]:
+        """Return the file system of a table's log, and the log's folder."""
         jvm: Any = self.spark.sparkContext._jvm
         log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
-        with _translated(f"looking for {self.path(table)}"):
-            configuration = self.spark.sparkContext._jsc.hadoopConfiguration()
-            return bool(log.getFileSystem(configuration).exists(log))
+        return log.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), log
 
 
 @contextlib.contextmanager

@@ -142,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = request.fault = emulator.faults.take(request)
         emulator.log.add(request)
         effect = fault or NO_FAULT
+        while effect.until is not None and not effect.until.is_set() and not server.stopping.is_set():
+            effect.until.wait(0.05)
         server.stopping.wait(emulator.latency_seconds + effect.delay_seconds)
         if effect.reset:
             self._reset()

@@ -41,7 +41,7 @@ class Submitted:
         with self._changed:
             return "\n".join(self._lines)
 
-    def wait_for(self, words: str, timeout_seconds: float = 60.0) -> None:
+    def wait_for(self, words: str, timeout_seconds: float = 180.0) -> None:
         """Wait until a line has these words."""
         with self._changed:
             there = self._changed.wait_for(lambda: any(words in line for line in self._lines), timeout_seconds)
@@ -55,7 +55,7 @@ class Submitted:
         """Send a signal as a process manager does: to the process that was started."""
         os.kill(self._process.pid, number)
 
-    def wait(self, timeout_seconds: float = 90.0) -> int:
+    def wait(self, timeout_seconds: float = 300.0) -> int:
         """Wait for the end; returns the exit code."""
         try:
             exit_code = self._process.wait(timeout_seconds)
@@ -94,9 +94,16 @@ class Submitted:
 
 
 @contextlib.contextmanager
-def submitted(world: World, job: str, *arguments: str, wave_size: int = 25) -> Iterator[Submitted]:
-    """Start a job by the launcher against the emulator, for the duration of the block."""
+def submitted(
+    world: World, job: str, *arguments: str, wave_size: int = 25, timeout_seconds: float = 20.0
+) -> Iterator[Submitted]:
+    """Start a job by the launcher against the emulator, for the duration of the block.
+
+    Args:
+        timeout_seconds: how long the job waits for an answer of the emulator.
+    """
     source = {f"SPARK_APP_SOURCE__{key.upper()}": value for key, value in world.source_settings.items()}
+    source["SPARK_APP_SOURCE__TIMEOUT_SECONDS"] = str(timeout_seconds)
     own = {"SPARK_APP_HOME": str(world.home), "SPARK_APP_FETCH__WAVE_SIZE": str(wave_size)}
     process = Submitted([str(_LAUNCHER), job, *arguments], {**os.environ, **source, **own}, world.home)
     try:

@@ -276,7 +276,7 @@ def test_a_second_ctrl_c_ends_at_once(world: World) -> None:
         job.signal_group(signal.SIGINT)
         pressed = time.monotonic()
         assert job.wait() == 130
-        assert time.monotonic() - pressed < 3
+        assert time.monotonic() - pressed < 10
         assert "Exception" not in job.said
         assert job.left_behind() == []
 
@@ -316,16 +316,18 @@ def test_a_kill_in_mid_fetch_costs_no_more_than_the_waves_in_flight(world: World
 @pytest.mark.alone
 def test_two_jobs_at_once_keep_the_delay_and_a_third_that_is_the_same_is_refused(world: World) -> None:
     delay = 0.5
-    world.emulator.fail("chart", ticker="XLC", times=2, delay_seconds=15)
+    third_is_over = threading.Event()
+    world.emulator.fail("chart", ticker="XLC", until=third_is_over)
     options = ("--refresh", "--delay", str(delay))
-    backfill = submitted(world, BACKFILL, *options, wave_size=4)
-    stage_1 = submitted(world, "stage1_etf_ohlc", *options, wave_size=4)
+    backfill = submitted(world, BACKFILL, *options, wave_size=4, timeout_seconds=300)
+    stage_1 = submitted(world, "stage1_etf_ohlc", *options, wave_size=4, timeout_seconds=300)
     with backfill as first, stage_1 as second:
-        assert world.emulator.log.wait_for("chart", 3, 90)
+        first.wait_for("wave 1/3")
         # Not in this process, whose emulator would note requests late while it has other work.
         with submitted(world, BACKFILL, *options) as third:
             assert third.wait() == 73
             assert "another run of backfill_etf_benchmarks" in third.said
+        third_is_over.set()
         assert (first.wait(), second.wait()) == (0, 0)
     assert len(world.emulator.log.of("chart")) == 25
     assert world.emulator.log.smallest_gap() >= 0.98 * delay - LOOPBACK_JITTER_SECONDS

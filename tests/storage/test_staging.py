@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,37 @@ def test_a_path_that_looks_like_a_pattern_is_no_pattern(spark: SparkSession, tmp
     tables = Staging(spark, str(tmp_path / "staging [a-b]*"), "real")
     tables.append(BARS_TABLE, bars(spark, "XLK"))
     assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLK"]
+
+
+def test_a_table_that_another_run_just_begins_to_create_is_empty(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    (Path(tables.path(FETCHES_TABLE)) / "_delta_log").mkdir(parents=True)
+    assert tables.read(FETCHES_TABLE).count() == 0
+    tables.append(FETCHES_TABLE, spark.createDataFrame([], FETCHES))
+    with pytest.raises(UsageError, match="hold real data"):
+        staging(spark, tmp_path, "synthetic").check_origin()
+
+
+def test_first_runs_at_the_same_moment_lose_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    tickers = ("XLB", "XLC", "XLE", "XLF")
+    together = threading.Barrier(len(tickers))
+
+    def append(number: int, ticker: str) -> int:
+        together.wait(60)
+        return staging(spark, tmp_path / str(number)).append(BARS_TABLE, bars(spark, ticker))
+
+    with ThreadPoolExecutor(len(tickers)) as pool:
+        for number in range(3):
+            list(pool.map(append, [number] * len(tickers), tickers))
+            rows = staging(spark, tmp_path / str(number)).read(BARS_TABLE).collect()
+            assert sorted(row["ticker"] for row in rows) == sorted(tickers)
+
+
+def test_what_a_run_killed_while_creating_a_table_left_is_in_nobodys_way(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    log = Path(tables.path(BARS_TABLE)) / "_delta_log"
+    log.mkdir(parents=True)
+    for name in ("00000000000000000000.json.7f.tmp", ".00000000000000000000.json.7f.tmp.crc"):
+        (log / name).write_text("{")
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    assert [row["ticker"] for row in tables.read(BARS_TABLE).collect()] == ["XLK"]
