@@ -23,9 +23,9 @@ class Fault:
     `ticker` narrows it to requests that ask for that ticker. The first `after` matching requests pass,
     the next `times` are hit (None = all of them).
 
-    What happens, in this order: `until` is waited for; `delay_seconds` pass; `edit` takes the answer's JSON and returns what to send
-    instead; `status`, `body` (text, bytes or JSON) and `headers` replace those of the answer; after
-    `cut_after_bytes` of the body, or with `reset` before anything is sent, the connection ends.
+    What happens, in this order: `until` is waited for; `delay_seconds` pass; `edit` takes the answer's JSON and
+    returns what to send instead; `status`, `body` (text, bytes or JSON) and `headers` replace those of the answer;
+    after `cut_after_bytes` of the body, or with `reset` before anything is sent, the connection ends.
     A `status` without a `body` brings what Yahoo sends with it.
     """
 

@@ -18,6 +18,7 @@ from spark_app import market_calendar
 from spark_app.entrypoint import run_backfill, run_staggered_backfill
 from spark_app.funds import FUNDS
 from tests.emulator import Bar, Market, YahooEmulator
+from tests.integration.lateness import watching_lateness
 from tests.integration.processes import submitted
 from tests.integration.world import World, open_world, without_text
 
@@ -321,13 +322,15 @@ def test_two_jobs_at_once_keep_the_delay_and_a_third_that_is_the_same_is_refused
     options = ("--refresh", "--delay", str(delay))
     backfill = submitted(world, BACKFILL, *options, wave_size=4, timeout_seconds=300)
     stage_1 = submitted(world, "stage1_etf_ohlc", *options, wave_size=4, timeout_seconds=300)
-    with backfill as first, stage_1 as second:
+    with watching_lateness() as lateness, backfill as first, stage_1 as second:
         first.wait_for("wave 1/3")
         # Not in this process, whose emulator would note requests late while it has other work.
         with submitted(world, BACKFILL, *options) as third:
             assert third.wait() == 73
             assert "another run of backfill_etf_benchmarks" in third.said
         third_is_over.set()
-        assert (first.wait(), second.wait()) == (0, 0)
+        assert (first.wait(), second.wait()) == (0, 0), first.said + second.said
     assert len(world.emulator.log.of("chart")) == 25
-    assert world.emulator.log.smallest_gap() >= 0.98 * delay - LOOPBACK_JITTER_SECONDS
+    # The emulator accepts in one thread and notes in another, and either may have been kept waiting.
+    tolerance = LOOPBACK_JITTER_SECONDS + 2 * lateness.worst
+    assert world.emulator.log.smallest_gap() >= 0.98 * delay - tolerance
