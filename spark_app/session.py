@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
 
+from spark_app.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
+
+_SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD")
 _REQUIRED = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -15,6 +18,8 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # A speculative or doubled task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
+    # Workers are handed what they need; the driver's own environment would show it to whoever may look at them.
+    **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
 
 
@@ -33,4 +38,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    keep_secrets_out_of_python_logs()
+    spark = builder.getOrCreate()
+    keep_secrets_out_of_java_logs(spark)
+    return spark

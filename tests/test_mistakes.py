@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +35,9 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Run:
     """Run a job; returns the exit code and what stands on stderr, which has no traceback."""
+    caplog.set_level(logging.DEBUG)
     tools = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill, CACHE: run_cache}
 
     def run_it(job: str, *arguments: str) -> tuple[int, str]:
@@ -48,7 +50,7 @@ def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> Run:
             exit_code = int(stopped.code or 0)
         said = capsys.readouterr().err
         assert "Traceback" not in said
-        assert "s3cret" not in said
+        assert "s3cret" not in said + caplog.text
         return exit_code, said
 
     return run_it
@@ -216,6 +218,14 @@ def test_a_database_that_is_down(run: Run) -> None:
     exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
     assert exit_code == 69
     assert f"cannot reach PostgreSQL at {NOBODY_LISTENS}/market" in sentence(said)
+
+
+def test_a_wrong_password(run: Run, own_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = f"{own_database.parameters['host']}:{own_database.parameters['port']}/{own_database.parameters['dbname']}"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{own_database.parameters['user']}:s3cret@{place}")
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
+    assert exit_code == 69
+    assert f"cannot reach PostgreSQL at {place}: " in sentence(said)
 
 
 def test_a_summary_that_cannot_be_written(run: Run, tmp_path: Path) -> None:

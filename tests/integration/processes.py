@@ -36,6 +36,11 @@ class Submitted:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """The process that was started, whose number its session has as well."""
+        return self._process.pid
+
+    @property
     def said(self) -> str:
         """Everything on stdout and stderr so far."""
         with self._changed:
