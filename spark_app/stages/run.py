@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from pyspark.sql import SparkSession
 
+from spark_app.arguments import STAGES
 from spark_app.errors import (
     AnotherRunActiveError,
     DataIncompleteError,
@@ -47,6 +48,8 @@ _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
     etf_ohlc.BACKFILL: etf_ohlc.backfill,
     etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered,
 }
+# What they change, the stages after the first stand on.
+_BESIDE = (etf_ohlc.BACKFILL, etf_ohlc.STAGGERED, republish.STAGE)
 _STATUS: dict[type[SparkAppError], str] = {
     DataIncompleteError: "incomplete",
     RateLimitedError: "rate_limited",
@@ -66,8 +69,13 @@ def prepare(database: Database, settings: Settings, *, admin: Database | None = 
 
 def pending_stages(database: Database, settings: Settings, request: RunRequest, stages: Sequence[str]) -> list[str]:
     """List the stages from the first one that is not done for this session with these parameters."""
-    done = [is_done(database, _run_key(settings, request, stage)) for stage in stages]
+    done = [_is_done(database, _run_key(settings, request, stage)) for stage in stages]
     return list(stages[done.index(False) :]) if False in done else []
+
+
+def _is_done(database: Database, key: RunKey) -> bool:
+    before = STAGES[: STAGES.index(key.stage)]
+    return is_done(database, key, after=before, beside=_BESIDE if before else ())
 
 
 def start(

@@ -22,6 +22,15 @@ WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
       AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
     ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
 """
+_IS_DONE = """
+SELECT parameters = %(own)s AND NOT EXISTS (
+    SELECT FROM logs_pipeline_run AS later
+    WHERE later.as_of_date = own.as_of_date AND later.status = 'ok' AND later.finished_at > own.finished_at
+      AND (later.stage = ANY(%(after)s) OR (
+           later.stage = ANY(%(beside)s) AND later.rows_inserted + later.rows_updated + later.rows_removed > 0)))
+FROM logs_pipeline_run AS own WHERE stage = %(stage)s AND as_of_date = %(as_of_date)s AND status = 'ok'
+ORDER BY finished_at DESC LIMIT 1
+"""
 _TRY_TABLES = "SELECT pg_try_advisory_lock(hashtextextended('all tables', 0))"
 _TRY_TABLES_SHARED = "SELECT pg_try_advisory_lock_shared(hashtextextended('all tables', 0))"
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s"
@@ -238,17 +247,17 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Sequence[Con
         )
 
 
-def is_done(database: Database, run: RunKey) -> bool:
-    """Say whether the stage's newest good run for this date had these parameters, and no earlier stage ran since."""
+def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), beside: Sequence[str] = ()) -> bool:
+    """Say whether the stage's newest good run for this date had these parameters and nothing it stands on came later.
+
+    Args:
+        after: the stages before it; a later good run of any of them counts.
+        beside: other jobs; a later good run of theirs counts where it changed rows.
+    """
+    parameters = {"own": Jsonb(dict(run.parameters)), "stage": run.stage, "as_of_date": run.as_of_date}
+    parameters |= {"after": list(after), "beside": list(beside)}
     with translated_errors("reading the run log"), database.connect() as connection:
-        row = connection.execute(
-            "SELECT parameters = %s AND NOT EXISTS ("
-            "   SELECT 1 FROM logs_pipeline_run AS earlier WHERE earlier.as_of_date = own.as_of_date"
-            "   AND earlier.stage < own.stage AND earlier.status = 'ok' AND earlier.finished_at > own.finished_at)"
-            " FROM logs_pipeline_run AS own WHERE stage = %s AND as_of_date = %s AND status = 'ok'"
-            " ORDER BY finished_at DESC LIMIT 1",
-            (Jsonb(dict(run.parameters)), run.stage, run.as_of_date),
-        ).fetchone()
+        row = connection.execute(_IS_DONE, parameters).fetchone()
         return row is not None and bool(row[0])
 
 

@@ -13,7 +13,7 @@ from spark_app.stages.context import RunRequest
 from spark_app.stages.run import pending_stages
 from spark_app.storage.database import Database
 from spark_app.storage.publish import publish
-from spark_app.storage.run_log import RunKey, RunResult, start_run
+from spark_app.storage.run_log import RowCounts, RunKey, RunResult, finish_run, start_run
 
 DAY = dt.date(2023, 6, 30)
 PARAMETERS: dict[str, dict[str, object]] = {
@@ -63,6 +63,19 @@ def test_a_stage_stands_on_the_newest_run_of_those_before_it(database: Database)
     done(database, *STAGES)
     done(database, STAGES[1])
     assert pending(database) == list(STAGES[2:])
+
+
+@pytest.mark.parametrize("job", ["backfill_etf_benchmarks", "staggered_sector_backfill", "republish"])
+@pytest.mark.parametrize(("changed", "left"), [(0, []), (1, list(STAGES[1:]))])
+def test_another_job_of_the_same_date_counts_where_it_changed_rows(
+    database: Database, job: str, changed: int, left: list[str]
+) -> None:
+    done(database, *STAGES)
+    key = RunKey("beside", job, DAY, {})
+    start_run(database, key)
+    with database.connect() as connection:
+        finish_run(connection, key, RunResult("ok", 0, ""), RowCounts(updated=changed))
+    assert pending(database) == left
 
 
 def test_the_newest_run_of_a_stage_counts_not_any_older_one(database: Database) -> None:
