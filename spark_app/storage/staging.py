@@ -35,7 +35,6 @@ _FEW_FILES = 200
 """Spark looks at each file that it is told to read; of many, Delta's own scan leaves out more than it costs."""
 _MINUTES = "yyyy-MM-dd HH:mm"
 _ORIGIN_PROPERTY = "spark_app.origin"
-_LAST_VERSION = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,16 @@ class Staging:
         return self._read_files(table, state.files)
 
     def append(self, table: str, rows: DataFrame) -> int:
-        """Append rows by one action; returns the Delta version of the commit.
+        """Append rows by one action; returns the Delta version that has them, the newest one where there are none.
 
         Raises: ServiceUnavailableError: the place cannot be written.
         """
         with _translated(f"writing {self.path(table)}"):
             self.ensure(table)
             rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
-        return int(self.spark.conf.get(_LAST_VERSION, "0") or 0)
+        jvm: Any = self.spark.sparkContext._jvm
+        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
+        return int(log.unsafeVolatileSnapshot().version())
 
     def fetches_of(self, run_ids: Sequence[str], kind: str) -> DataFrame:
         """Read what some runs fetched of one kind; columns as schemas.FETCHES."""

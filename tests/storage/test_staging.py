@@ -40,6 +40,14 @@ def test_an_append_returns_the_version_it_made(spark: SparkSession, tmp_path: Pa
     assert tables.append(BARS_TABLE, bars(spark, "XLE")) == first + 1
 
 
+def test_an_append_of_nothing_returns_the_version_there_is(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    newest = tables.append(BARS_TABLE, bars(spark, "XLK"))
+    for _ in range(2):
+        tables.append(FETCHES_TABLE, spark.createDataFrame([], FETCHES))
+    assert tables.append(BARS_TABLE, bars(spark)) == newest
+
+
 def test_synthetic_and_real_data_never_share_the_staging_tables(spark: SparkSession, tmp_path: Path) -> None:
     nothing = spark.createDataFrame([], FETCHES)
     staging(spark, tmp_path).append(FETCHES_TABLE, nothing)
