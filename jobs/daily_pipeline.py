@@ -1,4 +1,4 @@
-"""All five stages of a session in one Spark application, stopping at the first that fails."""
+"""All five stages of a session in one Spark application, stopping where one fails."""
 
 import sys
 

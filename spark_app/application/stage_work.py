@@ -1,13 +1,15 @@
-"""Run stages one after another, up to the first that fails."""
+"""Run stages step by step, up to the first that fails."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from spark_app.application.job import Run, complain
 from spark_app.application.request import context_of, known_at_of, request_of
-from spark_app.errors import RunInterruptedError
+from spark_app.errors import RunInterruptedError, first_exit_code
 
 logger = logging.getLogger("spark_app")
 
@@ -29,16 +31,22 @@ def run_pending(run: Run, stages: Sequence[str]) -> int:
 
 
 def run_stages(run: Run, stages: Sequence[str]) -> int:
-    """Run stages up to the first that fails; returns its exit code, else 0."""
-    from spark_app.stages.run import run_stage
+    """Run stages, side by side where they need nothing of each other, and begin none after one has failed.
+
+    Returns the exit code of the one that failed, of several the first in the order of exit codes, else 0.
+    """
+    from spark_app.stages.run import in_steps, run_stage
 
     context = context_of(run)
-    for stage in stages:
+    for step in in_steps(stages):
         if context.stopping.is_set():
-            raise RunInterruptedError(f"interrupted before {stage}; go on with: {context.request.resume_command}")
-        report = run_stage(context, stage)
-        run.job.reports.append(report)
-        if report.exit_code:
-            complain(stage, report.message)
-            return report.exit_code
+            raise RunInterruptedError(f"interrupted before {step[0]}; go on with: {context.request.resume_command}")
+        with ThreadPoolExecutor(len(step)) as beside:
+            reports = list(beside.map(functools.partial(run_stage, context), step))
+        run.job.reports.extend(reports)
+        for report in reports:
+            if report.exit_code:
+                complain(report.stage, report.message)
+        if exit_code := first_exit_code([report.exit_code for report in reports]):
+            return exit_code
     return 0

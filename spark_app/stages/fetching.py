@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -70,15 +71,17 @@ def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
         return landing
     context.staging.ensure(FETCHES_TABLE)
     waves = deque(_batches(requests, _wave_size(context, requests)))
+    # Other stages of the run may ask at the same time: each asking is stopped, and forgets that, by itself.
+    asking = f"{context.request.run_id}-{secrets.token_hex(2)}"
     progress = WaveProgress(len(waves), sum(len(r.tickers) for r in requests))
     in_flight: set[Future[list[LandedTicker]]] = set()
     with ThreadPoolExecutor(_waves_in_flight(context)) as pool:
         while in_flight or _may_begin(context, waves, landing):
             while len(in_flight) < _waves_in_flight(context) and _may_begin(context, waves, landing):
-                in_flight.add(pool.submit(_land_wave, context, waves.popleft()))
+                in_flight.add(pool.submit(_land_wave, context, waves.popleft(), asking))
             done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
             if context.stopping.is_set():
-                request_stop(context.database, context.request.run_id)
+                request_stop(context.database, asking)
             for future in done:
                 landing.tickers += future.result()
                 progress.log(landing)
@@ -87,7 +90,7 @@ def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
     landing.is_interrupted = bool(not_asked) and context.stopping.is_set()
     landing.tickers += not_asked
     if context.stopping.is_set():
-        forget_stop(context.database, context.request.run_id)
+        forget_stop(context.database, asking)
     return landing
 
 
@@ -113,12 +116,12 @@ def _not_asked(requests: Sequence[FetchRequest], landing: Landing) -> list[Lande
     ]
 
 
-def _land_wave(context: StageContext, wave: Sequence[FetchRequest]) -> list[LandedTicker]:
+def _land_wave(context: StageContext, wave: Sequence[FetchRequest], asking: str) -> list[LandedTicker]:
     rows = [(r.kind.value, list(r.tickers), r.window_start, r.window_end) for r in wave]
     worker = functools.partial(
         answer_requests,
         config=_source_config(context),
-        make_limiter=_make_limiter(context),
+        make_limiter=_make_limiter(context, asking),
         run_id=context.request.run_id,
     )
     asked = context.local_frame(rows, _REQUEST_SCHEMA).repartition(_workers(context, wave))
@@ -137,12 +140,12 @@ def _held(context: StageContext) -> tuple[dt.datetime, str] | None:
     return state.held(context.settings.fetch.daily_request_budget)
 
 
-def _make_limiter(context: StageContext) -> Callable[[], Limiter]:
+def _make_limiter(context: StageContext, asking: str) -> Callable[[], Limiter]:
     """What each worker gets its share of the one throttle from; pickled, so no log of Spark's shows the password."""
     fetch, source = context.settings.fetch, context.settings.source.name
     limits = FetchLimits(fetch.delay_seconds, fetch.daily_request_budget, fetch.rate_limit_pause_seconds)
     database = context.database.with_credentials()
-    return functools.partial(limiter_of, database, source, limits, context.request.run_id)
+    return functools.partial(limiter_of, database, source, limits, asking)
 
 
 def payload_rows() -> Column:

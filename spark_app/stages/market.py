@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import threading
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
@@ -20,6 +21,8 @@ from spark_app.transforms.trends import sector_trends
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = f"{BENCHMARK}: no "
+_computing_trends = threading.Lock()
+"""Stages 3 and 4 ask at the same time: the second waits for what the first computes."""
 
 
 def trend_sessions(context: StageContext) -> DataFrame:
@@ -32,13 +35,18 @@ def _trend_dates(context: StageContext) -> list[dt.date]:
     return market_calendar.sessions_between(first, context.as_of)
 
 
-# The stages of one run share what is read here: nothing that a later stage fetches changes it.
-@functools.lru_cache(maxsize=1)
 def read_sector_trends(context: StageContext) -> tuple[Row, ...]:
     """Compute the trends of the as-of session; rows of schemas.TRENDING_SECTORS less run_id.
 
     Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
     """
+    with _computing_trends:
+        return _sector_trends(context)
+
+
+# The stages of one run share what is read here: nothing that a later stage fetches changes it.
+@functools.lru_cache(maxsize=1)
+def _sector_trends(context: StageContext) -> tuple[Row, ...]:
     trends = tuple(trends_of(context).collect())
     if not with_benchmark(trends):
         raise DataIncompleteError(f"no bars for {BENCHMARK} up to {context.as_of}: run stage 1 first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 from pyspark.sql import SparkSession
 
-from spark_app.arguments import STAGES
 from spark_app.errors import (
     AnotherRunActiveError,
     DataIncompleteError,
@@ -48,8 +48,14 @@ _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
     etf_ohlc.BACKFILL: etf_ohlc.backfill,
     etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered,
 }
-# What they change, the stages after the first stand on.
+# What they change, the steps after the first stand on.
 _BESIDE = (etf_ohlc.BACKFILL, etf_ohlc.STAGGERED, republish.STAGE)
+_STEPS = (
+    (etf_ohlc.STAGE, etf_holdings.STAGE),
+    (trending_sectors.STAGE, stock_history.STAGE),
+    (portfolio_allocation.STAGE,),
+)
+"""The stages of a session: those of one step need nothing of each other, but something of the step before."""
 _STATUS: dict[type[SparkAppError], str] = {
     DataIncompleteError: "incomplete",
     RateLimitedError: "rate_limited",
@@ -73,9 +79,22 @@ def pending_stages(database: Database, settings: Settings, request: RunRequest, 
     return list(stages[done.index(False) :]) if False in done else []
 
 
+def in_steps(stages: Sequence[str]) -> list[list[str]]:
+    """Put together what may run side by side of stages that are given in their order."""
+    steps = [[stage for stage in step if stage in stages] for step in _STEPS]
+    others = [[stage] for stage in stages if not any(stage in step for step in _STEPS)]
+    return [step for step in (*steps, *others) if step]
+
+
 def _is_done(database: Database, key: RunKey) -> bool:
-    before = STAGES[: STAGES.index(key.stage)]
-    return is_done(database, key, after=before, beside=_BESIDE if before else ())
+    needed = _needed_by(key.stage)
+    return is_done(database, key, after=needed, beside=_BESIDE if needed else ())
+
+
+def _needed_by(stage: str) -> list[str]:
+    """List the stages of the steps before that of `stage`."""
+    place = next((number for number, step in enumerate(_STEPS) if stage in step), 0)
+    return list(itertools.chain.from_iterable(_STEPS[:place]))
 
 
 def start(

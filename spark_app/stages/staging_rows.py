@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
 from spark_app.transforms.prices import with_bar_defect
 
 _PROVENANCE = ("fetched_at", "run_id", "source")
+_recovering = threading.Lock()
+"""Of stages that run side by side the first recovers what there is."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class StagedBars:
 
 def recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, ...]:
     """Stage what other runs landed and, killed or failing, did not stage; returns the bars that broke a rule."""
+    with _recovering:
+        return _recover_unstaged(context, stage)
+
+
+def _recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, ...]:
     others = unstaged_runs(context.database, context.request.run_id)
     if not others:
         return ()

@@ -9,12 +9,15 @@ the caller has to ask Delta.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from pyspark.sql import SparkSession
+
+_LOOKS, _PAUSE_SECONDS = 5, 0.05
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,29 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
     jvm: Any = spark.sparkContext._jvm
     log = jvm.org.apache.hadoop.fs.Path(f"{table}/_delta_log")
     system = log.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-    checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, "*.crc"))
-    if not checksums:
-        return None
-    newest = checksums[len(checksums) - 1].getPath()
-    following = f"{int(newest.getName().removesuffix('.crc')) + 1:020d}.json"
-    # Another writer's commit whose checksum is still to come.
-    if system.exists(jvm.org.apache.hadoop.fs.Path(log, following)):
+    newest = _newest_checksum(jvm, system, log)
+    if newest is None:
         return None
     stream = system.open(newest)
     try:
         return _parse(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"), table)
     finally:
         stream.close()
+
+
+def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
+    """The checksum file of the newest version, None where it has none."""
+    for _ in range(_LOOKS):
+        checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, "*.crc"))
+        if not checksums:
+            return None
+        newest = checksums[len(checksums) - 1].getPath()
+        following = f"{int(newest.getName().removesuffix('.crc')) + 1:020d}.json"
+        if not system.exists(jvm.org.apache.hadoop.fs.Path(log, following)):
+            return newest
+        # Another writer's commit: its checksum comes right after it.
+        time.sleep(_PAUSE_SECONDS)
+    return None
 
 
 def _parse(text: str, table: str) -> DeltaState | None:
