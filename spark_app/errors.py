@@ -6,6 +6,7 @@ SparkAppError                        1
 │   ├── RateLimitedError            75
 │   ├── AnotherRunActiveError       73
 │   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo is not there
+│       └── PassingFailureError     69   may be over in a moment: worth another try at once
 └── TerminalError                    trying again changes nothing
     ├── DataIncompleteError         65   a gate, or what an earlier stage should have brought is missing
     └── UsageError                   2   arguments, a date in the future, synthetic and real data mixed
@@ -57,6 +58,10 @@ class ServiceUnavailableError(TransientError):
     """Something that the run needs does not answer."""
 
     exit_code = 69
+
+
+class PassingFailureError(ServiceUnavailableError):
+    """Postgres failed for a reason that may be over in a moment."""
 
 
 class TerminalError(SparkAppError):

@@ -105,6 +105,13 @@ class RetentionSettings(_Section):
     vacuum_hours: Annotated[float, Field(ge=0)] = 168
 
 
+class PatienceSettings(_Section):
+    """How long Postgres is waited for."""
+
+    retry_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    answer_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+
+
 class SyntheticSettings(_Section):
     """The built-in market for trying things out."""
 
@@ -129,6 +136,7 @@ class Settings(BaseSettings):
     portfolio: PortfolioSettings = PortfolioSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
+    database: PatienceSettings = PatienceSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @property

@@ -32,6 +32,7 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("SPARK_APP_HOME", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", f"postgresql://someone:s3cret@{NOBODY_LISTENS}/market")
+    monkeypatch.setenv("SPARK_APP_DATABASE__RETRY_SECONDS", "0")
 
 
 @pytest.fixture

@@ -43,13 +43,15 @@ def _prepare(
     from spark_app.settings import load_database_settings
     from spark_app.stages.run import prepare
     from spark_app.storage.database import administrator_of, open_database
+    from spark_app.storage.patience import Patience
 
     now = dt.datetime.now(dt.UTC)
     as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
     if as_of is None:
         return None
     named = load_database_settings()
-    database = resources.enter_context(open_database(named))
+    patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
+    database = resources.enter_context(open_database(named, patience))
     prepare(database, settings, admin=administrator_of(named, database))
     return database, as_of, now
 

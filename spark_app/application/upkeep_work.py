@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from spark_app.application.job import Run, complain
@@ -55,7 +55,9 @@ def remove_old(run: Run) -> int:
     from spark_app.storage.run_log import hold_tables_alone
 
     context, admin = context_of(run), administrator_of(load_database_settings(), run.database)
-    with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database):
+    with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database) as hold:
+        if hold is not None:
+            context = replace(context, confirm_lock=hold.confirm)
         plan = plan_retention(context, admin)
         run.job.findings["retention"] = [asdict(cut) for cut in plan.cuts]
         logger.info("%s", draw_cuts(plan.cuts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -59,6 +59,10 @@ class RunRequest:
     resume_command: str = ""
 
 
+def _confirm_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, eq=False)
 class StageContext:
     """One run at work: what is asked of it, its settings, and where it reads and writes."""
@@ -70,6 +74,8 @@ class StageContext:
     database: Database
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the user or the system asked the run to stop."""
+    confirm_lock: Callable[[], None] = _confirm_nothing
+    """Makes sure that what the run has locked is still its own; raises AnotherRunActiveError where it is not."""
 
     @property
     def as_of(self) -> dt.date:

@@ -80,6 +80,7 @@ def land(context: StageContext, requests: Sequence[FetchRequest]) -> Landing:
             while len(in_flight) < _waves_in_flight(context) and _may_begin(context, waves, landing):
                 in_flight.add(pool.submit(_land_wave, context, waves.popleft(), asking))
             done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
+            context.confirm_lock()
             if context.stopping.is_set():
                 request_stop(context.database, asking)
             for future in done:

@@ -54,17 +54,21 @@ def plan_retention(context: StageContext, admin: Database) -> RetentionPlan:
 def apply_retention(context: StageContext, admin: Database, plan: RetentionPlan) -> None:
     """Remove what the plan names and give the space back; nobody else may be at work."""
     for old in plan.served:
+        context.confirm_lock()
         served.remove(admin, old)
     doomed = {cut.table for cut in plan.cuts}
     # Fetches first: that a session was asked for may never be claimed longer than its bars are there.
     if not plan.shortened.isEmpty():
+        context.confirm_lock()
         narrow_charts(context.staging, plan.shortened)
     for part in plan.staged:
         if f"staging {part.table}" in doomed:
+            context.confirm_lock()
             remove_rows(context.staging, part.table, part.doomed, part.key)
     unused_for = dt.timedelta(hours=context.settings.retention.vacuum_hours)
     for table in _TABLES:
         if context.staging.size(table):
+            context.confirm_lock()
             reclaim(context.staging, table, unused_for=unused_for)
 
 

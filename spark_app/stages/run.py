@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pyspark.sql import SparkSession
 
@@ -121,7 +122,8 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
     started = time.monotonic()
     key = _run_key(context.settings, context.request, stage)
     try:
-        with hold_stage(context.database, key):
+        with hold_stage(context.database, key) as hold:
+            context = replace(context, confirm_lock=hold.confirm)
             start_run(context.database, key)
             try:
                 output = _STAGES[stage](context)
@@ -136,22 +138,28 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
             except Exception as error:
                 _close(context, key, _failed(SparkAppError(f"unexpected: {error!r}"[:_LONGEST_MESSAGE])))
                 raise
-    except (AnotherRunActiveError, ServiceUnavailableError) as error:
+    except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
     return _report(context, stage, _result(output), counts, time.monotonic() - started)
 
 
 def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
-    # Where Postgres itself is the trouble, the run's row cannot be closed either.
+    # Where Postgres itself is the trouble, the run's row cannot be closed either; it was waited for already.
     with contextlib.suppress(SparkAppError):
-        _publish(context, key, output)
+        _publish_once(replace(context, confirm_lock=StageContext.confirm_lock), key, output)
 
 
 def _failed(error: SparkAppError) -> StageOutput:
+    if isinstance(error, ServiceUnavailableError):
+        error = ServiceUnavailableError(f"{error}; what was fetched is kept: run it again")
     return StageOutput(message=str(error), failure=error)
 
 
 def _publish(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:
+    return context.database.patience.keep_trying(lambda: _publish_once(context, key, output))
+
+
+def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:
     return publish(
         context.database,
         key,
@@ -159,6 +167,7 @@ def _publish(context: StageContext, key: RunKey, output: StageOutput) -> RowCoun
         origin=context.settings.data_origin,
         publications=output.publications,
         errors=output.errors,
+        confirm=context.confirm_lock,
     )
 
 

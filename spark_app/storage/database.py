@@ -4,41 +4,69 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 import psycopg
 from psycopg import conninfo
 
-from spark_app.errors import ServiceUnavailableError, SettingsError, SparkAppError
+from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
 from spark_app.settings import DatabaseSettings, app_home
 from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.patience import BoundedConnection, Patience, is_passing, retried
 
 _PLACE = ("host", "port", "dbname", "user", "password")
 _JDBC_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _PSYCOPG_PARAMETERS = ("connect_timeout", "application_name")
+# Where the network is gone both sides would wait for hours; idle locks are asked after half a minute.
+_CONNECTION = {
+    "application_name": "spark_app",
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+_JDBC_CONNECTION = {
+    "ApplicationName": "spark_app",
+    "connectTimeout": "10",
+    "reWriteBatchedInserts": "true",
+    "tcpKeepAlive": "true",
+}
+_AT_ONCE = Patience(retry_seconds=0)
 _URL_FORM = "postgresql://user@host:port/database?sslmode=verify-full"
 
 
 @dataclass(frozen=True)
 class Database:
-    """One Postgres database; never shows its password."""
+    """One Postgres database, and how long it is waited for; never shows its password."""
 
     parameters: Mapping[str, str]
     password: str | None = field(default=None, repr=False)
+    patience: Patience = field(default_factory=Patience)
 
     def connect(self) -> psycopg.Connection:
         """Open a connection in autocommit mode.
 
-        Raises: ServiceUnavailableError: nobody answers, or the server refuses us.
+        Raises: ServiceUnavailableError: the server refuses us. PassingFailureError: nobody answers, or not now.
         """
-        known = {"connect_timeout": "10", "application_name": "spark_app", **self.parameters}
+        known = conninfo.make_conninfo(**{**_CONNECTION, **self.parameters})
         try:
-            return psycopg.connect(conninfo.make_conninfo(**known), password=self.password, autocommit=True)
+            connection = BoundedConnection.connect(known, password=self.password, autocommit=True)
         except psycopg.OperationalError as error:
-            raise ServiceUnavailableError(f"cannot reach PostgreSQL at {self.place}: {_first_line(error)}") from error
+            reason = _first_line(error)
+            raise _unavailable(f"cannot reach PostgreSQL at {self.place}: {reason}{_advice(reason)}", error) from error
+        connection.answer_seconds = self.patience.answer_seconds
+        return connection
 
+    @retried
+    def connect_patiently(self) -> psycopg.Connection:
+        """Open a connection as `connect` does, and try again where that is worth it."""
+        return self.connect()
+
+    @retried
     def with_credentials(self) -> Database:
         """The same database with the user and password that libpq finds on this machine, for use on others.
 
@@ -47,7 +75,8 @@ class Database:
         if "user" in self.parameters and self.password is not None:
             return self
         with self.connect() as connection:
-            return Database({**self.parameters, "user": connection.info.user}, connection.info.password)
+            found = {**self.parameters, "user": connection.info.user}
+            return replace(self, parameters=found, password=connection.info.password)
 
     @property
     def place(self) -> str:
@@ -59,24 +88,25 @@ class Database:
         with self.connect() as connection:
             user, password = connection.info.user, connection.info.password
         known = {name: self.parameters[name] for name in _JDBC_PARAMETERS if name in self.parameters}
-        query = urlencode({"reWriteBatchedInserts": "true", "ApplicationName": "spark_app", **known})
+        query = urlencode({**_JDBC_CONNECTION, "socketTimeout": math.ceil(self.patience.answer_seconds), **known})
         host = f"[{self.parameters['host']}]" if ":" in self.parameters["host"] else self.parameters["host"]
         url = f"jdbc:postgresql://{host}:{self.parameters['port']}/{self.parameters['dbname']}?{query}"
         return {"url": url, "user": user, "password": password, "driver": "org.postgresql.Driver"}
 
 
 @contextlib.contextmanager
-def open_database(settings: DatabaseSettings) -> Iterator[Database]:
+def open_database(settings: DatabaseSettings, patience: Patience = _AT_ONCE) -> Iterator[Database]:
     """Yield the database that `settings` name, or the embedded one, which runs as long as the block.
 
     Raises: SettingsError: a malformed URL. ServiceUnavailableError: the embedded server does not start.
     """
     if settings.url is None:
         with embedded_server().lease() as url:
-            yield parse_url(url)
+            yield replace(parse_url(url), patience=patience)
     else:
         password = settings.password.get_secret_value() if settings.password else None
-        yield parse_url(settings.url.get_secret_value(), password=password)
+        database = parse_url(settings.url.get_secret_value(), password=password)
+        yield replace(database, patience=patience)
 
 
 def administrator_of(settings: DatabaseSettings, database: Database) -> Database:
@@ -84,7 +114,9 @@ def administrator_of(settings: DatabaseSettings, database: Database) -> Database
 
     Raises: SettingsError: a malformed URL.
     """
-    return parse_url(settings.admin_url.get_secret_value()) if settings.admin_url else database
+    if settings.admin_url is None:
+        return database
+    return replace(parse_url(settings.admin_url.get_secret_value()), patience=database.patience)
 
 
 def embedded_server() -> EmbeddedPostgres:
@@ -128,9 +160,22 @@ def translated_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise ServiceUnavailableError(f"PostgreSQL failed while {doing}: {_first_line(error)}") from error
+        raise _unavailable(f"PostgreSQL failed while {doing}: {_first_line(error)}", error) from error
     except psycopg.Error as error:
         raise SparkAppError(f"PostgreSQL refused {doing}: {_first_line(error)}") from error
+
+
+def _unavailable(message: str, error: psycopg.Error) -> ServiceUnavailableError:
+    return (PassingFailureError if is_passing(error.sqlstate, str(error)) else ServiceUnavailableError)(message)
+
+
+def _advice(reason: str) -> str:
+    """What to do about a server that is not the one it should be."""
+    if "certificate verify failed" in reason:
+        return "; sslrootcert in DATABASE_URL names the file of its certificate authority"
+    if "does not support SSL" in reason:
+        return "; sslmode=disable in DATABASE_URL allows plain text, password included"
+    return ""
 
 
 def _first_line(error: psycopg.Error) -> str:

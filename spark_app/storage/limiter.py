@@ -12,19 +12,19 @@ import functools
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
-import tenacity
 
-from spark_app.errors import RunInterruptedError, ServiceUnavailableError, SparkAppError
+from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import Patience
 from spark_app.storage.throttle import Turn, block_source, claim, postpone, start_pause
 
 _LONGEST_SLEEP_SECONDS = 1.0
 """Even in a long pause a worker looks this often whether the source was blocked meanwhile."""
 
-_LONGEST_OUTAGE_SECONDS = 10.0
+_LONGEST_ANSWER_SECONDS = 10.0
 
 # To wait for the server's disk would delay each request by another time; a crash may cost the last claims.
 _SESSION_SETTINGS = "SET synchronous_commit = off; SET statement_timeout = '5s'"
@@ -61,23 +61,24 @@ class FetchLimits:
 
 def limiter_of(database: Database, source: str, limits: FetchLimits, run_id: str) -> PostgresLimiter:
     """Return this process's one limiter of a source, so that its connection lasts from task to task and run to run."""
-    limiter = _limiter_of(tuple(sorted(database.parameters.items())), database.password, source, limits)
+    parameters = tuple(sorted(database.parameters.items()))
+    limiter = _limiter_of(parameters, database.password, database.patience, source, limits)
     limiter.run_id = run_id
     return limiter
 
 
 @functools.lru_cache(maxsize=1)
 def _limiter_of(
-    parameters: tuple[tuple[str, str], ...], password: str | None, source: str, limits: FetchLimits
+    parameters: tuple[tuple[str, str], ...], password: str | None, patience: Patience, source: str, limits: FetchLimits
 ) -> PostgresLimiter:
-    return PostgresLimiter(Database(dict(parameters), password), source, limits)
+    return PostgresLimiter(Database(dict(parameters), password, patience), source, limits)
 
 
 class PostgresLimiter:
     """Keeps the limits together with every other process that asks the same source (`sources.contract.Limiter`).
 
-    It opens its one connection when it first needs it, and again, for some seconds, when it is lost; after that its
-    methods raise ServiceUnavailableError.
+    It opens its one connection when it first needs it, and again, with the database's patience, when it is lost; after
+    that its methods raise ServiceUnavailableError.
 
     Attributes: `run_id`, the run that it works for now.
     """
@@ -85,7 +86,12 @@ class PostgresLimiter:
     def __init__(self, database: Database, source: str, limits: FetchLimits) -> None:
         # A connection that something between here and the server has dropped would hang for a quarter of an hour.
         self.run_id = ""
-        self._database = Database({**database.parameters, "tcp_user_timeout": "10000"}, database.password)
+        answer_seconds = min(database.patience.answer_seconds, _LONGEST_ANSWER_SECONDS)
+        self._database = replace(
+            database,
+            parameters={**database.parameters, "tcp_user_timeout": "10000"},
+            patience=replace(database.patience, answer_seconds=answer_seconds),
+        )
         self._source = source
         self._limits = limits
         self._connection: psycopg.Connection | None = None
@@ -93,12 +99,6 @@ class PostgresLimiter:
         self._claimed_at: dt.datetime | None = None
         self._claim_began = 0.0
         self._quickest_seconds = 0.0
-        self._persistently = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(ServiceUnavailableError),
-            stop=tenacity.stop_after_delay(_LONGEST_OUTAGE_SECONDS),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1),
-            reraise=True,
-        )
 
     def acquire(self) -> None:
         """Wait until the pause after the last request, of whoever sent it, is over, and claim the moment.
@@ -107,7 +107,8 @@ class PostgresLimiter:
             RunInterruptedError: the run is to stop. ServiceUnavailableError.
         """
         while True:
-            turn = self._persistently(self._claim)
+            # A claim whose answer was lost counts as used: the pause after it begins anew.
+            turn = self._database.patience.keep_trying(self._claim)
             if turn.claimed_at is not None:
                 self._claimed_at = turn.claimed_at
                 return
@@ -136,7 +137,7 @@ class PostgresLimiter:
     def report_rate_limit(self, message: str) -> None:
         """Let nobody send for a while; every worker of every job sees it before its next request."""
         pause_seconds = self._limits.rate_limit_pause_seconds
-        self._persistently(block_source, self._database, self._source, pause_seconds=pause_seconds, reason=message)
+        block_source(self._database, self._source, pause_seconds=pause_seconds, reason=message)
 
     @property
     def _spacing(self) -> dt.timedelta:

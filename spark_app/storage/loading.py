@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import re
 from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -19,11 +19,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StructField, TimestampType
 
-from spark_app.errors import ServiceUnavailableError, SparkAppError
+from spark_app.errors import PassingFailureError, ServiceUnavailableError, SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage.database import Database
+from spark_app.storage.patience import is_passing
 
 SCHEMA = "loading"
+# SQLSTATE classes: a value or a row that breaks a rule, a missing right.
+_REFUSALS = ("22", "23", "42")
 # The driver sends at most 128 rows by one statement; larger batches only keep more rows in memory.
 _BATCH_ROWS = 1024
 
@@ -44,16 +47,16 @@ def create_table(connection: psycopg.Connection, table: ServedTable, name: str) 
 def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> None:
     """Send the rows to a loading table.
 
-    Raises: ServiceUnavailableError: Postgres went away. SparkAppError: it refuses a row.
+    Raises: PassingFailureError: Postgres went away. ServiceUnavailableError: its disk is full, for example.
+        SparkAppError: it refuses a row.
     """
     sent = rows.select(*map(_to_loading, table.computed_schema))
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
     try:
         sent.write.format("jdbc").mode("append").options(**options).save()
     except (PySparkException, Py4JJavaError) as error:
-        reason = _reason(error)
-        kind = SparkAppError if "violates" in reason else ServiceUnavailableError
-        raise kind(f"loading rows for {table.name} into PostgreSQL failed: {reason}") from error
+        state, reason = _failure(error)
+        raise _kind(state)(f"loading rows for {table.name} into PostgreSQL failed: {reason}") from error
 
 
 def select_statement(table: ServedTable, name: str) -> sql.Composed:
@@ -104,7 +107,20 @@ def _from_loading(field: StructField) -> sql.Composable:
             return name
 
 
-def _reason(error: Exception) -> str:
-    """The driver's own sentence: Spark wraps it in a stack trace that repeats the whole row."""
-    causes = re.findall(r"PSQLException: (?:ERROR: )?([^\n]+)", str(error))
-    return str(causes[-1]) if causes else str(error).strip().splitlines()[0][:300]
+def _failure(error: PySparkException | Py4JJavaError) -> tuple[str, str]:
+    """SQLSTATE, "" where it is no failure of Postgres, and the driver's own sentence.
+
+    Spark wraps it in exceptions that repeat the whole row, or hide why.
+    """
+    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    while java is not None:
+        if java.getClass().getName() == "org.postgresql.util.PSQLException":
+            return java.getSQLState() or "", java.getMessage().removeprefix("ERROR: ").splitlines()[0]
+        java = java.getCause()
+    return "", str(error).strip().splitlines()[0][:300]
+
+
+def _kind(state: str) -> type[SparkAppError]:
+    if state[:2] in _REFUSALS:
+        return SparkAppError
+    return PassingFailureError if is_passing(state, "") else ServiceUnavailableError

@@ -10,6 +10,7 @@ import psycopg
 
 from spark_app.errors import SettingsError
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import retried
 from spark_app.storage.roles import renew_rights
 
 _LOCK = 7_236_409_182
@@ -43,6 +44,7 @@ def migrations() -> list[Migration]:
     return [Migration(int(f.name.split("_")[0]), f.name, f.read_text()) for f in files]
 
 
+@retried
 def migrate(database: Database) -> list[str]:
     """Bring the schema up to date; returns the names of what was applied.
 
@@ -70,6 +72,7 @@ def migrate(database: Database) -> list[str]:
         return [m.name for m in pending]
 
 
+@retried
 def has_tables(database: Database) -> bool:
     """Say whether any migration was ever applied."""
     with translated_errors("reading the schema"), database.connect() as connection:

@@ -7,7 +7,8 @@ all of the new ones.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -18,6 +19,7 @@ from spark_app.errors import SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage import loading
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import retried
 from spark_app.storage.run_log import (
     ConsumerError,
     RowCounts,
@@ -25,8 +27,11 @@ from spark_app.storage.run_log import (
     RunResult,
     claim_origin,
     finish_run,
+    finished_run,
     log_errors,
 )
+
+_LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,13 @@ def publish(
     origin: str,
     publications: Sequence[Publication] = (),
     errors: Sequence[ConsumerError] = (),
+    confirm: Callable[[], object] = lambda: None,
 ) -> RowCounts:
     """Merge what the stage produced and close its row in the run log: all of it, or nothing.
 
+    May be done again after any failure: what counted already, though its answer was lost, is not done twice.
+
+    Args: confirm: called before the merge; raises where it must not be.
     Raises: ServiceUnavailableError: Postgres went away; the served tables are as they were.
         SparkAppError: Postgres refuses a row, or a key comes twice; the served tables are as they were.
     """
@@ -74,8 +83,11 @@ def publish(
             for name, publication in {name: p for p, name in reversed(loaded)}.items():
                 loading.create_table(connection, publication.table, name)
                 loading.load(database, publication.rows, publication.table, name)
+            confirm()
             with connection.transaction():
                 _prepare_merge(connection, {p.table.name for p in publications})
+                if (done := finished_run(connection, run)) is not None:
+                    return done
                 if loaded:
                     claim_origin(connection, origin)
                 counts = sum((_merge(connection, p, name, run.run_id) for p, name in loaded), RowCounts())
@@ -88,7 +100,7 @@ def publish(
 
 def _prepare_merge(connection: psycopg.Connection, tables: set[str]) -> None:
     """Let one merge at a time into a table: so what is new stays new, and rows can be inserted without asking again."""
-    connection.execute("SET LOCAL lock_timeout = '60s'")
+    connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS:g}s'".encode())
     # Two years of 500 tickers take 40 MB to sort and 40 MB to join; with the usual 4 MB they would go to disk.
     connection.execute("SET LOCAL work_mem = '64MB'")
     # Without statistics the planner chooses a merge join, which sorts both sides: 0.43 s instead of 0.23 s.
@@ -97,6 +109,7 @@ def _prepare_merge(connection: psycopg.Connection, tables: set[str]) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"merge {name}",))
 
 
+@retried
 def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta(hours=24)) -> None:
     """Drop loading tables that a run which died left behind, as far as they are the user's to drop."""
     with translated_errors("sweeping loading tables"), database.connect() as connection:
@@ -111,7 +124,8 @@ def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta
 
 
 def _loading_name(run: RunKey, table: ServedTable) -> str:
-    return f"{table.name}_{run.run_id[-8:]}"
+    # Another one for each attempt: that of a lost connection may still be locked.
+    return f"{table.name}_{run.run_id[-8:]}_{secrets.token_hex(2)}"
 
 
 def _merge(connection: psycopg.Connection, publication: Publication, name: str, run_id: str) -> RowCounts:

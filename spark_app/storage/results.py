@@ -6,6 +6,7 @@ import psycopg
 
 from spark_app.storage.database import Database, translated_errors
 from spark_app.storage.migrate import migrate
+from spark_app.storage.patience import retried
 from spark_app.text_table import draw_table
 
 _TRENDS = """
@@ -44,6 +45,7 @@ _TABLES = (
 )
 
 
+@retried
 def render_results(database: Database) -> str:
     """Draw the newest as-of date's trends and portfolio, then how many rows each table holds."""
     migrate(database)

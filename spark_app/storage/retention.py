@@ -19,6 +19,7 @@ from spark_app.schemas import (
     TRENDING_SECTORS,
 )
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import retried
 
 _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
@@ -89,6 +90,7 @@ def old_analytics(first: dt.date) -> list[OldRows]:
     return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in tables]
 
 
+@retried
 def measure(database: Database, old: OldRows) -> Cut:
     """Count the rows that would go."""
     query = sql.SQL("SELECT count(*), min({date}::date), max({date}::date) FROM {table} AS held WHERE {old}").format(
@@ -99,6 +101,7 @@ def measure(database: Database, old: OldRows) -> Cut:
     return Cut(old.table, old.reason, rows, oldest, newest)
 
 
+@retried
 def remove(database: Database, old: OldRows) -> None:
     """Remove the rows in one transaction, then give their space back to the table.
 
@@ -111,6 +114,7 @@ def remove(database: Database, old: OldRows) -> None:
         connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(table))
 
 
+@retried
 def not_rebuildable(database: Database, first: dt.date) -> Sequence[object]:
     """Count the as-of dates of analytics before `first`; returns their number, the first and the last."""
     with translated_errors("reading the analytics"), database.connect() as connection:

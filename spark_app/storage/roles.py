@@ -7,6 +7,7 @@ from importlib import resources
 import psycopg
 
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import retried
 
 ROLES = ("spark_app_owner", "spark_app_pipeline", "spark_app_retention", "spark_app_reader")
 
@@ -15,6 +16,7 @@ SELECT pg_get_userbyid(relowner) = 'spark_app_owner' FROM pg_class WHERE oid = t
 """
 
 
+@retried
 def set_up_roles(database: Database) -> None:
     """Create the roles that are missing, and give each its rights in this database, whose schema is up to date.
 

@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 
 from spark_app.errors import AnotherRunActiveError, UsageError
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.locks import Hold, give_back, holding
+from spark_app.storage.patience import retried
 
 _UNSERVED_RUNS = """
 SELECT run_id FROM logs_pipeline_run
@@ -96,44 +98,49 @@ class RowCounts:
 
 
 @contextlib.contextmanager
-def hold_tables(database: Database) -> Iterator[None]:
+def hold_tables(database: Database) -> Iterator[Hold]:
     """Keep the tables from being cut for the duration of the block; any number of runs may do so at once.
 
     Raises: AnotherRunActiveError: `hold_tables_alone` holds them.
     """
-    with _locking(database) as connection:
-        _share_tables(connection)
-        yield
+    with holding(database, _share_tables) as hold:
+        yield hold
 
 
 @contextlib.contextmanager
-def hold_tables_alone(database: Database) -> Iterator[None]:
+def hold_tables_alone(database: Database) -> Iterator[Hold]:
     """Keep every run away from all tables for the duration of the block.
 
     Raises: AnotherRunActiveError: a run is at work.
     """
-    with _locking(database) as connection:
+
+    def take(connection: psycopg.Connection) -> None:
         if not _answer(connection, _TRY_TABLES):
             raise AnotherRunActiveError("another run is active: wait for it to end")
-        yield
+
+    with holding(database, take) as hold:
+        yield hold
 
 
 @contextlib.contextmanager
-def hold_stage(database: Database, run: RunKey) -> Iterator[None]:
+def hold_stage(database: Database, run: RunKey) -> Iterator[Hold]:
     """Keep every other run away from this stage and date for the duration of the block.
 
-    The lock belongs to a connection, so a run that dies leaves none behind.
     Raises: AnotherRunActiveError: another run holds it, or `hold_tables_alone` all tables.
     """
-    with _locking(database) as connection:
+
+    def take(connection: psycopg.Connection) -> None:
         _share_tables(connection)
         if not _try_lock(connection, run.stage, run.as_of_date):
             raise AnotherRunActiveError(
                 f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
             )
-        yield
+
+    with holding(database, take) as hold:
+        yield hold
 
 
+@retried
 def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
     """Say whether a run of this stage and date is active."""
     with _locking(database) as connection:
@@ -142,18 +149,13 @@ def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
 
 @contextlib.contextmanager
 def _locking(database: Database) -> Iterator[psycopg.Connection]:
-    """Yield a connection for locks, and give all of them back at the end.
-
-    At once: the server notices only a moment later that a connection is closed, when the next run may ask already.
-    """
-    with translated_errors("locking"):
-        connection = database.connect()
-    with connection:
-        try:
+    """Yield a connection for locks, and give all of them back at the end."""
+    connection = database.connect()
+    try:
+        with translated_errors("locking"):
             yield connection
-        finally:
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
+    finally:
+        give_back(connection)
 
 
 def _share_tables(connection: psycopg.Connection) -> None:
@@ -170,16 +172,18 @@ def _answer(connection: psycopg.Connection, question: LiteralString, *parameters
     return row is not None and bool(row[0])
 
 
+@retried
 def start_run(database: Database, run: RunKey) -> None:
     """Note that the stage is running."""
     with translated_errors("starting the run log"), database.connect() as connection:
         connection.execute(
             "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
-            " VALUES (%s, %s, %s, 'running', %s, now())",
+            " VALUES (%s, %s, %s, 'running', %s, now()) ON CONFLICT DO NOTHING",
             (run.run_id, run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
         )
 
 
+@retried
 def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
     """List the other runs of the last 30 days that landed fetches, or may have, and did not stage all of them."""
     with translated_errors("reading the run log"), database.connect() as connection:
@@ -191,6 +195,7 @@ def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
     return [UnstagedRun(*row) for row in rows]
 
 
+@retried
 def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence[str] | None) -> list[str]:
     """List the other runs of a stage since the newest good one for its newest session.
 
@@ -204,12 +209,14 @@ def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence
         return [row[0] for row in connection.execute(_UNSERVED_RUNS, parameters).fetchall()]
 
 
+@retried
 def mark_staged(database: Database, run_id: str, stage: str) -> None:
     """Note that all fetches of a stage's run have reached the tables made from them."""
     with translated_errors("writing the run log"), database.connect() as connection:
         connection.execute(_MARK_STAGED, (run_id, stage))
 
 
+@retried
 def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: str, as_of_date: dt.date) -> None:
     """Note that what other runs had landed is staged, unless they are still at work and may land more.
 
@@ -220,6 +227,19 @@ def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: 
             is_ours = (other.stage, other.as_of_date) == (stage, as_of_date)
             if is_ours or _try_lock(connection, other.stage, other.as_of_date):
                 connection.execute(_MARK_STAGED, (other.run_id, other.stage))
+
+
+def finished_run(connection: psycopg.Connection, run: RunKey) -> RowCounts | None:
+    """What the run's merge did, where its row is complete already: the commit counted, and its answer was lost.
+
+    Waits for a transaction that is about to complete it.
+    """
+    row = connection.execute(
+        "SELECT finished_at, rows_inserted, rows_updated, rows_unchanged, rows_removed FROM logs_pipeline_run"
+        " WHERE run_id = %s AND stage = %s FOR UPDATE",
+        (run.run_id, run.stage),
+    ).fetchone()
+    return None if row is None or row[0] is None else RowCounts(*row[1:])
 
 
 def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, counts: RowCounts) -> None:
@@ -247,6 +267,7 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Sequence[Con
         )
 
 
+@retried
 def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), beside: Sequence[str] = ()) -> bool:
     """Say whether the stage's newest good run for this date had these parameters and nothing it stands on came later.
 
@@ -261,6 +282,7 @@ def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), besid
         return row is not None and bool(row[0])
 
 
+@retried
 def check_origin(database: Database, origin: str) -> None:
     """Refuse to mix synthetic and real data.
 

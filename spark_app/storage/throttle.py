@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.patience import retried
 
 _State = TypeVar("_State", bound="ThrottleState")
 
@@ -114,12 +115,14 @@ class Turn(ThrottleState):
     is_stopped: bool
 
 
+@retried
 def read_throttle(database: Database, source: str) -> ThrottleState:
     """Read whether a source is blocked, until when and why, and how many requests left today."""
     with translated_errors("reading the throttle"), database.connect() as connection:
         return _fetch(connection, ThrottleState, _READ, {"source": source})
 
 
+@retried
 def block_source(database: Database, source: str, *, pause_seconds: float, reason: str) -> None:
     """Let no request leave for `pause_seconds` from now; a block that lasts longer stays as it is."""
     pause = dt.timedelta(seconds=pause_seconds)
@@ -127,18 +130,21 @@ def block_source(database: Database, source: str, *, pause_seconds: float, reaso
         connection.execute(_BLOCK, {"source": source, "pause": pause, "reason": _storable(reason)})
 
 
+@retried
 def clear_block(database: Database, source: str) -> None:
     """Let requests leave again before the block is over; the pause between them and the budget stay."""
     with translated_errors("clearing the block"), database.connect() as connection:
         connection.execute(_CLEAR, {"source": source})
 
 
+@retried
 def request_stop(database: Database, run_id: str) -> None:
     """Let the workers of a run send nothing more."""
     with translated_errors("stopping the workers"), database.connect() as connection:
         connection.execute("INSERT INTO logs_fetch_stop (run_id) VALUES (%s) ON CONFLICT DO NOTHING", (run_id,))
 
 
+@retried
 def forget_stop(database: Database, run_id: str) -> None:
     """Remove the request to stop, when the workers have."""
     with translated_errors("stopping the workers"), database.connect() as connection:

@@ -175,7 +175,7 @@ class LoggedRun:
 @contextlib.contextmanager
 def verifying(database: Database) -> Iterator[psycopg.Connection]:
     """Open a connection to verify with; its errors become ours."""
-    with translated_errors("verifying"), database.connect() as connection:
+    with translated_errors("verifying"), database.connect_patiently() as connection:
         yield connection
 
 

@@ -9,14 +9,15 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spark_app.errors import RateLimitedError, RunInterruptedError, ServiceUnavailableError, SparkAppError
-from spark_app.storage import limiter as limiter_module
 from spark_app.storage.database import Database, parse_url
 from spark_app.storage.limiter import FetchLimits, PostgresLimiter, limiter_of
+from spark_app.storage.patience import Patience
 from spark_app.storage.throttle import (
     ThrottleState,
     block_source,
@@ -288,9 +289,8 @@ def test_a_lost_connection_is_opened_again_and_a_pause_begins(database: Database
     assert 0.49 <= seconds_to_acquire(limiter) < 5
 
 
-def test_a_database_that_stays_away_is_one_sentence_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter_module, "_LONGEST_OUTAGE_SECONDS", 0.3)
-    away = make_limiter(parse_url("postgresql://me:s3cret@127.0.0.1:1/db"))
+def test_a_database_that_stays_away_is_one_sentence_without_the_password() -> None:
+    away = make_limiter(replace(parse_url("postgresql://me:s3cret@127.0.0.1:1/db"), patience=Patience(0.3)))
     actions = (away.acquire, functools.partial(away.report_rate_limit, "too many"))
     for action in actions:
         with pytest.raises(ServiceUnavailableError, match="cannot reach PostgreSQL at 127.0.0.1:1/db") as failure:

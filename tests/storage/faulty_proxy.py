@@ -1,0 +1,94 @@
+"""A bad network on loopback: a TCP proxy before PostgreSQL that delays, drops, resets, or lets answers disappear."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from spark_app.storage.database import Database
+
+_RESET = struct.pack("ii", 1, 0)
+_LOOK_AROUND_SECONDS = 0.05
+
+
+class FaultyProxy:
+    """Forwards connections to a port of this machine.
+
+    `delay_seconds` pass before each part of an answer. While `is_silent`, answers never come. With `reset_after` a
+    connection ends after so many bytes of answers. `lose_answer_to` is a text: the first statement with it reaches the
+    server, and the connection ends instead of its answer.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._epoch = 0
+        self.port: int = self._listener.getsockname()[1]
+        self.delay_seconds = 0.0
+        self.is_silent = False
+        self.reset_after: int | None = None
+        self.lose_answer_to: bytes | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop(self) -> None:
+        """End all connections."""
+        self._epoch += 1
+
+    def heal(self) -> None:
+        """Be a good network from now on."""
+        self.delay_seconds, self.is_silent, self.reset_after, self.lose_answer_to = 0.0, False, None, None
+
+    def close(self) -> None:
+        """Accept no more, and end what is there."""
+        # Closing alone does not wake up who waits for a caller.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            self._forward(client, server)
+            # Without waiting for what is on its way: the client gets a reset.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        epoch, answered, is_losing = self._epoch, 0, False
+        while self._epoch == epoch:
+            ready, _, _ = select.select([client, server], [], [], _LOOK_AROUND_SECONDS)
+            if client in ready:
+                if not (asked := client.recv(65536)):
+                    return
+                server.sendall(asked)
+                if self.lose_answer_to and self.lose_answer_to in asked:
+                    self.lose_answer_to, is_losing = None, True
+            if server in ready:
+                answer = server.recv(65536)
+                answered += len(answer)
+                if not answer or is_losing or (self.reset_after is not None and answered > self.reset_after):
+                    return
+                if not self.is_silent:
+                    time.sleep(self.delay_seconds)
+                    client.sendall(answer)
+
+
+@contextlib.contextmanager
+def behind_proxy(database: Database) -> Iterator[tuple[FaultyProxy, Database]]:
+    """Yield a proxy before the database's server, and the database as it is reached through it."""
+    proxy = FaultyProxy(int(database.parameters["port"]))
+    try:
+        yield proxy, replace(database, parameters={**database.parameters, "port": str(proxy.port)})
+    finally:
+        proxy.close()
