@@ -9,9 +9,10 @@ from decimal import Decimal
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.errors import AnotherRunActiveError, SparkAppError, UsageError
-from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
+from spark_app.schemas import ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
 from spark_app.storage.database import Database
 from spark_app.storage.publish import Publication, RowSet, publish, sweep_orphans
 from spark_app.storage.run_log import (
@@ -124,6 +125,29 @@ def test_values_arrive_exactly_as_they_were_computed(spark: SparkSession, databa
         columns = ", ".join(ETF_OHLC.schema.fieldNames())
         stored = connection.execute(f"SELECT {columns} FROM collected_daily_etf_ohlc ORDER BY trade_date").fetchall()
     assert stored == rows
+
+
+def test_decimals_of_more_digits_are_rounded_once_and_then_unchanged(spark: SparkSession, database: Database) -> None:
+    widened = bars(spark, {"XLK": "10"}).withColumn("close_price", F.lit(Decimal("10.1234565")))
+    widened = widened.withColumn("price_change_percent", F.lit(Decimal("-99999999.9999994000")))
+    assert send(database, Publication(ETF_OHLC, widened)) == RowCounts(inserted=1)
+    assert send(database, Publication(ETF_OHLC, widened), key=run_key("run-00000002")) == RowCounts(unchanged=1)
+    with database.connect() as connection:
+        stored = connection.execute("SELECT close_price, price_change_percent FROM collected_daily_etf_ohlc").fetchall()
+    assert stored == [(Decimal("10.123457"), Decimal("-99999999.999999"))]
+
+
+def test_weights_keep_their_eight_decimals(spark: SparkSession, database: Database) -> None:
+    weights = [Decimal("1.00000000"), Decimal("0.00000001"), Decimal("0.12345678")]
+    periods = (None, None, False, None) * 3
+    rows = [
+        (DAY, f"T{place}", None, "Energy", 1, "quoted", *periods, weight, "because", "run-00000001")
+        for place, weight in enumerate(weights)
+    ]
+    send(database, Publication(PORTFOLIO_ALLOCATION, spark.createDataFrame(rows, PORTFOLIO_ALLOCATION.schema)))
+    with database.connect() as connection:
+        statement = "SELECT portfolio_weight FROM analytics_portfolio_allocation ORDER BY ticker"
+        assert [weight for (weight,) in connection.execute(statement)] == weights
 
 
 def test_a_key_that_was_computed_twice_is_refused(spark: SparkSession, database: Database) -> None:
