@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
@@ -14,12 +16,14 @@ from spark_app import market_calendar
 from spark_app.schemas import BAR, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind
 from spark_app.stages.context import StageContext
-from spark_app.storage.run_log import ConsumerError, mark_recovered, unstaged_runs
+from spark_app.storage.run_log import ConsumerError, hold_staging, mark_recovered, unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
 from spark_app.transforms.prices import with_bar_defect
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _PROVENANCE = ("fetched_at", "run_id", "source")
 _recovering = threading.Lock()
 """Of stages that run side by side the first recovers what there is."""
@@ -57,6 +61,21 @@ def _recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError,
     return staged.rejected
 
 
+def _alone_at(table: str) -> Callable[[Callable[Concatenate[StageContext, _P], _T]], Callable[..., _T]]:
+    """Let no other run read and append staged rows of this table meanwhile: both would find the same rows new."""
+
+    def decorate(stage_rows: Callable[Concatenate[StageContext, _P], _T]) -> Callable[..., _T]:
+        @functools.wraps(stage_rows)
+        def alone(context: StageContext, *args: _P.args, **options: _P.kwargs) -> _T:
+            with hold_staging(context.database, table):
+                return stage_rows(context, *args, **options)
+
+        return alone
+
+    return decorate
+
+
+@_alone_at(BARS_TABLE)
 def stage_bars(
     context: StageContext,
     first: dt.date,
@@ -91,6 +110,7 @@ def stage_bars(
     return StagedBars(version, errors, frozenset(restated.get["tickers"]))
 
 
+@_alone_at(HOLDINGS_TABLE)
 def stage_holdings(context: StageContext, *, runs: Sequence[str] | None = None) -> int:
     """Stage the snapshots that this run fetched and that are new or differ; returns the Delta version."""
     fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.HOLDINGS)
@@ -101,6 +121,7 @@ def stage_holdings(context: StageContext, *, runs: Sequence[str] | None = None) 
     return context.staging.append(HOLDINGS_TABLE, new)
 
 
+@_alone_at(QUOTES_TABLE)
 def stage_quotes(context: StageContext, *, runs: Sequence[str] | None = None) -> int:
     """Stage the quotes that this run fetched and that are new or differ; returns the Delta version."""
     fetched = context.staging.fetches_of(runs or [context.request.run_id], Kind.QUOTE).where(F.col("quote").isNotNull())

@@ -23,6 +23,10 @@ WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
     WHERE stage = %(stage)s AND status = 'ok'
       AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
     ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
+UNION SELECT own.run_id FROM logs_pipeline_run AS own JOIN logs_pipeline_run AS other
+    ON other.run_id <> own.run_id AND own.started_at < coalesce(
+        other.finished_at, CASE WHEN other.staged_at IS NULL THEN 'infinity' ELSE other.staged_at END)
+WHERE own.run_id = %(run_id)s AND own.stage = %(stage)s
 """
 _IS_DONE = """
 SELECT parameters = %(own)s AND NOT EXISTS (
@@ -140,6 +144,19 @@ def hold_stage(database: Database, run: RunKey) -> Iterator[Hold]:
         yield hold
 
 
+@contextlib.contextmanager
+def hold_staging(database: Database, table: str) -> Iterator[None]:
+    """Let one run at a time find out what is new in a staging table, and append it; the others wait.
+
+    Two that did so at once would both append the same rows.
+    """
+    with _locking(database) as connection:
+        with translated_errors("waiting for another run to stage its rows"):
+            connection.execute("SET lock_timeout = '15min'")
+            connection.execute("SELECT pg_advisory_lock(hashtextextended('staging ' || %s, 0))", (table,))
+        yield
+
+
 @retried
 def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
     """Say whether a run of this stage and date is active."""
@@ -200,6 +217,7 @@ def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence
     """List the other runs of a stage since the newest good one for its newest session.
 
     They failed, or were for a session of the past: what they restated may be staged, and not be served everywhere.
+    The run itself is listed where another one was at work beside it, which may have staged what it landed.
 
     Args: tickers: those that the good run must have served, None for all.
     """

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from spark_app.stages import bars
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
 from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
-from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, served_prices
+from tests.integration.fetch_world import STAGE1, STAGE2, FetchWorld, each_once, served_prices
 from tests.integration.world import differences, without_text
 
 STAGE3 = "stage3_trending_sectors"
@@ -32,15 +33,15 @@ def market_of_next_day() -> Market:
     return market
 
 
-def fall(market: Market, ticker: str, *, to: float) -> None:
-    """Let the prices from `NEXT_DAY` on be a fraction of what they were."""
+def fall(market: Market, ticker: str, *, to: float, since: dt.date = NEXT_DAY) -> None:
+    """Let the prices from a day on be a fraction of what they were."""
     names = ("open", "high", "low", "close", "adj_close")
     market.add_bars(
         ticker,
         *[
             bar._replace(**{name: getattr(bar, name) * to for name in names})
             for bar in market.bars[ticker]
-            if bar.trade_date >= NEXT_DAY
+            if bar.trade_date >= since
         ],
     )
 
@@ -115,6 +116,22 @@ def test_a_restatement_that_could_not_be_served_is_served_by_the_next_run(next_d
     assert report.exit_code == 0, report.message
     assert sum(next_day.asked().values()) == asked_again
     assert "XLK split x0.25 in 31 sessions" in report.message
+    assert not differences(served_prices(next_day), right_prices())
+
+
+def test_a_restatement_that_another_run_has_staged_meanwhile_is_served(
+    next_day: FetchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_bars = bars.stage_bars
+
+    def stage_after_another_run(context: Any, *args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        assert next_day.run(STAGE2, NEXT_DAY, now=NEXT_MORNING).exit_code == 0
+        return stage_bars(context, *args, **options)
+
+    monkeypatch.setattr(bars, "stage_bars", stage_after_another_run)
+    report = next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING)
+    assert "restated: XLE dividend x0.6" in report.message
     assert not differences(served_prices(next_day), right_prices())
 
 
