@@ -69,6 +69,18 @@ class GateSettings(_Section):
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = 0.95
 
 
+class QualitySettings(_Section):
+    """From which change between two sessions on, in percent, a stage reports a jump that nothing explains."""
+
+    stock_jump_percent: Annotated[float, Field(gt=0)] = 40
+    fund_jump_percent: Annotated[float, Field(gt=0)] = 25
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What `transforms.jumps.with_jump` takes."""
+        return {"stock_percent": self.stock_jump_percent, "fund_percent": self.fund_jump_percent}
+
+
 class PortfolioSettings(_Section):
     """What the portfolio holds; `max_weight` is a fraction, at most as fine as the stored weights."""
 
@@ -133,6 +145,7 @@ class Settings(BaseSettings):
     source: SourceSettings = SourceSettings()
     fetch: FetchSettings = FetchSettings()
     gate: GateSettings = GateSettings()
+    quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import tenacity
 import yfinance as yf
@@ -16,18 +16,19 @@ from yfinance.exceptions import YFException
 
 from spark_app.errors import RateLimitedError
 from spark_app.sources.clock import NEW_YORK, utc_now
-from spark_app.sources.contract import Answer, FetchRequest, Kind, Outcome, SourceConfig
+from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig
 from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
 from spark_app.sources.issuer import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo_answers import parse_holdings, parse_quotes
-from spark_app.sources.yahoo_chart import parse_chart
+from spark_app.sources.yahoo_chart import find_odd_rows, parse_chart
 from spark_app.sources.yahoo_session import YahooSession
 
 _SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
 _QUOTE_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
 _HOLDINGS_MODULES = "quoteType,summaryProfile,topHoldings,fundProfile"
 _LONGEST_BACKOFF_SECONDS = 60.0
+_LISTED = 10
 
 
 class YahooSource:
@@ -113,8 +114,11 @@ class YahooSource:
             )
         # The answer itself is read, not yfinance's frame: that turns a null volume into 0, moves an
         # event whose bar is missing to the bar before, and cuts events before the first bar.
-        bars = parse_chart(self._session.payload(), request.window_start, request.window_end)
-        return [Answer(ticker, Outcome.OK, bars=bars)]
+        window = (request.window_start, request.window_end)
+        bars = parse_chart(self._session.payload(), *window)
+        today = self._clock().astimezone(NEW_YORK).date()
+        odd = find_odd_rows(self._session.payload(), *window, today)
+        return [Answer(ticker, Outcome.OK, *_describe_odd(odd), bars=bars)]
 
     def _ask_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
@@ -134,6 +138,14 @@ class YahooSource:
 
     def _get(self, url: str, params: dict[str, str]) -> None:
         YfData(session=self._session).get(url, params=params, timeout=self._config.timeout_seconds)
+
+
+def _describe_odd(odd: Mapping[str, Sequence[Bar]]) -> tuple[str | None, str | None]:
+    """The message and raw text of a chart with odd rows; nothing of a sound one."""
+    if not odd:
+        return None, None
+    told = [f"{what}: {', '.join(sorted({str(b.trade_date) for b in rows})[:_LISTED])}" for what, rows in odd.items()]
+    return "rows left out, " + "; ".join(told), "; ".join(str(b) for rows in odd.values() for b in rows[:_LISTED])
 
 
 def _answer_not_a_ticker(ticker: str) -> Answer:

@@ -6,6 +6,7 @@ import bisect
 import dataclasses
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ from spark_app.sources.contract import Bar, Outcome
 from spark_app.sources.failures import FetchError
 from spark_app.sources.values import read_number, read_time, read_whole
 from spark_app.sources.yahoo_answers import only_result
+
+_ROWS_OF_NEWEST = 2
 
 
 class _Event(NamedTuple):
@@ -45,6 +48,29 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
             dividend, split_ratio = bars[day].dividend + event.dividend, bars[day].split_ratio * event.split_ratio
             bars[day] = dataclasses.replace(bars[day], dividend=dividend, split_ratio=split_ratio)
     return tuple(bars[day] for day in sorted(bars))
+
+
+def find_odd_rows(payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date) -> dict[str, list[Bar]]:
+    """List the rows that `parse_chart` passes over and that a sound chart has not: what is odd about them -> rows.
+
+    A second row of the newest session is Yahoo's way to tell the last trade, and a row of today is under way: neither
+    is odd.
+    """
+    result = only_result(payload, "chart")
+    bars = list(_read_bars(result, ZoneInfo(result["meta"]["exchangeTimezoneName"])))
+    rows_of = Counter(bar.trade_date for bar in bars)
+    newest = max(rows_of, default=last)
+    doubled = {day for day, rows in rows_of.items() if rows > 1 and first <= day <= last}
+    if rows_of[newest] == _ROWS_OF_NEWEST:
+        doubled.discard(newest)
+    chosen = {bar.trade_date: bar for bar in sorted(bars, key=_is_complete)}
+    odd = {
+        "came twice, the later row counts": [
+            b for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
+        ],
+        "in the future": [b for b in bars if b.trade_date > today],
+    }
+    return {what: rows for what, rows in odd.items() if rows}
 
 
 def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:

@@ -48,13 +48,17 @@ class CollectedBars:
     @property
     def errors(self) -> tuple[ConsumerError, ...]:
         """What was wrong, for `logs_consumer_error`."""
-        return self.landing.errors() + self.staged.rejected
+        return self.landing.errors() + self.staged.errors
 
     def describe(self) -> list[str]:
-        """Say what is not as it should be: rejected, missing and restated bars."""
+        """Say what is not as it should be: rejected, jumping, missing and restated bars."""
         parts = []
         if self.staged.rejected:
             parts.append(f"{len(self.staged.rejected)} bars rejected (see logs_consumer_error)")
+        if odd := self.landing.odd():
+            parts.append(f"{len(odd)} charts with rows left out (see logs_consumer_error)")
+        if jumps := self.staged.jumps:
+            parts.append(f"{len(jumps)} jumps (see logs_consumer_error): " + ", ".join(map(_brief, jumps[:_LISTED])))
         if self.completeness.missing:
             parts.append(f"missing: {self.completeness.describe()}")
         if self.restated:
@@ -62,6 +66,11 @@ class CollectedBars:
         if len(self.restated) > _LISTED:
             parts.append(f"and {len(self.restated) - _LISTED} tickers more")
         return parts
+
+
+def _brief(jump: ConsumerError) -> str:
+    """A jump without the words that all of them have in common."""
+    return jump.error_msg.removeprefix("bar of ").replace(": jump of", "").partition(" that ")[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +103,7 @@ def collect_bars(
         also: other requests, to go out with the charts.
     """
     task = _Task(context, tickers, context.window(context.request.days + 1), known)
-    recovered = StagedBars(rejected=recover_unstaged(context, stage))
+    recovered = recover_unstaged(context, stage)
     held = known.held(task.requests(tickers))
     landing = held.joined(land(context, [*task.requests(_due(task, held)), *also]))
     staged = recovered.joined(_stage(task, landing))

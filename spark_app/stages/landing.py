@@ -98,11 +98,16 @@ class Landing:
 
     def errors(self) -> tuple[ConsumerError, ...]:
         """What was wrong with what was asked, for `logs_consumer_error`."""
+        failed = [t for t in self.tickers if t.outcome != Outcome.OK and not t.is_cached]
         return tuple(
             ConsumerError(f"{t.kind} of {t.ticker}: {t.outcome}: {t.message}", t.raw_text)
-            for t in self.tickers
-            if t.outcome != Outcome.OK and not t.is_cached and (t.requests or t.outcome not in _NOT_ASKED)
-        )
+            for t in failed
+            if t.requests or t.outcome not in _NOT_ASKED
+        ) + tuple(ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.odd())
+
+    def odd(self) -> list[LandedTicker]:
+        """The tickers whose data came just now, some of it in a way that is to be told."""
+        return [t for t in self.tickers if t.outcome == Outcome.OK and t.message and not t.is_cached]
 
     def joined(self, later: Landing) -> Landing:
         """Both together; what came later counts."""

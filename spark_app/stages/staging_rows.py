@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,11 +19,13 @@ from spark_app.stages.context import StageContext
 from spark_app.storage.run_log import ConsumerError, hold_staging, mark_recovered, unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
+from spark_app.transforms.jumps import with_jump
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
 from spark_app.transforms.prices import with_bar_defect
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_UNEXPLAINED = "that neither a split nor a dividend explains; the bar is kept"
 _PROVENANCE = ("fetched_at", "run_id", "source")
 _recovering = threading.Lock()
 """Of stages that run side by side the first recovers what there is."""
@@ -31,34 +33,44 @@ _recovering = threading.Lock()
 
 @dataclass(frozen=True)
 class StagedBars:
-    """The Delta version that new bars came in with, the bars that broke a rule, and whose known bars changed."""
+    """The Delta version that new bars came in with, the bars that broke a rule, and whose known bars changed.
+
+    `jumps` are kept bars that are hard to believe; each is told by the run that first staged it, and not again.
+    """
 
     version: int = 0
     rejected: tuple[ConsumerError, ...] = ()
     restated: frozenset[str] = frozenset()
+    jumps: tuple[ConsumerError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[ConsumerError, ...]:
+        """What `logs_consumer_error` gets."""
+        return self.rejected + self.jumps
 
     def joined(self, later: StagedBars) -> StagedBars:
         """Both together; a bar that was rejected twice counts once."""
         rejected = tuple(dict.fromkeys(self.rejected + later.rejected))
-        return StagedBars(max(self.version, later.version), rejected, self.restated | later.restated)
+        jumps = tuple(dict.fromkeys(self.jumps + later.jumps))
+        return StagedBars(max(self.version, later.version), rejected, self.restated | later.restated, jumps)
 
 
-def recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, ...]:
-    """Stage what other runs landed and, killed or failing, did not stage; returns the bars that broke a rule."""
+def recover_unstaged(context: StageContext, stage: str) -> StagedBars:
+    """Stage what other runs landed and, killed or failing, did not stage; returns what is to be said of their bars."""
     with _recovering:
         return _recover_unstaged(context, stage)
 
 
-def _recover_unstaged(context: StageContext, stage: str) -> tuple[ConsumerError, ...]:
+def _recover_unstaged(context: StageContext, stage: str) -> StagedBars:
     others = unstaged_runs(context.database, context.request.run_id)
     if not others:
-        return ()
+        return StagedBars()
     runs = tuple(sorted({run.run_id for run in others}))
     staged = stage_bars(context, market_calendar.FIRST_SESSION, runs=runs)
     stage_holdings(context, runs=runs)
     stage_quotes(context, runs=runs)
     mark_recovered(context.database, others, stage=stage, as_of_date=context.as_of)
-    return staged.rejected
+    return StagedBars(rejected=staged.rejected, jumps=staged.jumps)
 
 
 def _alone_at(table: str) -> Callable[[Callable[Concatenate[StageContext, _P], _T]], Callable[..., _T]]:
@@ -99,15 +111,18 @@ def stage_bars(
     bars = fetched.select("ticker", *_PROVENANCE, F.inline("bars"))
     last = market_calendar.last_completed_session(context.request.now)
     sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
-    rejected, restated = Observation(), Observation()
+    rejected, added = Observation(), Observation()
     checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
     sound = checked.where(F.col("defect").isNull()).drop("defect")
-    new = new_bars(sound, staged).observe(
-        restated, F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("tickers")
+    new = new_bars(sound.transform(with_jump, sessions, **context.settings.quality.limits), staged)
+    restated = F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("restated")
+    version = context.staging.append(BARS_TABLE, new.observe(added, restated, _jumping_bars().alias("jumps")))
+    return StagedBars(
+        version,
+        tuple(_as_error(row) for row in rejected.get["bars"]),
+        frozenset(added.get["restated"]),
+        tuple(_as_jump(row) for row in added.get["jumps"]),
     )
-    version = context.staging.append(BARS_TABLE, new)
-    errors = tuple(_as_error(row) for row in rejected.get["bars"])
-    return StagedBars(version, errors, frozenset(restated.get["tickers"]))
 
 
 @_alone_at(HOLDINGS_TABLE)
@@ -152,12 +167,28 @@ def read_quotes(context: StageContext) -> DataFrame:
 
 def _defective_bars() -> Column:
     """Collect the bars with a defect; `collect_list` passes over the nulls that the sound ones give."""
-    bar = F.struct("ticker", *BAR.fieldNames(), "defect")
-    return F.sort_array(F.collect_list(F.when(F.col("defect").isNotNull(), bar)))
+    return _bars_with("defect")
+
+
+def _jumping_bars() -> Column:
+    return _bars_with("jump_percent")
+
+
+def _bars_with(finding: str) -> Column:
+    bar = F.struct("ticker", *BAR.fieldNames(), finding)
+    return F.sort_array(F.collect_list(F.when(F.col(finding).isNotNull(), bar)))
 
 
 def _as_error(row: Row) -> ConsumerError:
     values = row.asDict()
-    defect = values.pop("defect")
+    return _error_of_bar(values, values.pop("defect"))
+
+
+def _as_jump(row: Row) -> ConsumerError:
+    values = row.asDict()
+    return _error_of_bar(values, f"jump of {values.pop('jump_percent'):+.1f} % {_UNEXPLAINED}")
+
+
+def _error_of_bar(values: Mapping[str, object], said: str) -> ConsumerError:
     raw_value = ", ".join(f"{name}={value}" for name, value in values.items())
-    return ConsumerError(f"bar of {row['ticker']} {row['trade_date']}: {defect}", raw_value)
+    return ConsumerError(f"bar of {values['ticker']} {values['trade_date']}: {said}", raw_value)
