@@ -34,6 +34,7 @@ REPUBLISHED = (
 _KNOWING = {"stage3_trending_sectors", "stage5_portfolio_allocation"}
 _FETCHING = {"stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"}
 _MINUTES_OF_A_DAY = 1440
+_MOST_DIGITS, _MOST_SHOWN = 9, 60
 _WITH_PRICES = {"stage1_etf_ohlc", "stage4_stock_history"}
 
 
@@ -219,7 +220,7 @@ def _option(key: str) -> str:
 def _sector_fund(text: str) -> str:
     ticker, *more = _chosen(text, STAGGERED_FUNDS)
     if more:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than one ticker")
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is more than one ticker")
     return ticker
 
 
@@ -228,7 +229,7 @@ def _chosen(text: str, known: Sequence[str]) -> tuple[str, ...]:
     tickers = {part.strip().upper() for part in text.split(",")}
     unknown = sorted(tickers - set(known))
     if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)!r} is none of {', '.join(known)}")
+        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(known)}")
     return tuple(ticker for ticker in known if ticker in tickers)
 
 
@@ -236,29 +237,34 @@ def _tables(text: str) -> tuple[str, ...]:
     named = {part.strip() for part in text.split(",")}
     unknown = sorted(named - set(REPUBLISHED))
     if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)!r} is none of {', '.join(REPUBLISHED)}")
+        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(REPUBLISHED)}")
     return tuple(table for table in REPUBLISHED if table in named)
 
 
 def _moment(text: str) -> dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2024-05-10T21:30") from None
-    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no time like 2024-05-10T21:30") from None
 
 
 def _date(text: str) -> dt.date:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD") from None
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no date of the form YYYY-MM-DD") from None
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no whole number above 0")
     return int(text)
+
+
+def _shown(text: str) -> str:
+    """Quote what a user gave, on one line and not without end."""
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
 
 
 def _minutes(text: str) -> float:
@@ -267,5 +273,5 @@ def _minutes(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= _MINUTES_OF_A_DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
     return number

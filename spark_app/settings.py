@@ -6,6 +6,7 @@ The command line beats the environment (`SPARK_APP_SECTION__KEY`), the environme
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -25,6 +26,8 @@ from spark_app.errors import SettingsError
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
+# Python's calendar ends: nothing may reach back further.
+_CENTURY_HOURS = 876_000
 
 
 def _none_if_empty(value: object) -> object:
@@ -57,9 +60,9 @@ class FetchSettings(_Section):
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     max_retries: Annotated[int, Field(ge=0, le=20)] = 3
     wave_size: Annotated[int, Field(ge=1, le=1000)] = 25
-    cache_hours: Annotated[float, Field(ge=0)] = 24
-    daily_request_budget: Annotated[int, Field(ge=1)] = 48_000
-    rate_limit_pause_seconds: Annotated[int, Field(ge=1)] = 900
+    cache_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = 24
+    daily_request_budget: Annotated[int, Field(ge=1, le=1_000_000_000)] = 48_000
+    rate_limit_pause_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 900
 
 
 class GateSettings(_Section):
@@ -85,7 +88,7 @@ class PortfolioSettings(_Section):
     """What the portfolio holds; `max_weight` is a fraction, at most as fine as the stored weights."""
 
     basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(lambda v: int(v) if str(v).isdigit() else v)] = 20
-    top_n_per_sector: Annotated[int, Field(ge=1)] = 5
+    top_n_per_sector: Annotated[int, Field(ge=1, le=10_000)] = 5
     max_weight: Annotated[
         Decimal | None,
         BeforeValidator(lambda v: None if v == "" else str(v) if isinstance(v, float) else v),
@@ -100,7 +103,7 @@ class StagingSettings(_Section):
 
 
 _FOR_EVER = BeforeValidator(lambda v: None if v == "keep" else v)
-_Days = Annotated[Annotated[int, Field(ge=1)] | None, _FOR_EVER]
+_Days = Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, _FOR_EVER]
 """Calendar days; `keep` is for ever."""
 
 
@@ -110,11 +113,11 @@ class RetentionSettings(_Section):
     fetches_days: _Days = 30
     superseded_days: _Days = 30
     # Every run looks back 22 sessions, a portfolio 21.
-    price_history_days: Annotated[Annotated[int, Field(ge=60)] | None, _FOR_EVER] = 730
+    price_history_days: Annotated[Annotated[int, Field(ge=60, le=36_500)] | None, _FOR_EVER] = 730
     consumer_errors_days: _Days = 7
     run_log_days: _Days = None
     analytics_days: _Days = None
-    vacuum_hours: Annotated[float, Field(ge=0)] = 168
+    vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = 168
 
 
 class PatienceSettings(_Section):
@@ -238,9 +241,10 @@ def _settings_file(config_file: str | None) -> Path | None:
         default = PROJECT_ROOT / "conf" / "pipeline.toml"
         return default if default.is_file() else None
     path = Path(config_file)
-    if not path.is_file():
-        raise SettingsError(f"--config {config_file}: there is no such file")
-    return path
+    with contextlib.suppress(OSError):  # For example a name that is too long for the file system.
+        if path.is_file():
+            return path
+    raise SettingsError(f"--config {config_file}: there is no such file")
 
 
 def _refuse_unknown_variables() -> None:

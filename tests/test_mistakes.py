@@ -12,11 +12,20 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.arguments import STAGES
-from spark_app.entrypoint import run_backfill, run_cache, run_job, run_staggered_backfill
+from spark_app.entrypoint import (
+    run_backfill,
+    run_cache,
+    run_job,
+    run_republish,
+    run_retention,
+    run_staggered_backfill,
+    run_verify_data,
+)
 from spark_app.storage.database import Database
 
 STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
 BACKFILL, STAGGERED, CACHE = "backfill_etf_benchmarks", "staggered_sector_backfill", "cache"
+REPUBLISH, VERIFY, RETENTION = "republish", "verify_data", "apply_retention"
 A_SESSION = "2024-05-10"
 MEMORIAL_DAY = "2024-05-27"
 NOBODY_LISTENS = "127.0.0.1:9"
@@ -39,7 +48,8 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Run:
     """Run a job; returns the exit code and what stands on stderr, which has no traceback."""
     caplog.set_level(logging.DEBUG)
-    tools = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill, CACHE: run_cache}
+    tools = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill, CACHE: run_cache, REPUBLISH: run_republish}
+    tools |= {VERIFY: run_verify_data, RETENTION: run_retention}
 
     def run_it(job: str, *arguments: str) -> tuple[int, str]:
         try:
@@ -103,6 +113,36 @@ def test_a_command_line_that_cannot_be_read(run: Run, arguments: list[str], comp
     [
         (BACKFILL, ["--tickers", "SPY,AAPL,XLZ"], "argument --tickers: 'AAPL, XLZ' is none of SPY, XLK, XLV"),
         (BACKFILL, ["--tickers", ""], "argument --tickers: '' is none of SPY"),
+        (
+            BACKFILL,
+            ["--tickers", "x'); DROP TABLE logs_pipeline_run; --"],
+            '"X\'); DROP TABLE LOGS_PIPELINE_RUN; --" is',
+        ),
+        (BACKFILL, ["--tickers", "XLK\nXLV"], r"'XLK\nXLV' is none of SPY"),
+        (BACKFILL, ["--tickers", "\u0425LK,XLK\u200b"], "is none of SPY"),
+        (BACKFILL, ["--tickers", "A" * 5000], "AAAA...' is none of SPY"),
+        (BACKFILL, ["--tickers", "XLK\0"], r"'XLK\x00' is none of SPY"),
+        (BACKFILL, ["--as-of", "2024-05-10/../../etc/passwd"], "is no date of the form YYYY-MM-DD"),
+        (BACKFILL, ["--as-of", "-2024-05-10"], "--as-of: expected one argument"),
+        (BACKFILL, ["--days", "9" * 5000], "999...' is no whole number above 0"),
+        (BACKFILL, ["--days", "1e3"], "'1e3' is no whole number above 0"),
+        (BACKFILL, ["--rate-limit-sleep", "999999999"], "fetch.rate_limit_pause_seconds"),
+        (BACKFILL, ["--max-retries", "9" * 30, "--as-of", A_SESSION], "setting fetch.max_retries"),
+        (BACKFILL, ["--delay", "nan", "--as-of", A_SESSION], "setting fetch.delay_seconds"),
+        (BACKFILL, ["--delay", "inf", "--as-of", A_SESSION], "setting fetch.delay_seconds"),
+        (BACKFILL, ["--config", "x" * 5000], "there is no such file"),
+        (BACKFILL, ["--json", "x" * 5000], "cannot write: File name too long"),
+        (BACKFILL, ["--json", "x\0y"], "cannot write: embedded null byte"),
+        (REPUBLISH, ["--tables", "logs_pipeline_run"], "'logs_pipeline_run' is none of collected_daily_etf_ohlc"),
+        (REPUBLISH, ["--tables", "collected_meta_etf; DROP TABLE x"], "is none of collected_daily_etf_ohlc"),
+        (REPUBLISH, ["--from", "2024-05-32"], "'2024-05-32' is no date of the form YYYY-MM-DD"),
+        (REPUBLISH, ["--known-at", "yesterday"], "'yesterday' is no time like 2024-05-10T21:30"),
+        (REPUBLISH, ["--known-at", "0001-01-01T00:00+23:59"], "is no time like 2024-05-10T21:30"),
+        (STAGE_3, ["--known-at", "9999-12-31T23:59-23:59"], "is no time like 2024-05-10T21:30"),
+        (STAGE_5, ["--known-at", "2024-05-10; --"], "is no time like 2024-05-10T21:30"),
+        (STAGE_4, ["--universe", "S&P 500"], "argument --universe: invalid choice: 'S&P 500'"),
+        (VERIFY, ["--as-of", A_SESSION], "unrecognized arguments: --as-of 2024-05-10"),
+        (RETENTION, ["--dry-run", "--days", "3"], "unrecognized arguments: --days 3"),
         (BACKFILL, ["--days", "-5"], "argument --days: '-5' is no whole number above 0"),
         (BACKFILL, ["--rate-limit-sleep", "0"], "argument --rate-limit-sleep: '0' is no whole number above 0"),
         (BACKFILL, ["--max-retries", "few"], "argument --max-retries: invalid int value: 'few'"),
@@ -161,6 +201,13 @@ def test_a_day_that_is_no_session_names_the_one_before_it(run: Run, caplog: pyte
         ("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "7", "setting portfolio.basis_sessions"),
         ("SPARK_APP_PORTFOLIO__MAX_WEIGHT", "0.123456789", "setting portfolio.max_weight"),
         ("SPARK_APP_SOURCE__ENDPOINT", "localhost", "setting source.endpoint: 'localhost'"),
+        ("SPARK_APP_FETCH__CACHE_HOURS", "1e300", "setting fetch.cache_hours"),
+        ("SPARK_APP_FETCH__DAILY_REQUEST_BUDGET", "9" * 30, "setting fetch.daily_request_budget"),
+        ("SPARK_APP_PORTFOLIO__TOP_N_PER_SECTOR", "9" * 30, "setting portfolio.top_n_per_sector"),
+        ("SPARK_APP_PORTFOLIO__MAX_WEIGHT", "NaN", "setting portfolio.max_weight"),
+        ("SPARK_APP_RETENTION__FETCHES_DAYS", "10000000", "setting retention.fetches_days"),
+        ("SPARK_APP_RETENTION__VACUUM_HOURS", "inf", "setting retention.vacuum_hours"),
+        ("SPARK_APP_QUALITY__STOCK_JUMP_PERCENT", "0", "setting quality.stock_jump_percent"),
     ],
 )
 def test_a_setting_that_cannot_be(

@@ -105,6 +105,6 @@ def _write_json(job: Job, exit_code: int | None) -> int:
         summary |= job.findings
         try:
             Path(file).write_text(json.dumps(summary, default=str, indent=2) + "\n")
-        except OSError as error:
-            raise UsageError(f"--json {file}: cannot write: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--json {file}: cannot write: {getattr(error, 'strerror', error)}") from error
     return 0

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from spark_app.stages.context import StageContext
 from spark_app.stages.retention_plan import (
+    REPLACED,
     Limits,
     StagedCut,
     funds_kept_from,
@@ -24,7 +25,7 @@ from spark_app.storage import retention as served
 from spark_app.storage.database import Database
 from spark_app.storage.retention import Cut, OldRows
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
-from spark_app.storage.staging_cuts import narrow_charts, reclaim, remove_rows
+from spark_app.storage.staging_cuts import narrow_charts, note_whole_from, reclaim, remove_rows
 from spark_app.text_table import draw_table
 
 _TABLES = (FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE)
@@ -57,6 +58,9 @@ def apply_retention(context: StageContext, admin: Database, plan: RetentionPlan)
         context.confirm_lock()
         served.remove(admin, old)
     doomed = {cut.table for cut in plan.cuts}
+    # Before anything goes: killed in between, it may say too much, and never too little.
+    if plan.limits.superseded and any(cut.reason == REPLACED for cut in plan.cuts):
+        note_whole_from(context.staging, plan.limits.superseded)
     # Fetches first: that a session was asked for may never be claimed longer than its bars are there.
     if not plan.shortened.isEmpty():
         context.confirm_lock()

@@ -26,7 +26,7 @@ from spark_app.storage.run_log import unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.returns import PERIODS
 
-_REPLACED, _TOO_OLD, _LANDED = "superseded rows", "price history", "landed fetches"
+REPLACED, _TOO_OLD, _LANDED = "superseded rows", "price history", "landed fetches"
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _doomed(rows: DataFrame, key: Sequence[str], limits: Limits) -> DataFrame:
     fetched_at, date = F.col("fetched_at"), key[-1]
     newest_then = F.max(F.when(fetched_at <= _moment(limits.superseded), fetched_at)).over(Window.partitionBy(*key))
     is_too_old = F.col(date) < F.col("kept_from")
-    reason = F.when(is_too_old, _TOO_OLD).when(fetched_at < newest_then, _REPLACED)
+    reason = F.when(is_too_old, _TOO_OLD).when(fetched_at < newest_then, REPLACED)
     return rows.select(*key, "fetched_at", reason.alias("reason"), F.col(date).alias("day"))
 
 

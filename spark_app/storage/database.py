@@ -7,7 +7,7 @@ import ipaddress
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import conninfo
@@ -90,7 +90,7 @@ class Database:
         known = {name: self.parameters[name] for name in _JDBC_PARAMETERS if name in self.parameters}
         query = urlencode({**_JDBC_CONNECTION, "socketTimeout": math.ceil(self.patience.answer_seconds), **known})
         host = f"[{self.parameters['host']}]" if ":" in self.parameters["host"] else self.parameters["host"]
-        url = f"jdbc:postgresql://{host}:{self.parameters['port']}/{self.parameters['dbname']}?{query}"
+        url = f"jdbc:postgresql://{host}:{self.parameters['port']}/{quote(self.parameters['dbname'], safe='')}?{query}"
         return {"url": url, "user": user, "password": password, "driver": "org.postgresql.Driver"}
 
 

@@ -35,6 +35,8 @@ _FEW_FILES = 200
 """Spark looks at each file that it is told to read; of many, Delta's own scan leaves out more than it costs."""
 _MINUTES = "yyyy-MM-dd HH:mm"
 _ORIGIN_PROPERTY = "spark_app.origin"
+WHOLE_FROM = "spark_app.whole_from"
+"""The property of `fetches` with the time (UTC) from which on everything that was known at any moment is kept."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Staging:
 
         Raises: UsageError: the staging tables hold the other kind.
         """
-        held = self._held_origin() if self._exists(FETCHES_TABLE) else self.origin
-        if held != self.origin:
+        held = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY) if self._exists(FETCHES_TABLE) else None
+        # Tables that say nothing hold our own.
+        if held not in (None, self.origin):
             raise UsageError(
                 f"the staging tables in {self.root} hold {held} data and the run would add {self.origin} data: "
                 f"use another place (staging.path or SPARK_APP_HOME), or the other --source"
@@ -71,11 +74,19 @@ class Staging:
         return rows if self.known_at is None else rows.where(F.col("fetched_at") <= F.lit(self.known_at))
 
     def check_known_at(self) -> None:
-        """Refuse a time of which nothing is known.
+        """Refuse a time of which nothing is known, or no longer everything.
 
-        Raises: UsageError: everything that is kept was fetched later.
+        Raises: UsageError: everything that is kept was fetched later, or some of what was known then was removed.
         """
-        if self.known_at is None or not self.read(FETCHES_TABLE).isEmpty():
+        if self.known_at is None:
+            return
+        whole_from = self.property_of(FETCHES_TABLE, WHOLE_FROM) if self._exists(FETCHES_TABLE) else None
+        if whole_from is not None and self.known_at < dt.datetime.fromisoformat(whole_from):
+            raise UsageError(
+                f"--known-at {self.known_at:%Y-%m-%d %H:%M} UTC: what newer rows replaced before"
+                f" {whole_from[:16].replace('T', ' ')} UTC is no longer kept"
+            )
+        if not self.read(FETCHES_TABLE).isEmpty():
             return
         first = self._read_all(FETCHES_TABLE).agg(F.date_format(F.min("fetched_at"), _MINUTES)).first()
         begins = (
@@ -147,15 +158,22 @@ class Staging:
         with _translated(f"reading {self.path(table)}"):
             return read_delta_state(self.spark, self.path(table))
 
-    def _held_origin(self) -> str:
-        """Say which kind of data the staging tables hold; tables that say nothing hold our own."""
-        state = self._state(FETCHES_TABLE)
+    def property_of(self, table: str, name: str) -> str | None:
+        """Read a property of a staging table, None where it has none of this name."""
+        state = self._state(table)
         if state is not None:
-            return state.properties.get(_ORIGIN_PROPERTY, self.origin)
-        quoted = self.path(FETCHES_TABLE).replace("`", "``")
-        with _translated(f"reading {self.path(FETCHES_TABLE)}"):
-            row = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{quoted}` ('{_ORIGIN_PROPERTY}')").first()
-        return row["value"] if row is not None else self.origin
+            return state.properties.get(name)
+        with _translated(f"reading {self.path(table)}"):
+            rows = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self._quoted(table)}`").collect()
+        return {row["key"]: row["value"] for row in rows}.get(name)
+
+    def note_property(self, table: str, name: str, value: str) -> None:
+        """Set a property of a staging table."""
+        with _translated(f"writing {self.path(table)}"):
+            self.spark.sql(f"ALTER TABLE delta.`{self._quoted(table)}` SET TBLPROPERTIES ('{name}' = '{value}')")
+
+    def _quoted(self, table: str) -> str:
+        return self.path(table).replace("`", "``")
 
     def _exists(self, table: str) -> bool:
         """Say whether a table has a commit; the folder of its log alone is a table that is being created."""

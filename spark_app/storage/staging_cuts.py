@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.errors import ServiceUnavailableError
-from spark_app.storage.staging import FETCHES_TABLE, Staging
+from spark_app.storage.staging import FETCHES_TABLE, WHOLE_FROM, Staging
 
 _VACUUM_SETTINGS = {
     # Delta refuses less than a week, for the sake of writers at work: here there are none.
@@ -30,6 +30,14 @@ def remove_rows(staging: Staging, table: str, doomed: DataFrame, key: Sequence[s
     same = " AND ".join(f"held.{name} = doomed.{name}" for name in key)
     with _translated(staging, table) as held:
         held.alias("held").merge(doomed.select(*key).distinct().alias("doomed"), same).whenMatchedDelete().execute()
+
+
+def note_whole_from(staging: Staging, moment: dt.datetime) -> None:
+    """Note from which moment on staging can still tell what was known; the latest that was ever noted counts."""
+    known = staging.property_of(FETCHES_TABLE, WHOLE_FROM)
+    noted = moment.astimezone(dt.UTC).isoformat()
+    if known is None or dt.datetime.fromisoformat(known) < moment:
+        staging.note_property(FETCHES_TABLE, WHOLE_FROM, noted)
 
 
 def narrow_charts(staging: Staging, kept_from: DataFrame) -> None:

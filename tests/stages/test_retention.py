@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 
 from spark_app.arguments import STAGES
-from spark_app.errors import AnotherRunActiveError
+from spark_app.errors import AnotherRunActiveError, UsageError
 from spark_app.stages.bars import missing_bars
 from spark_app.stages.context import StageContext, StageReport
 from spark_app.stages.retention import apply_retention, describe_loss, plan_retention
@@ -223,6 +223,13 @@ def test_retention_and_runs_keep_out_of_each_others_way(story: Story) -> None:
         pass
     with hold_tables_alone(database), pytest.raises(AnotherRunActiveError), hold_stage(database, key):
         pass
+
+
+def test_a_time_of_which_replaced_rows_are_gone_is_refused(story: Story, spark: SparkSession) -> None:
+    kept_from = story.context.request.now - dt.timedelta(days=30)
+    story.world.open(spark, AS_OF, known_at=kept_from + dt.timedelta(minutes=1))
+    with pytest.raises(UsageError, match=f"replaced before {kept_from:%Y-%m-%d %H:%M} UTC is no longer kept"):
+        story.world.open(spark, AS_OF, known_at=kept_from - dt.timedelta(minutes=1))
 
 
 def test_nothing_is_removed_that_is_kept_for_ever(story: Story, spark: SparkSession) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 from pydantic import SecretStr
 
 from spark_app.errors import ServiceUnavailableError, SettingsError
@@ -79,6 +80,16 @@ def test_credentials_of_this_machine_travel_to_others(
     place = {name: value for name, value in database.parameters.items() if name != "user"}
     found = Database(place).with_credentials()
     assert (found.parameters["user"], found.password) == ("spark_app", database.password)
+
+
+def test_a_name_of_a_database_is_no_part_of_the_jdbc_url(empty_database: Database) -> None:
+    named = Database({**empty_database.parameters, "dbname": "postgres"}, empty_database.password)
+    name = "odd/name?ssl=true&user=x %41"
+    with named.connect() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = Database({**named.parameters, "dbname": name}, named.password).jdbc_options()["url"]
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+    assert "/odd%2Fname%3Fssl%3Dtrue%26user%3Dx%20%2541?" in url
 
 
 def test_jdbc_gets_the_same_place_and_credentials(database: Database) -> None:
