@@ -84,6 +84,7 @@ class EmbeddedPostgres:
             with self._lock("control", fcntl.LOCK_EX):
                 if not self._is_running():
                     self._start()
+                self._create_database()
             try:
                 yield self._url()
             finally:
@@ -145,16 +146,17 @@ class EmbeddedPostgres:
             started = self._control("start", "-w", "-l", str(self._home / "server.log"), "-o", options)
             if started.returncode == 0:
                 self._start_keeper()
-                self._create_database()
                 return
         raise ServiceUnavailableError(
             f"the embedded PostgreSQL does not start: see {self._home / 'server.log'} ({started.stdout.strip()[-300:]})"
         )
 
     def _initialise(self) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)
-        self._data.mkdir(mode=0o700)
-        self._account.own(self._data)
+        # Under another name until it is whole: a run that is killed here leaves nothing that looks like a database.
+        unfinished = self._home / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._account.own(unfinished)
         log = self._home / "server.log"
         log.touch()
         self._account.own(log)
@@ -165,15 +167,18 @@ class EmbeddedPostgres:
             password_file.flush()
             self._account.own(Path(password_file.name))
             done = self._account.run(
-                *(self._program("initdb"), "-D", self._data, "-U", USER, "-A", "scram-sha-256"),
+                *(self._program("initdb"), "-D", unfinished, "-U", USER, "-A", "scram-sha-256"),
                 *("--pwfile", password_file.name, "-E", "UTF8", "--locale=C"),
             )
         if done.returncode != 0:
-            shutil.rmtree(self._data, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise ServiceUnavailableError(f"the embedded PostgreSQL cannot be set up: {done.stdout.strip()[-500:]}")
+        shutil.rmtree(self._data, ignore_errors=True)
+        unfinished.rename(self._data)
         logger.info("embedded PostgreSQL set up in %s", self._home)
 
     def _create_database(self) -> None:
+        """Create the database, also where a run that started the server was killed before it came to that."""
         import psycopg
 
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:

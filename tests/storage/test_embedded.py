@@ -85,6 +85,27 @@ def test_the_server_stops_after_its_only_job_was_killed(server: EmbeddedPostgres
     assert wait_until_silent(url)
 
 
+def test_a_kill_while_the_database_is_made_leaves_nothing_in_the_way(
+    server: EmbeddedPostgres, open_folder: Path
+) -> None:
+    home = next(folder for folder in open_folder.glob("own-*the_way") if folder.is_dir()) / "postgres with space"
+    job = subprocess.Popen([sys.executable, "-c", _HOLD_A_LEASE, str(home)], start_new_session=True)
+    while not list(home.glob("data*/PG_VERSION")):
+        assert job.poll() is None
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    with server.lease() as url:
+        assert answers(url)
+
+
+def test_a_server_that_was_killed_off_before_its_database_was_made(server: EmbeddedPostgres) -> None:
+    with server.lease() as url:
+        with psycopg.connect(url.replace("/spark_app?", "/postgres?"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE spark_app")
+        with server.lease() as again:
+            assert answers(again)
+
+
 def test_a_server_that_is_kept_runs_until_it_is_stopped(server: EmbeddedPostgres) -> None:
     url = server.keep_running()
     assert answers(url)
