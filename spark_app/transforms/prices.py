@@ -63,13 +63,15 @@ def bar_defect() -> Column:
     Zero volume, an open outside [low, high] and a jump are no defects.
     """
     price_defects = [_price_defect(name) for name in _PRICES]
+    dividend, split_ratio = F.col("dividend"), F.col("split_ratio")
     is_upside_down = F.col("high_price") < F.col("low_price")
     return F.coalesce(
         *price_defects,
         F.when(is_upside_down, "high_price is below low_price"),
         F.when(F.col("volume").isNull(), "volume is null").when(F.col("volume") < 0, "volume is negative"),
-        F.when(~(is_finite(F.col("dividend")) & (F.col("dividend") >= 0)), "dividend is not a number from 0 on"),
-        F.when(~(is_finite(F.col("split_ratio")) & (F.col("split_ratio") > 0)), "split_ratio is not positive"),
+        F.when(~(is_finite(dividend) & (dividend >= 0)), "dividend is not a number from 0 on"),
+        F.when(~(is_finite(split_ratio) & (_as_stored(split_ratio) > 0)), "split_ratio is not positive"),
+        *(_too_large(name) for name in ("dividend", "split_ratio")),
     )
 
 
@@ -92,10 +94,17 @@ def with_bar_defect(bars: DataFrame, sessions: DataFrame) -> DataFrame:
 
 def _price_defect(name: str) -> Column:
     price = F.col(name)
-    is_zero_when_stored = F.round(price, PRICE.scale) <= 0
-    return (
+    return F.coalesce(
         F.when(price.isNull(), f"{name} is null")
         .when(~is_finite(price), f"{name} is not finite")
-        .when(is_zero_when_stored, f"{name} is not positive")
-        .when(price >= _PRICE_LIMIT, f"{name} is too large to be stored")
+        .when(_as_stored(price) <= 0, f"{name} is not positive"),
+        _too_large(name),
     )
+
+
+def _too_large(name: str) -> Column:
+    return F.when(F.col(name) >= _PRICE_LIMIT, f"{name} is too large to be stored")
+
+
+def _as_stored(value: Column) -> Column:
+    return F.round(value, PRICE.scale)

@@ -85,6 +85,9 @@ def test_daily_prices_of_no_bars_keep_the_schema(spark: SparkSession) -> None:
         ({"dividend": NAN}, "dividend is not a number from 0 on"),
         ({"split_ratio": 0.0}, "split_ratio is not positive"),
         ({"split_ratio": None}, "split_ratio is not positive"),
+        ({"split_ratio": 0.0000004}, "split_ratio is not positive"),
+        ({"split_ratio": 1e12}, "split_ratio is too large to be stored"),
+        ({"dividend": 1e12}, "dividend is too large to be stored"),
     ],
 )
 def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, float], expected: str | None) -> None:
