@@ -103,10 +103,10 @@ def collect_bars(
         also: other requests, to go out with the charts.
     """
     task = _Task(context, tickers, context.window(context.request.days + 1), known)
-    recovered = recover_unstaged(context, stage)
+    recover_unstaged(context, stage)
     held = known.held(task.requests(tickers))
     landing = held.joined(land(context, [*task.requests(_due(task, held)), *also]))
-    staged = recovered.joined(_stage(task, landing))
+    staged = _stage(task, landing)
     completeness = _completeness(task, landing)
     if again := _worth_asking_again(landing, completeness):
         logger.info("%s: asking once more for %s", stage, completeness.describe(again))

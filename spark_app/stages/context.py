@@ -116,7 +116,8 @@ class StageContext:
 class StageOutput:
     """What a stage produced: rows to publish, what was wrong, and a sentence about it.
 
-    `failure` ends the run after everything here was stored.
+    `failure` ends the run after everything here was stored. Without `is_staged` a later run has to stage what this
+    one landed.
     """
 
     message: str
@@ -126,6 +127,7 @@ class StageOutput:
     rows_rejected: int = 0
     delta_versions: Mapping[str, int] = field(default_factory=dict)
     failure: SparkAppError | None = None
+    is_staged: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _SNAPSHOT = StructType([StructField("etf_ticker", StringType()), StructField("sn
 def run(context: StageContext) -> StageOutput:
     """Fetch the funds' holdings, stage the snapshots that are new, and serve those that stand for this run."""
     known = read_known(context, FUNDS, [Kind.HOLDINGS])
-    recovered = recover_unstaged(context, STAGE)
+    recover_unstaged(context, STAGE)
     requests = [FetchRequest(Kind.HOLDINGS, (ticker,), window_end=context.as_of) for ticker in FUNDS]
     held = known.held(requests)
     there = held.summary(Kind.HOLDINGS).answered
@@ -37,8 +37,7 @@ def run(context: StageContext) -> StageOutput:
         message=_message(landing),
         publications=(_publication(context, landing),) if verdict.may_publish else (),
         fetched=landing.summary(Kind.HOLDINGS),
-        errors=landing.errors() + recovered.errors,
-        rows_rejected=len(recovered.rejected),
+        errors=landing.errors(),
         delta_versions={"holdings": version},
         failure=verdict.failure,
     )

@@ -33,7 +33,6 @@ from spark_app.storage.run_log import (
     check_origin,
     hold_stage,
     is_done,
-    mark_staged,
     start_run,
 )
 from spark_app.storage.staging import Staging
@@ -127,7 +126,6 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
             start_run(context.database, key)
             try:
                 output = _STAGES[stage](context)
-                mark_staged(context.database, key.run_id, stage)
                 counts = _publish(context, key, output)
             except SparkAppError as error:
                 output, counts = _failed(error), RowCounts()
@@ -152,7 +150,7 @@ def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
 def _failed(error: SparkAppError) -> StageOutput:
     if isinstance(error, ServiceUnavailableError):
         error = ServiceUnavailableError(f"{error}; what was fetched is kept: run it again")
-    return StageOutput(message=str(error), failure=error)
+    return StageOutput(message=str(error), failure=error, is_staged=False)
 
 
 def _publish(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:
@@ -182,6 +180,7 @@ def _result(output: StageOutput) -> RunResult:
         tickers_ok=len(output.fetched.answered),
         rows_rejected=output.rows_rejected,
         delta_versions=output.delta_versions,
+        is_staged=output.is_staged,
     )
 
 

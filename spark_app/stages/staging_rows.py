@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.schemas import BAR, WEIGHT_PERCENT
-from spark_app.sources.contract import Kind
+from spark_app.sources.contract import Kind, Outcome
 from spark_app.stages.context import StageContext
-from spark_app.storage.run_log import ConsumerError, hold_staging, mark_recovered, unstaged_runs
+from spark_app.stages.landing import LandedTicker, Landing
+from spark_app.storage.run_log import ConsumerError, RunKey, hold_staging, mark_recovered, unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
 from spark_app.transforms.jumps import with_jump
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
 from spark_app.transforms.prices import with_bar_defect
+
+logger = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -55,22 +59,31 @@ class StagedBars:
         return StagedBars(max(self.version, later.version), rejected, self.restated | later.restated, jumps)
 
 
-def recover_unstaged(context: StageContext, stage: str) -> StagedBars:
-    """Stage what other runs landed and, killed or failing, did not stage; returns what is to be said of their bars."""
+def recover_unstaged(context: StageContext, stage: str) -> None:
+    """Stage what other runs landed and, killed or failing, did not stage, and log what was wrong with it."""
     with _recovering:
-        return _recover_unstaged(context, stage)
+        _recover_unstaged(context, stage)
 
 
-def _recover_unstaged(context: StageContext, stage: str) -> StagedBars:
+def _recover_unstaged(context: StageContext, stage: str) -> None:
     others = unstaged_runs(context.database, context.request.run_id)
     if not others:
-        return StagedBars()
+        return
     runs = tuple(sorted({run.run_id for run in others}))
     staged = stage_bars(context, market_calendar.FIRST_SESSION, runs=runs)
     stage_holdings(context, runs=runs)
     stage_quotes(context, runs=runs)
-    mark_recovered(context.database, others, stage=stage, as_of_date=context.as_of)
-    return StagedBars(rejected=staged.rejected, jumps=staged.jumps)
+    run = RunKey(context.request.run_id, stage, context.as_of, {})
+    errors = (*staged.errors, *_failed_requests(context, runs))
+    mark_recovered(context.database, run, others, errors)
+    logger.info("%s: staged what %d runs had left, %d bars of it rejected", stage, len(runs), len(staged.rejected))
+
+
+def _failed_requests(context: StageContext, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
+    """What these runs asked for in vain; they did not come to say so."""
+    failed = context.staging.fetches_of(runs).where(F.col("outcome") != Outcome.OK)
+    rows = failed.select("kind", "ticker", "outcome", "message", "raw_text", "requests").collect()
+    return tuple(dict.fromkeys(Landing([LandedTicker(**row.asDict()) for row in rows]).errors()))
 
 
 def _alone_at(table: str) -> Callable[[Callable[Concatenate[StageContext, _P], _T]], Callable[..., _T]]:

@@ -39,7 +39,7 @@ ORDER BY finished_at DESC LIMIT 1
 """
 _TRY_TABLES = "SELECT pg_try_advisory_lock(hashtextextended('all tables', 0))"
 _TRY_TABLES_SHARED = "SELECT pg_try_advisory_lock_shared(hashtextextended('all tables', 0))"
-_MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s"
+_MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s AND staged_at IS NULL"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class RunResult:
     tickers_ok: int = 0
     rows_rejected: int = 0
     delta_versions: Mapping[str, int] = field(default_factory=dict)
+    is_staged: bool = False
+    """Whether all fetches of the run have reached the tables made from them."""
 
 
 @dataclass(frozen=True)
@@ -228,23 +230,21 @@ def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence
 
 
 @retried
-def mark_staged(database: Database, run_id: str, stage: str) -> None:
-    """Note that all fetches of a stage's run have reached the tables made from them."""
-    with translated_errors("writing the run log"), database.connect() as connection:
-        connection.execute(_MARK_STAGED, (run_id, stage))
+def mark_recovered(
+    database: Database, run: RunKey, others: Sequence[UnstagedRun], errors: Sequence[ConsumerError]
+) -> None:
+    """Note that what other runs had landed is staged, and what was wrong with it: both or neither.
 
-
-@retried
-def mark_recovered(database: Database, others: Sequence[UnstagedRun], *, stage: str, as_of_date: dt.date) -> None:
-    """Note that what other runs had landed is staged, unless they are still at work and may land more.
-
-    Args: stage, as_of_date: what the caller holds the lock of; whoever had that before is gone.
+    Runs that are still at work and may land more are left out; whoever had the lock of `run` before is gone.
     """
-    with translated_errors("writing the run log"), _locking(database) as connection:
+    with translated_errors("writing the run log"), _locking(database) as connection, connection.transaction():
+        marked = 0
         for other in others:
-            is_ours = (other.stage, other.as_of_date) == (stage, as_of_date)
+            is_ours = (other.stage, other.as_of_date) == (run.stage, run.as_of_date)
             if is_ours or _try_lock(connection, other.stage, other.as_of_date):
-                connection.execute(_MARK_STAGED, (other.run_id, other.stage))
+                marked += connection.execute(_MARK_STAGED, (other.run_id, other.stage)).rowcount
+        if marked:
+            log_errors(connection, run, errors)
 
 
 def finished_run(connection: psycopg.Connection, run: RunKey) -> RowCounts | None:
@@ -271,7 +271,7 @@ def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, c
             *(result.status, result.exit_code, result.message, result.requests),
             *(result.tickers_asked, result.tickers_ok, counts.inserted, counts.updated, counts.unchanged),
             *(counts.removed, result.rows_rejected, Jsonb(dict(result.delta_versions))),
-            *(result.exit_code == 0, run.run_id, run.stage),
+            *(result.is_staged, run.run_id, run.stage),
         ),
     )
 

@@ -114,15 +114,16 @@ class Staging:
         log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
         return int(log.unsafeVolatileSnapshot().version())
 
-    def fetches_of(self, run_ids: Sequence[str], kind: str) -> DataFrame:
-        """Read what some runs fetched of one kind; columns as schemas.FETCHES."""
+    def fetches_of(self, run_ids: Sequence[str], kind: str | None = None) -> DataFrame:
+        """Read what some runs fetched, of one kind or of all; columns as schemas.FETCHES."""
         state = self._state(FETCHES_TABLE)
         if state is None:
             fetches = self.read(FETCHES_TABLE)
         else:
             holding = [f for f in state.files if any(f.may_hold("run_id", run_id) for run_id in run_ids)]
             fetches = self._read_files(FETCHES_TABLE, holding)
-        return fetches.where(F.col("run_id").isin(list(run_ids)) & (F.col("kind") == kind))
+        fetched = fetches.where(F.col("run_id").isin(list(run_ids)))
+        return fetched if kind is None else fetched.where(F.col("kind") == kind)
 
     def ensure(self, table: str) -> None:
         """Create a staging table where it does not exist yet."""

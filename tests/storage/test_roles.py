@@ -31,7 +31,6 @@ from spark_app.storage.run_log import (
     hold_stage,
     is_done,
     mark_recovered,
-    mark_staged,
     start_run,
     unstaged_runs,
 )
@@ -142,8 +141,7 @@ def test_the_pipeline_keeps_its_run_log(pipeline: Database) -> None:
         start_run(pipeline, key)
         publish(pipeline, key, OK, origin="real", errors=[ConsumerError("odd", "raw")])
     start_run(pipeline, run_key("run-00000002"))
-    mark_staged(pipeline, "run-00000001", "stage1")
-    mark_recovered(pipeline, unstaged_runs(pipeline, "run-00000003"), stage="stage1", as_of_date=DAY)
+    mark_recovered(pipeline, run_key(), unstaged_runs(pipeline, "run-00000003"), [ConsumerError("odd", "raw")])
     assert unstaged_runs(pipeline, "run-00000003") == []
     assert is_done(pipeline, run_key())
     check_origin(pipeline, "real")
