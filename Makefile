@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench clean lock audit sbom
+.PHONY: help setup setup-dev demo test soak check bench clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -30,6 +30,9 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 test: setup-dev ## run all tests
 	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone"
 	@$(own_world) $(python) -m pytest -m alone
+
+soak: setup-dev ## kill jobs in every phase, run them again, compare: an hour; options as SOAK="--seed 7 --kills 20"
+	@$(own_world) $(python) -u -m tests.soak $(SOAK)
 
 check: setup-dev ## format, lint, types, import rules
 	$(python) -m ruff format --check .

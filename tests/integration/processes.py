@@ -46,6 +46,11 @@ class Submitted:
         with self._changed:
             return "\n".join(self._lines)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that was started has not ended."""
+        return self._process.poll() is None
+
     def wait_for(self, words: str, timeout_seconds: float = 180.0) -> None:
         """Wait until a line has these words."""
         with self._changed:
