@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
 import psycopg
@@ -40,6 +40,8 @@ ORDER BY finished_at DESC LIMIT 1
 _TRY_TABLES = "SELECT pg_try_advisory_lock(hashtextextended('all tables', 0))"
 _TRY_TABLES_SHARED = "SELECT pg_try_advisory_lock_shared(hashtextextended('all tables', 0))"
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s AND staged_at IS NULL"
+
+_LONGEST_STAGING_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,11 @@ def hold_staging(database: Database, table: str) -> Iterator[None]:
 
     Two that did so at once would both append the same rows.
     """
-    with _locking(database) as connection:
+    # A lock that somebody has is no lost connection, however long it takes.
+    patience = replace(database.patience, answer_seconds=_LONGEST_STAGING_SECONDS + 60)
+    with _locking(replace(database, patience=patience)) as connection:
         with translated_errors("waiting for another run to stage its rows"):
-            connection.execute("SET lock_timeout = '15min'")
+            connection.execute(f"SET lock_timeout = '{_LONGEST_STAGING_SECONDS}s'".encode())
             connection.execute("SELECT pg_advisory_lock(hashtextextended('staging ' || %s, 0))", (table,))
         yield
 
@@ -169,7 +173,7 @@ def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
 @contextlib.contextmanager
 def _locking(database: Database) -> Iterator[psycopg.Connection]:
     """Yield a connection for locks, and give all of them back at the end."""
-    connection = database.connect()
+    connection = database.connect_patiently()
     try:
         with translated_errors("locking"):
             yield connection

@@ -31,7 +31,14 @@ from spark_app.storage.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.migrate import migrate
 from spark_app.storage.patience import Patience
 from spark_app.storage.publish import Publication, publish
-from spark_app.storage.run_log import ConsumerError, RowCounts, hold_stage, hold_tables_alone, start_run
+from spark_app.storage.run_log import (
+    ConsumerError,
+    RowCounts,
+    hold_stage,
+    hold_staging,
+    hold_tables_alone,
+    start_run,
+)
 from spark_app.storage.throttle import read_throttle
 from tests.storage.breakable_server import BreakableServer, breakable_server
 from tests.storage.faulty_proxy import FaultyProxy, behind_proxy
@@ -293,6 +300,28 @@ def test_locks_that_went_with_their_connection_are_taken_again(patient: Database
             pass
     with hold_stage(patient, run_key("run-00000003")):
         pass
+
+
+def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_than_for_an_answer(
+    patient: Database, server: BreakableServer, pool: ThreadPoolExecutor
+) -> None:
+    database = replace(patient, patience=Patience(retry_seconds=60, answer_seconds=0.5))
+
+    def stage() -> None:
+        with hold_staging(database, "bars"):
+            pass
+
+    server.stop()
+    waiting = pool.submit(stage)
+    with pytest.raises(TimeoutError):
+        waiting.result(timeout=0.3)
+    server.start()
+    waiting.result(timeout=60)
+    with hold_staging(patient, "bars"):
+        waiting = pool.submit(stage)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=2)
+    waiting.result(timeout=60)
 
 
 def test_who_lost_its_locks_to_another_run_does_not_publish(spark: SparkSession, patient: Database) -> None:
