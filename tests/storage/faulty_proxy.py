@@ -20,7 +20,8 @@ _LOOK_AROUND_SECONDS = 0.05
 class FaultyProxy:
     """Forwards connections to a port of this machine.
 
-    `delay_seconds` pass before each part of an answer. While `is_silent`, answers never come. With `reset_after` a
+    `delay_seconds` pass before each part of an answer. While `is_silent`, nothing arrives on either
+    side, not even that the other one is gone. With `reset_after` a
     connection ends after so many bytes of answers. `lose_answer_to` is a text: the first statement with it reaches the
     server, and the connection ends instead of its answer.
     """
@@ -70,8 +71,10 @@ class FaultyProxy:
             ready, _, _ = select.select([client, server], [], [], _LOOK_AROUND_SECONDS)
             if client in ready:
                 if not (asked := client.recv(65536)):
+                    self._stay_silent(epoch)
                     return
-                server.sendall(asked)
+                if not self.is_silent:
+                    server.sendall(asked)
                 if self.lose_answer_to and self.lose_answer_to in asked:
                     self.lose_answer_to, is_losing = None, True
             if server in ready:
@@ -82,6 +85,11 @@ class FaultyProxy:
                 if not self.is_silent:
                     time.sleep(self.delay_seconds)
                     client.sendall(answer)
+
+    def _stay_silent(self, epoch: int) -> None:
+        """Keep from the server that the client is gone."""
+        while self.is_silent and self._epoch == epoch:
+            time.sleep(_LOOK_AROUND_SECONDS)
 
 
 @contextlib.contextmanager

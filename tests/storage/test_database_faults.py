@@ -386,9 +386,24 @@ def test_a_merge_that_counted_is_not_done_twice_where_its_answer_was_lost(
     spark: SparkSession, proxied: tuple[FaultyProxy, Database]
 ) -> None:
     proxy, database = proxied
-    proxy.lose_answer_to = b"COMMIT"
-    assert send(database, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
-    assert proxy.lose_answer_to is None
+    key, losses = run_key(), iter([b"COMMIT"])
+    rows = Publication(ETF_OHLC, bars(spark, {ticker: str(close) for ticker, close in AFTER.items()}))
+
+    def lose_next_commit() -> None:
+        proxy.lose_answer_to = next(losses, None)
+
+    start_run(database, key)
+    counts = database.patience.keep_trying(
+        lambda: publish(
+            *(database, key, OK),
+            origin="real",
+            publications=[rows],
+            errors=[ConsumerError("odd")],
+            confirm=lose_next_commit,
+        )
+    )
+    assert next(losses, None) is proxy.lose_answer_to is None
+    assert counts == RowCounts(inserted=2)
     assert served(database) == (AFTER, 1)
 
 
