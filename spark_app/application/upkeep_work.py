@@ -21,13 +21,15 @@ logger = logging.getLogger("spark_app")
 def show_cache(run: Run) -> int:
     """Show what is cached, or forget what was named."""
     from spark_app.stages.cache_list import draw_cache, forget, list_cache
+    from spark_app.storage.run_log import hold_tables
 
     arguments, context = run.job.arguments, context_of(run)
     cached = list_cache(context)
     if not arguments.forget and not arguments.forget_all:
         logger.info("%s", draw_cache(context, cached))
         return 0
-    forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
+    with hold_tables(run.database):
+        forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
     logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
     return 0
 
