@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test soak check bench clean lock audit sbom
+.PHONY: help setup setup-dev demo test soak twice check bench clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -33,6 +33,9 @@ test: setup-dev ## run all tests
 
 soak: setup-dev ## kill jobs in every phase, run them again, compare: an hour; options as SOAK="--seed 7 --kills 20"
 	@$(own_world) $(python) -u -m tests.soak $(SOAK)
+
+twice: setup-dev ## run the same day twice at once a hundred times, and jobs beside each other (an hour); options as TWICE="--rounds 5"
+	@$(own_world) $(python) -m tests.soak.twice $(TWICE)
 
 check: setup-dev ## format, lint, types, import rules
 	$(python) -m ruff format --check .
