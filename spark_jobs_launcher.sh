@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Run a job of the pipeline with the project's own environment, from anywhere.
+# Run a job of the pipeline with its own environment, from anywhere: in a checkout that of `make setup`, and where
+# pip installed it the one that it was installed into.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: spark_jobs_launcher.sh [--master URL] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
        spark_jobs_launcher.sh JOB --help       what the job does and takes
-       spark_jobs_launcher.sh --list           all jobs
+       spark_jobs_launcher.sh --list, --version
+       spark_jobs_launcher.sh setup            fetch what pip does not: Spark's jars for Delta and PostgreSQL
+       spark_jobs_launcher.sh completion bash|zsh    what the shell needs to complete jobs and options
        spark_jobs_launcher.sh psql [arguments] a SQL prompt on the database in use
        spark_jobs_launcher.sh db start|stop|url|roles
        spark_jobs_launcher.sh db dump FILE, db restore [--force] FILE
@@ -26,7 +29,7 @@ fail() {
 }
 
 # The folder of this script, wherever a symbolic link to it lies.
-project_root() {
+script_folder() {
   local script="${BASH_SOURCE[0]}" target
   while [ -L "$script" ]; do
     target="$(readlink "$script")"
@@ -47,19 +50,72 @@ list_jobs() {
   done
 }
 
-wants_help() {
+wants_only_words() {
   local argument
   for argument in "$@"; do
-    case "$argument" in -h | --help) return 0 ;; esac
+    case "$argument" in -h | --help | --version) return 0 ;; esac
   done
   return 1
+}
+
+in_checkout() {
+  local spark
+  root="$here"
+  package="$root/spark_app"
+  python="$root/.venv/bin/python"
+  for spark in "$root"/.venv/lib/python3*/site-packages/pyspark; do export SPARK_HOME="$spark"; done
+}
+
+# pip puts this script beside its Python, and all that it needs into the package; Python knows where that is.
+in_environment() {
+  local places home="${XDG_DATA_HOME:-$HOME/.local/share}/spark_app"
+  python="$here/python"
+  [ -x "$python" ] || python="$(command -v python3)" || fail 69 "there is no Python beside $here or on PATH"
+  places="$("$python" -c '
+import importlib.util
+for name in ("spark_app", "pyspark"):
+    print(importlib.util.find_spec(name).submodule_search_locations[0])' 2>/dev/null)" ||
+    fail 69 "$python does not know spark_app and pyspark; install them with: pip install spark_app"
+  package="${places%%$'\n'*}"
+  root="$package/installed"
+  # An editable install leaves everything where it is.
+  [ -d "$root" ] || { root="$(dirname "$package")" && home="$root/var"; }
+  export SPARK_HOME="${places#*$'\n'}" SPARK_CONF_DIR="$root/conf" PYSPARK_PYTHON="$python"
+  export SPARK_APP_HOME="${SPARK_APP_HOME:-$home}"
+}
+
+# Bring what pip does not: the jars by their checksums, and an archive of JVM classes for a quick start.
+set_up() {
+  if [ "$here" = "$root" ]; then exec "$root/scripts/setup.sh"; fi
+  FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy" "$python" "$root/scripts/fetch_jars.py"
+  bash "$root/scripts/make_class_archive.sh" "$here/spark_jobs_launcher.sh" ||
+    echo "no class archive: everything works, Spark starts more slowly"
+}
+
+# Where pip brought a newer pipeline or pyspark they are missing until the next `setup`.
+has_jars() {
+  local coordinates group artifact version
+  while read -r coordinates _; do
+    IFS=: read -r group artifact version <<<"$coordinates"
+    case "$group" in '' | '#'*) continue ;; esac
+    [ -f "$SPARK_HOME/jars/$artifact-$version.jar" ] || return 1
+  done <"$root/conf/jars.lock"
+}
+
+print_completion() {
+  case "${1:-}" in
+    bash) ;;
+    zsh) echo 'autoload -U +X bashcompinit && bashcompinit' ;;
+    *) fail 2 "completion knows bash and zsh" ;;
+  esac
+  cat "$root/scripts/completion.bash"
 }
 
 # What another Spark or Python left in the environment must not reach ours.
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_PREPEND_CLASSES \
   SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS
-root="$(project_root)"
-python="$root/.venv/bin/python"
+here="$(script_folder)"
+if [ -d "$here/jobs" ]; then in_checkout; else in_environment; fi
 
 master="${SPARK_MASTER:-local[2,4]}"
 options=()
@@ -71,7 +127,8 @@ while [ $# -gt 0 ]; do
     --master) master="$2" && shift 2 ;;
     --conf) options+=(--conf "$2") && shift 2 ;;
     --bulk) options+=(--properties-file "$root/conf/spark-bulk.conf" --load-spark-defaults) && shift ;;
-    --list) list_jobs && exit ;;
+    --list) list_jobs; exit ;;
+    --version) sed -n 's/^__version__ = "\(.*\)"$/spark_app \1/p' "$package/__init__.py"; exit ;;
     -h | --help) usage && exit ;;
     -*) fail 2 "there is no option $1; see --help" ;;
     *) break ;;
@@ -80,12 +137,15 @@ done
 [ $# -gt 0 ] || { usage >&2 && exit 2; }
 job="$1" && shift
 
+case "$job" in
+  completion) print_completion "$@"; exit ;;
+  setup) set_up; exit ;;
+esac
 [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
 case "$job" in psql | db | show) exec "$python" -m spark_app.database "$job" "$@" ;; esac
 script="$root/jobs/$job.py"
 [[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "there is no job $job; --list shows all of them"
 # No JVM for a help text.
-if wants_help "$@"; then exec "$python" "$script" "$@"; fi
-
-for spark in "$root"/.venv/lib/python3*/site-packages/pyspark; do export SPARK_HOME="$spark"; done
+if wants_only_words "$@"; then exec "$python" "$script" "$@"; fi
+has_jars || fail 69 "Spark's jars for Delta and PostgreSQL are not there yet; run \`$0 setup\` first"
 exec "$SPARK_HOME/bin/spark-submit" --master "$master" ${options[@]+"${options[@]}"} "$script" "$@"

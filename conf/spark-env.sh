@@ -10,7 +10,12 @@ _project="$(dirname "$_conf")"
 require_java
 
 # Another Python would know neither the pipeline nor its libraries. (On a cluster, for the executors: spark.pyspark.python.)
-export PYSPARK_PYTHON="$_project/.venv/bin/python"
+# Where pip installed the pipeline there is no .venv, and the launcher names the Python.
+_environment="$SPARK_HOME"
+if [ -d "$_project/.venv" ]; then
+  _environment="$_project/.venv"
+  export PYSPARK_PYTHON="$_environment/bin/python"
+fi
 export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON"
 
 # Where the pipeline keeps everything, here for the log file; empty counts as unset.
@@ -36,8 +41,8 @@ if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.Spark
   _archive=""
   if [ -n "${SPARK_CLASS_ARCHIVE:-}" ]; then
     _archive="-XX:ArchiveClassesAtExit=\"$SPARK_CLASS_ARCHIVE\""
-  elif [ -f "$_project/.venv/spark-classes.jsa" ]; then
-    _archive="-XX:SharedArchiveFile=\"$_project/.venv/spark-classes.jsa\""
+  elif [ -f "$_environment/spark-classes.jsa" ]; then
+    _archive="-XX:SharedArchiveFile=\"$_environment/spark-classes.jsa\""
   fi
   case "$* $(cat "$_conf/spark-defaults.conf")" in
     *driver-class-path* | *driver.extraClassPath*) _archive="" ;;
@@ -55,4 +60,4 @@ fi
 # The small JVM that only puts the command line together.
 export SPARK_LAUNCHER_OPTS="${SPARK_LAUNCHER_OPTS:--XX:TieredStopAtLevel=1 -XX:+UseSerialGC}"
 
-unset _conf _project _masters _archive _class_path _jar
+unset _conf _project _environment _masters _archive _class_path _jar

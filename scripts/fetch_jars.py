@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IVY_HOME = ROOT / "var" / "ivy"
+IVY_HOME = Path(os.environ.get("FETCH_JARS_CACHE") or ROOT / "var" / "ivy")
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ def install(jars: list[Jar], *, downloads: Path, spark_jars: Path) -> None:
         shutil.rmtree(IVY_HOME)
         sys.exit(f"fetch_jars: refused {', '.join(altered)}: the SHA-256 is not the one of conf/jars.lock")
     for jar in jars:
+        # Another version of it, where pip brought a newer pipeline to an old environment.
+        for old in spark_jars.glob(f"{jar.artifact}-[0-9]*.jar"):
+            old.unlink()
         shutil.copyfile(downloads / jar.file_name, spark_jars / jar.file_name)
 
 

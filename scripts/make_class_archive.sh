@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
 # Run a synthetic day once and keep the JVM classes that it loaded: later starts take half the time.
 # The archive belongs to one Java and one set of jars; where it does not fit, Java passes over it in silence.
+# `make_class_archive.sh [LAUNCHER]`: another one than that of the checkout, where pip installed it.
 set -euo pipefail
 unset CDPATH DATABASE_URL DATABASE_ADMIN_URL DATABASE_PASSWORD_FILE "${!SPARK_APP_@}"
 unset PYTHONPATH SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_SUBMIT_OPTS HADOOP_CONF_DIR YARN_CONF_DIR SPARK_DIST_CLASSPATH
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+launcher="${1:-$root/spark_jobs_launcher.sh}"
+# As in conf/spark-env.sh.
+environment="$root/.venv"
+[ -d "$environment" ] || environment="$SPARK_HOME"
 
 home="$(mktemp -d)"
 # The embedded database may run as another user, who must get in.
 chmod 755 "$home"
-new_archive="$root/.venv/spark-classes.new"
+new_archive="$environment/spark-classes.new"
 trap 'rm -rf "$home" "$new_archive"' EXIT
 export SPARK_APP_HOME="$home" SPARK_CLASS_ARCHIVE="$new_archive"
 
-if "$root/spark_jobs_launcher.sh" daily_pipeline --source synthetic --force >"$home/output" 2>&1; then
+if "$launcher" daily_pipeline --source synthetic --force >"$home/output" 2>&1; then
   # Renamed when complete: half an archive would crash Java.
-  mv -f "$new_archive" "$root/.venv/spark-classes.jsa"
+  mv -f "$new_archive" "$environment/spark-classes.jsa"
 else
   tail -n 20 "$home/output" >&2
   exit 1

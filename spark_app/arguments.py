@@ -9,7 +9,9 @@ import shlex
 from collections.abc import Sequence
 from typing import NoReturn
 
+from spark_app import __version__
 from spark_app.funds import FUNDS, STAGGERED_FUNDS
+from spark_app.installation import LAUNCHER
 
 STAGES = (
     "stage1_etf_ohlc",
@@ -142,7 +144,7 @@ def resume_command(name: str, argv: Sequence[str], as_of: dt.date, **options: st
         elif word not in ("--refresh", "--force"):
             kept.append(word)
     given = [word for key, value in options.items() for word in (_option(key), value)]
-    return shlex.join(["./spark_jobs_launcher.sh", name, *kept, "--as-of", str(as_of), *given])
+    return shlex.join([LAUNCHER, name, *kept, "--as-of", str(as_of), *given])
 
 
 def settings_overrides(arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
@@ -179,6 +181,7 @@ def _plain_parser(name: str, description: str) -> argparse.ArgumentParser:
     option("--source", choices=("yahoo", "synthetic"), help="where data comes from (default: setting source.name)")
     option("--config", metavar="FILE", help="settings file (default: conf/pipeline.toml)")
     option("--json", metavar="FILE", help="write the summary of the run to FILE")
+    option("--version", action="version", version=f"spark_app {__version__}")
     return parser
 
 
@@ -192,7 +195,7 @@ def _add_backfill_options(parser: argparse.ArgumentParser, funds: Sequence[str])
 
 def _examples(name: str, *arguments: str) -> str:
     """The end of a help text."""
-    lines = [f"  ./spark_jobs_launcher.sh {name} {given}".rstrip() for given in arguments]
+    lines = [f"  {LAUNCHER} {name} {given}".rstrip() for given in arguments]
     return "\n".join(["examples:", *lines])
 
 

@@ -22,8 +22,8 @@ from pydantic_settings import (
 )
 
 from spark_app.errors import SettingsError
+from spark_app.installation import PROJECT_ROOT, default_home
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
 # Python's calendar ends: nothing may reach back further.
@@ -179,8 +179,8 @@ class DatabaseSettings(BaseModel):
 
 
 def app_home() -> Path:
-    """The folder for everything that the pipeline keeps: SPARK_APP_HOME, else `var` beside the code."""
-    return Path(os.environ.get(_HOME_VARIABLE) or PROJECT_ROOT / "var").absolute()
+    """The folder for everything that the pipeline keeps: SPARK_APP_HOME, else `var` beside the code of a checkout."""
+    return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
 
 
 def load_settings(

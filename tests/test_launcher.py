@@ -37,6 +37,10 @@ def clone(tmp_path: Path) -> Path:
     (clone / "jobs" / "one_job.py").write_text('"""Does one thing.\n\nAt length.\n"""\n')
     spark = clone / ".venv" / "lib" / "python3.11" / "site-packages" / "pyspark"
     _write_program(spark / "bin" / "spark-submit", TELLING_SPARK_SUBMIT)
+    for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            _, artifact, version = line.split()[0].split(":")
+            _write_program(spark / "jars" / f"{artifact}-{version}.jar", "")
     _write_program(clone / ".venv" / "bin" / "python", TELLING_PYTHON)
     _write_program(clone / "java" / "bin" / "java", JAVA.format(version="17.0.15"))
     return clone

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from spark_app.errors import SettingsError
-from spark_app.settings import PROJECT_ROOT, app_home, load_database_settings, load_settings
+from spark_app.installation import PROJECT_ROOT
+from spark_app.settings import app_home, load_database_settings, load_settings
 
 
 @pytest.fixture(autouse=True)

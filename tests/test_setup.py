@@ -1,15 +1,13 @@
-"""Set-up: the lock of the jars, what it says when something is missing, and the package that setup.py builds."""
+"""Set-up: the lock of the jars, and what it says when something is missing."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -54,6 +52,14 @@ def test_a_jar_with_the_right_hash_is_installed(fetch_jars: ModuleType, tmp_path
     (downloads / "lib-1.0.jar").write_bytes(b"abc")
     fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, spark_jars=tmp_path / "spark")
     assert (tmp_path / "spark" / "lib-1.0.jar").read_bytes() == b"abc"
+
+
+def test_another_version_of_a_jar_goes(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
+    for name in ("lib-0.9.jar", "lib-storage-0.9.jar"):
+        (tmp_path / "spark" / name).touch()
+    (downloads / "lib-1.0.jar").write_bytes(b"abc")
+    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, spark_jars=tmp_path / "spark")
+    assert {file.name for file in (tmp_path / "spark").iterdir()} == {"lib-1.0.jar", "lib-storage-0.9.jar"}
 
 
 def test_an_altered_jar_is_refused_and_forgotten(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
@@ -180,22 +186,3 @@ def test_a_finished_set_up_is_not_repeated_until_a_lock_changes_or_the_clone_mov
     with (bare_clone / "conf" / "jars.lock").open("a") as lock:
         lock.write("# changed\n")
     assert _set_up(bare_clone).returncode == 69
-
-
-def test_the_package_carries_the_migrations_and_nothing_but_spark_app(tmp_path: Path) -> None:
-    for folder in ("spark_app", "requirements", "jobs", "tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "setup.py", tmp_path)
-    build = [sys.executable, "setup.py", "--quiet", "bdist_wheel"]
-    env = {**os.environ, "PYTHONPATH": ""}
-    subprocess.run(build, cwd=tmp_path, env=env, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    migrations = {
-        f"spark_app/storage/migrations/{path.name}" for path in ROOT.glob("spark_app/storage/migrations/*.sql")
-    }
-    assert migrations
-    assert migrations | {"spark_app/storage/roles.sql"} <= set(names)
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"spark_app"}
-    metadata = next(name for name in names if name.endswith("METADATA"))
-    assert "Requires-Dist: pyspark==4.2.0" in zipfile.ZipFile(wheel).read(metadata).decode()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_app import __version__
 from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
 from spark_app.interruption import Interruption
 
@@ -101,8 +102,8 @@ def _write_json(job: Job, exit_code: int | None) -> int:
     """
     file = job.arguments.json
     if file is not None:
-        summary = {"job": job.name, "exit_code": exit_code, "stages": [asdict(report) for report in job.reports]}
-        summary |= job.findings
+        stages = [asdict(report) for report in job.reports]
+        summary = {"job": job.name, "version": __version__, "exit_code": exit_code, "stages": stages} | job.findings
         try:
             Path(file).write_text(json.dumps(summary, default=str, indent=2) + "\n")
         except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
+from spark_app.installation import LAUNCHER
 from spark_app.stages.context import StageContext
 from spark_app.stages.retention_plan import (
     REPLACED,
@@ -94,7 +95,7 @@ def describe_loss(context: StageContext, plan: RetentionPlan) -> str:
         return ""
     return (
         f"analytics of {dates} dates from {oldest} to {newest} cannot be computed anew from staging, which then serves"
-        f" sessions from {first} on; keep a copy of the database: ./spark_jobs_launcher.sh db dump FILE"
+        f" sessions from {first} on; keep a copy of the database: {LAUNCHER} db dump FILE"
     )
 
 

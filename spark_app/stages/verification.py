@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psycopg
 
 from spark_app.funds import BENCHMARKS, FUNDS, SECTOR_NAMES
+from spark_app.installation import LAUNCHER
 from spark_app.schemas import (
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
@@ -66,7 +67,7 @@ def verify(context: StageContext) -> list[Finding]:
     with facts.verifying(context.database) as connection:
         sizes = {n: facts.table_facts(connection, n, date) for n, date in (_COLLECTED | _OTHERS).items()}
         if not any(sizes[name].rows for name in _COLLECTED):
-            return [Finding("collected data", "none yet: run ./spark_jobs_launcher.sh daily_pipeline", passed=False)]
+            return [Finding("collected data", f"none yet: run {LAUNCHER} daily_pipeline", passed=False)]
         findings = _check_collected(connection, sizes) + _check_funds(connection)
         for table, stages in _PRICES.values():
             findings.append(_check_gaps(table, find_gaps(context, connection, table, stages)))

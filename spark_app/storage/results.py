@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from spark_app.installation import LAUNCHER
 from spark_app.storage.database import Database, translated_errors
 from spark_app.storage.migrate import migrate
 from spark_app.storage.patience import retried
@@ -52,7 +53,7 @@ def render_results(database: Database) -> str:
     with translated_errors("reading the results"), database.connect() as connection:
         row = connection.execute("SELECT max(as_of_date) FROM analytics_trending_sectors").fetchone()
         if row is None or row[0] is None:
-            return "There are no results yet: run ./spark_jobs_launcher.sh daily_pipeline"
+            return f"There are no results yet: run {LAUNCHER} daily_pipeline"
         as_of = row[0]
         parts = [
             _origin(connection),
