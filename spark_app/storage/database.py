@@ -7,6 +7,7 @@ import ipaddress
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -14,8 +15,10 @@ from psycopg import conninfo
 
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
 from spark_app.settings import DatabaseSettings, app_home
-from spark_app.storage.embedded import EmbeddedPostgres
 from spark_app.storage.patience import BoundedConnection, Patience, is_passing, retried
+
+if TYPE_CHECKING:
+    from spark_app.storage.embedded import EmbeddedPostgres
 
 _PLACE = ("host", "port", "dbname", "user", "password")
 _JDBC_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
@@ -121,6 +124,9 @@ def administrator_of(settings: DatabaseSettings, database: Database) -> Database
 
 def embedded_server() -> EmbeddedPostgres:
     """The embedded server of this installation, under SPARK_APP_HOME."""
+    # Not to be had on Windows, where a database of one's own does without it.
+    from spark_app.storage.embedded import EmbeddedPostgres
+
     return EmbeddedPostgres(app_home() / "postgres")
 
 
