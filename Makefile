@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test soak twice check bench package clean lock audit sbom
+.PHONY: help setup setup-dev demo test soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -48,6 +48,9 @@ bench: setup-dev ## measure the pipeline
 
 package: setup ## build dist/: a wheel, and a zip for spark-submit --py-files
 	@$(python) scripts/package.py
+
+docs: setup-dev ## renew docs/CONFIGURATION.md from the code
+	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
 	rm -rf .venv build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
