@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from pyspark.sql import SparkSession
 
+from spark_app.errors import ServiceUnavailableError
+from spark_app.installation import LAUNCHER
 from spark_app.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD")
@@ -21,6 +24,7 @@ _REQUIRED = {
     # Workers are handed what they need; the driver's own environment would show it to whoever may look at them.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
+_JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
 
 
 def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
@@ -30,6 +34,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         app_name: shown in Spark's UI and logs.
         master: only for tests and plain `python`; under spark-submit the command line decides.
         extra: further settings.
+    Raises: ServiceUnavailableError: this Spark lacks the jars for Delta or PostgreSQL.
     """
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
@@ -41,4 +46,17 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
     keep_secrets_out_of_java_logs(spark)
+    _require_jars(spark)
     return spark
+
+
+def _require_jars(spark: SparkSession) -> None:
+    """Spark itself would say so in the middle of a stage, by a stack trace."""
+    jvm: Any = spark.sparkContext._jvm
+    loader = jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
+    missing = [name for name, resource in _JARS.items() if loader.getResource(resource) is None]
+    if missing:
+        spark.stop()
+        raise ServiceUnavailableError(
+            f"this Spark has no jar for {' and '.join(missing)}: run `{LAUNCHER} setup`, and start jobs with {LAUNCHER}"
+        )

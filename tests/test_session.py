@@ -1,0 +1,20 @@
+"""The Spark session: what it says where the jars are missing that pip does not bring."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app import session
+from spark_app.errors import ServiceUnavailableError
+
+
+def test_a_spark_without_the_jars_is_refused_in_one_sentence(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_JARS", {"Delta": "no/such/Delta.class", "PostgreSQL": "org/postgresql/Driver.class"})
+    stopped = []
+    monkeypatch.setattr(SparkSession, "stop", lambda self: stopped.append(self))
+    with pytest.raises(ServiceUnavailableError, match=r"no jar for Delta: run `\./spark_jobs_launcher\.sh setup`"):
+        session.build_session("another")
+    assert stopped
