@@ -144,3 +144,11 @@ def shell_messages() -> Iterator[Message]:
             if "$*" not in sentence:
                 plain = re.sub(r"\$\([^)]*\)|\$\{[^}]*\}|\$\w+", "…", sentence).replace("\\", "")
                 yield Message(code or "69", plain, name)
+
+
+def test_what_the_troubleshooting_page_shows_is_what_the_program_says() -> None:
+    rows = [re.escape(text).replace("…", ".+") for _, text in page_rows()]
+    blocks = re.findall(r"(?:^    .+\n)+", (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(), re.MULTILINE)
+    shown = [line for block in blocks for line in block.splitlines() if re.match(r" +(?!\.|SPARK_)\S+.*: ", line)]
+    assert len(shown) >= 8
+    assert [line for line in shown if not any(re.search(rf"(^|: | +){row}$", line) for row in rows)] == []
