@@ -138,7 +138,7 @@ def words(text: str) -> Iterator[str]:
 
 def shell_messages() -> Iterator[Message]:
     """What the scripts say before they end; without a code of its own, `fail` ends with 69."""
-    for name in ("scripts/setup.sh", "scripts/require_java.sh", "spark_jobs_launcher.sh"):
+    for name in ("scripts/setup.sh", "scripts/require_java.sh", "scripts/cron_job.sh", "spark_jobs_launcher.sh"):
         text = (ROOT / name).read_text()
         for code, sentence in re.findall(r'(?:\bfail(?: (\d+))?|\becho(?=.*>&2)) "((?:[^"\\]|\\.)*)"', text):
             if "$*" not in sentence:
