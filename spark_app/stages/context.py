@@ -147,3 +147,5 @@ class StageReport:
     rows_unchanged: int = 0
     rows_removed: int = 0
     rows_rejected: int = 0
+    resume_at: dt.datetime | None = None
+    """After a rate limit, when going on makes sense (UTC)."""

@@ -138,7 +138,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
                 raise
     except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
-    return _report(context, stage, _result(output), counts, time.monotonic() - started)
+    return _report(context, stage, output, counts, time.monotonic() - started)
 
 
 def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
@@ -202,7 +202,8 @@ def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     return RunKey(request.run_id, stage, request.as_of, parameters)
 
 
-def _report(context: StageContext, stage: str, result: RunResult, counts: RowCounts, seconds: float) -> StageReport:
+def _report(context: StageContext, stage: str, output: StageOutput, counts: RowCounts, seconds: float) -> StageReport:
+    result, failure = _result(output), output.failure
     report = StageReport(
         run_id=context.request.run_id,
         stage=stage,
@@ -217,6 +218,7 @@ def _report(context: StageContext, stage: str, result: RunResult, counts: RowCou
         rows_unchanged=counts.unchanged,
         rows_removed=counts.removed,
         rows_rejected=result.rows_rejected,
+        resume_at=failure.resume_at if isinstance(failure, RateLimitedError) else None,
     )
     if not report.exit_code:
         marked = " [synthetic]" if context.settings.data_origin == "synthetic" else ""

@@ -60,6 +60,9 @@ def test_charts_stop_at_the_first_rate_limit(
     assert f"{len(came)} of 13 funds done" in report.message
     assert named_as_left(caplog) == set(STAGE_1) - came
     assert report.message.endswith(f"with: {RESUME}")
+    # The message says it to the second.
+    assert report.resume_at is not None
+    assert report.resume_at.replace(microsecond=0) == resume_time(report.message).replace(tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
