@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-airflow soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -11,7 +11,7 @@ python := .venv/bin/python
 compile := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## make or refresh the environment in .venv
 	@scripts/setup.sh
@@ -28,8 +28,12 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not airflow"
 	@$(own_world) $(python) -m pytest -m alone
+
+test-airflow: setup-dev ## run the Airflow DAG in a real Airflow
+	@scripts/setup.sh airflow
+	@$(own_world) $(python) -m pytest -m airflow
 
 soak: setup-dev ## kill jobs in every phase, run them again, compare: an hour; options as SOAK="--seed 7 --kills 20"
 	@$(own_world) $(python) -u -m tests.soak $(SOAK)
@@ -53,11 +57,11 @@ docs: setup-dev ## renew docs/CONFIGURATION.md from the code
 	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
-	rm -rf .venv build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-airflow build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## renew the locks of Python packages and jars
-	cd requirements && for list in uv runtime dev; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
+	cd requirements && for list in uv runtime dev airflow; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
 	$(python) scripts/fetch_jars.py --update
 
 audit: setup-dev ## list known vulnerabilities of the locked Python packages

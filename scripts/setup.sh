@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the project's environment in .venv: `setup.sh` what a run needs, `setup.sh dev` tests and checks as well.
+# Make the project's environment in .venv: `setup.sh` what a run needs, `setup.sh dev` tests and checks as well,
+# `setup.sh airflow` what a run needs and, for the tests of the DAG, an Airflow in .venv-airflow.
 # Does nothing where nothing has changed; starts from nothing where the environment is unfinished or outdated.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED
@@ -83,4 +84,12 @@ if ! stamped archive "$lock $java_version"; then
   say "class archive for a quick start of Spark on Java $java_version (about a minute)"
   scripts/make_class_archive.sh || say "no class archive: everything works, Spark starts more slowly"
   stamp archive "$lock $java_version"
+fi
+airflow_lock="$root $(checksum requirements/airflow.txt)"
+if [ "${1:-}" = airflow ] && [ "$(cat .venv-airflow/airflow.stamp 2>/dev/null)" != "$airflow_lock" ]; then
+  say "Airflow into .venv-airflow"
+  rm -rf .venv-airflow
+  .venv/bin/uv venv --quiet --python "$(find_python)" .venv-airflow
+  .venv/bin/uv pip sync --quiet --python .venv-airflow/bin/python --require-hashes requirements/airflow.txt
+  printf '%s\n' "$airflow_lock" >.venv-airflow/airflow.stamp
 fi

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,11 @@ def test_sessions_begin_with_the_benchmark() -> None:
     assert calendar.sessions_ending(day("1993-02-01"), 5) == [day("1993-01-29"), day("1993-02-01")]
     with pytest.raises(UsageError, match="1993-01-29"):
         calendar.session_on_or_before(day("1993-01-28"))
+
+
+def test_a_scheduler_learns_the_last_session_at_any_moment() -> None:
+    # Thanksgiving of 2025, and the Friday after it, which closed at 18:00 UTC.
+    moments = ("2025-11-26T20:59Z", "2025-11-26T21:00Z", "2025-11-28T09:00", "2025-11-28T13:00-05:00")
+    script = Path(__file__).parents[1] / "scripts" / "last_session.py"
+    done = subprocess.run([sys.executable, script, *moments], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2025-11-25", "2025-11-26", "2025-11-26", "2025-11-28"]

@@ -1,0 +1,136 @@
+"""The five stages of the pipeline as an Airflow DAG, a Spark application each.
+
+Needs Airflow 3.3 or newer with its Spark provider, and this file in its place in the project: Airflow's folder of DAGs
+is this one, or holds a link to the file. Sessions and stages are the business of the project's own environment (`make
+setup`); Airflow's Python needs nothing of it. The connection `spark_default` names the master; `spark-submit` is the
+one on PATH, else the project's own; settings come from the environment (SPARK_APP_..., DATABASE_URL).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, CronDataIntervalTimetable, RetryDecision, RetryPolicy, chain
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAMS = PROJECT / ".venv" / "bin"
+STAGES = (
+    "stage1_etf_ohlc",
+    "stage2_etf_holdings",
+    "stage3_trending_sectors",
+    "stage4_stock_history",
+    "stage5_portfolio_allocation",
+)
+RATE_LIMITED = 75
+
+
+class RateLimited(AirflowException):
+    """The stage asks to be run again at `resume_at`, None where it said nothing of it."""
+
+    def __init__(self, message: str, resume_at: dt.datetime | None) -> None:
+        super().__init__(message)
+        self.resume_at = resume_at
+
+
+class RetryAtResumeTime(RetryPolicy):
+    """A rate limit is retried when the stage said; nothing else is retried."""
+
+    def evaluate(self, exception: BaseException, *_: Any, **__: Any) -> RetryDecision:
+        """Decide what becomes of a failed try."""
+        if not isinstance(exception, RateLimited):
+            return RetryDecision.fail(str(exception))
+        if exception.resume_at is None:
+            return RetryDecision.retry(reason="rate limited")
+        wait = max(exception.resume_at - dt.datetime.now(dt.UTC), dt.timedelta())
+        return RetryDecision.retry(wait, f"rate limited until {exception.resume_at}")
+
+
+class StageOperator(SparkSubmitOperator):
+    """One stage for the session that the data interval completed; skipped where it completed none."""
+
+    def execute(self, context: Any) -> None:
+        """Submit the stage; its exit code becomes success, a retry or a failure."""
+        session = completed_session(context)
+        if shutil.which("spark-submit") is None:
+            os.environ["PATH"] = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        with tempfile.TemporaryDirectory() as folder:
+            summary = Path(folder) / "summary.json"
+            self.application_args = ["--as-of", session, "--json", str(summary)]
+            try:
+                super().execute(context)
+            except AirflowException as error:
+                if exit_code_of(error) == RATE_LIMITED:
+                    raise RateLimited(str(error), resume_time(summary)) from error
+                raise AirflowFailException(str(error)) from error
+
+
+def completed_session(context: Any) -> str:
+    """Return the last session completed at the end of the run's data interval.
+
+    A run that was triggered without a logical date has no interval: it takes the last session there is.
+    Raises: AirflowSkipException: at the interval's start it was completed already; the run of an earlier one did it.
+    """
+    start = context.get("data_interval_start")
+    end = context.get("data_interval_end") or context["dag_run"].run_after
+    *before, last = last_sessions(*([start, end] if start else [end]))
+    if last in before:
+        raise AirflowSkipException(f"no session ended between {start} and {end}; the last one was {last}")
+    return last
+
+
+def last_sessions(*moments: dt.datetime) -> list[str]:
+    """Ask the project's trading calendar for the last completed session at each moment."""
+    command = [PROGRAMS / "python", PROJECT / "scripts" / "last_session.py", *[m.isoformat() for m in moments]]
+    # Not with the Python paths of Airflow.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AirflowFailException(f"the trading calendar did not answer: {done.stderr.strip()}")
+    return done.stdout.split()
+
+
+def exit_code_of(error: AirflowException) -> int | None:
+    """Read the exit code of spark-submit, which the provider tells in words only."""
+    found = re.search(r"Error code is: (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def resume_time(summary: Path) -> dt.datetime | None:
+    """Read from a stage's summary when it wants to go on."""
+    try:
+        stages = json.loads(summary.read_text())["stages"]
+        return dt.datetime.fromisoformat(stages[-1]["resume_at"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+with DAG(
+    dag_id="spark_app_daily",
+    description="Sector rotation: what the last completed session of New York says",
+    schedule=CronDataIntervalTimetable("0 9 * * 1-5", timezone="UTC"),
+    start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 48,
+        "retry_delay": dt.timedelta(minutes=15),
+        "retry_policy": RetryAtResumeTime(),
+    },
+    tags=["spark_app"],
+) as dag:
+    chain(
+        *[
+            StageOperator(task_id=stage, name=stage, application=str(PROJECT / "jobs" / f"{stage}.py"))
+            for stage in STAGES
+        ]
+    )

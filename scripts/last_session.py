@@ -1,0 +1,24 @@
+"""Print the last completed session at each of the moments given: `last_session.py 2025-11-28T09:00+00:00 ...`.
+
+For schedulers, whose own Python need not know the trading calendar. A moment without a time zone is UTC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+
+from spark_app.market_calendar import last_completed_session
+
+
+def read_moment(text: str) -> dt.datetime:
+    """Read an ISO 8601 moment."""
+    moment = dt.datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("moments", nargs="+", type=read_moment, metavar="MOMENT")
+    for moment in parser.parse_args().moments:
+        print(last_completed_session(moment))
