@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-airflow soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-airflow test-containers soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -28,12 +28,16 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not airflow"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not airflow and not containers"
 	@$(own_world) $(python) -m pytest -m alone
 
 test-airflow: setup-dev ## run the Airflow DAG in a real Airflow
 	@scripts/setup.sh airflow
-	@$(own_world) $(python) -m pytest -m airflow
+	@$(own_world) $(python) -m pytest -m airflow tests/airflow
+
+test-containers: setup-dev ## build the image and run it, alone and with docker-compose.yml; SUITE=trixie for another base
+	@scripts/require_containers.sh
+	@$(own_world) SUITE=$(SUITE) $(python) -m pytest -m containers tests/containers
 
 soak: setup-dev ## kill jobs in every phase, run them again, compare: an hour; options as SOAK="--seed 7 --kills 20"
 	@$(own_world) $(python) -u -m tests.soak $(SOAK)

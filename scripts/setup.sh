@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make the project's environment in .venv: `setup.sh` what a run needs, `setup.sh dev` tests and checks as well,
-# `setup.sh airflow` what a run needs and, for the tests of the DAG, an Airflow in .venv-airflow.
+# `setup.sh image` for a container without the archive of classes (200 MB), and `setup.sh airflow` what a run needs
+# and for the tests of the DAG an Airflow in .venv-airflow.
 # Does nothing where nothing has changed; starts from nothing where the environment is unfinished or outdated.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED
@@ -80,7 +81,7 @@ if [ "${1:-}" = dev ] && ! stamped dev "$dev_lock"; then
   sync_packages requirements/dev.txt
   stamp dev "$dev_lock"
 fi
-if ! stamped archive "$lock $java_version"; then
+if [ "${1:-}" != image ] && ! stamped archive "$lock $java_version"; then
   say "class archive for a quick start of Spark on Java $java_version (about a minute)"
   scripts/make_class_archive.sh || say "no class archive: everything works, Spark starts more slowly"
   stamp archive "$lock $java_version"

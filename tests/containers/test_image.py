@@ -1,0 +1,99 @@
+"""The image as its users run it: nobody's root, nothing to write but its volume and /tmp, exit codes as ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.containers.conftest import ROOT
+from tests.containers.engine import STRICT, Engine
+
+pytestmark = pytest.mark.containers
+
+AS_OF = "2024-05-10"
+ALONE = ("--network", "none", "--env", "SPARK_APP_SOURCE__ENDPOINT=http://127.0.0.1:9")
+"""Nobody answers."""
+
+
+@pytest.fixture(scope="module")
+def volume() -> str:
+    return "spark_app_test"
+
+
+@pytest.fixture(scope="module")
+def demo(engine: Engine, image: str, volume: str) -> Iterator[str]:
+    """What the pipeline says on a synthetic market; what it made stays in the volume."""
+    done = engine.run(
+        image, "daily_pipeline", "--source", "synthetic", "--as-of", AS_OF, options=(*STRICT, *mounted(volume))
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    yield done.stdout
+    engine.command("podman", "volume", "rm", volume)
+
+
+def mounted(volume: str) -> tuple[str, str]:
+    return "--volume", f"{volume}:/var/lib/spark_app"
+
+
+def inside(engine: Engine, image: str, script: str) -> str:
+    """What a shell in a container prints."""
+    done = engine.run(image, "-c", script, options=(*STRICT, "--entrypoint", "/bin/sh"))
+    return done.stdout + done.stderr
+
+
+def test_the_whole_pipeline_runs_with_nothing_but_its_volume_to_write(demo: str) -> None:
+    assert re.search(rf"stage5_portfolio_allocation {AS_OF} \[synthetic\]: .* positions", demo)
+
+
+def test_results_outlive_the_container(engine: Engine, image: str, demo: str, volume: str) -> None:
+    query = "SELECT SUM(portfolio_weight) FROM analytics_portfolio_allocation"
+    done = engine.run(image, "psql", "-Atc", query, options=(*STRICT, *mounted(volume)))
+    assert done.stdout.strip().splitlines()[-1] == "1.00000000", done.stdout + done.stderr
+
+
+def test_the_user_is_not_root_and_the_code_is_not_the_users(engine: Engine, image: str) -> None:
+    assert inside(engine, image, "id -u; id -g").split() == ["10001", "10001"]
+    owned = inside(engine, image, "find / -xdev -user 10001 -not -path '/proc/*' 2>/dev/null")
+    assert set(owned.split()) <= {"/var/lib/spark_app"}
+
+
+def test_the_root_is_read_only_and_no_capability_is_left(engine: Engine, image: str) -> None:
+    assert "Read-only file system" in inside(engine, image, "touch /opt/spark_app/x")
+    assert set(re.findall(r"Cap\w+:\s+(\w+)", inside(engine, image, "cat /proc/self/status"))) == {"0" * 16}
+
+
+def test_a_mistake_ends_with_2_and_one_sentence(engine: Engine, image: str) -> None:
+    done = engine.run(image, "stage1_etf_ohlc", "--as-of", "tomorrow")
+    assert done.returncode == 2
+    assert "'tomorrow' is no date" in done.stdout
+
+
+def test_a_source_that_is_not_there_ends_with_69(engine: Engine, image: str) -> None:
+    done = engine.run(image, "stage1_etf_ohlc", "--delay", "0", "--max-retries", "0", options=(*STRICT, *ALONE))
+    assert done.returncode == 69, done.stdout + done.stderr
+
+
+def test_a_spent_budget_ends_with_75_and_the_command_that_goes_on(engine: Engine, image: str) -> None:
+    spent = ("--env", "SPARK_APP_FETCH__DAILY_REQUEST_BUDGET=1")
+    done = engine.run(image, "stage1_etf_ohlc", "--delay", "0", options=(*STRICT, *ALONE, *spent))
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert "./spark_jobs_launcher.sh stage1_etf_ohlc" in done.stdout
+
+
+def test_the_image_holds_what_a_run_needs_and_no_more(engine: Engine, image: str) -> None:
+    assert inside(engine, image, "ls -A /opt/spark_app").split() == [
+        *(".venv", "conf", "jobs", "scripts", "spark_app", "spark_jobs_launcher.sh"),
+    ]
+    history = engine.command("podman", "history", "--no-trunc", image).stdout
+    assert not re.search("password|secret|token", history, re.IGNORECASE)
+
+
+def test_spark_has_the_jars_of_the_lock(engine: Engine, image: str) -> None:
+    lock = [line.split() for line in (ROOT / "conf" / "jars.lock").read_text().splitlines() if not line.startswith("#")]
+    names = {"{1}-{2}.jar".format(*jar.split(":")): checksum for jar, checksum in lock}
+    sums = inside(engine, image, "sha256sum /opt/spark_app/.venv/lib/python3*/site-packages/pyspark/jars/*.jar")
+    found = {Path(file).name: checksum for checksum, file in re.findall(r"(\w{64})\s+(\S+)", sums)}
+    assert names.items() <= found.items()
