@@ -67,6 +67,7 @@ clean: ## remove .venv, caches, build files and the demo; what real runs brought
 lock: setup ## renew the locks of Python packages and jars
 	cd requirements && for list in uv runtime dev airflow; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
 	$(python) scripts/fetch_jars.py --update
+	$(python) scripts/fetch_jars.py --update requirements/dev-jars.lock .venv/kafka-broker
 
 audit: setup-dev ## list known vulnerabilities of the locked Python packages
 	@$(python) scripts/audit.py

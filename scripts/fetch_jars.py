@@ -1,7 +1,9 @@
-"""Bring the jars of conf/jars.lock into pyspark's own folder, through the Ivy that pyspark ships.
+"""Bring the locked jars to pyspark, through the Ivy that pyspark ships.
 
-`fetch_jars.py [LOCK]` refuses every jar whose SHA-256 differs from the lock; `--update` writes the
-hashes of what it got into the lock instead. The standard library must do: nothing else may be there yet.
+Those of conf/jars.lock go into pyspark's own folder of jars; those of conf/kafka-jars.lock into one beside it, so that
+only what reads from Kafka has them on its class path. `fetch_jars.py LOCK FOLDER` fetches those of another lock.
+A jar whose SHA-256 differs from the lock is refused; `--update` writes the hashes of what it got into the lock
+instead. The standard library must do: nothing else may be there yet.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IVY_HOME = Path(os.environ.get("FETCH_JARS_CACHE") or ROOT / "var" / "ivy")
+FOLDERS = {"jars.lock": "jars", "kafka-jars.lock": "kafka-jars"}
+"""The locks in conf, and the folder of pyspark that gets the jars of each."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,18 @@ def proxy_options() -> list[str]:
     return [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 8080}"]
 
 
-def install(jars: list[Jar], *, downloads: Path, spark_jars: Path) -> None:
-    """Copy the verified jars to Spark; an altered one stops everything and leaves the cache empty."""
+def install(jars: list[Jar], *, downloads: Path, folder: Path) -> None:
+    """Copy the verified jars to `folder`; an altered one stops everything and leaves the cache empty."""
     altered = [jar.file_name for jar in jars if not matches(jar, downloads)]
     if altered:
         shutil.rmtree(IVY_HOME)
-        sys.exit(f"fetch_jars: refused {', '.join(altered)}: the SHA-256 is not the one of conf/jars.lock")
+        sys.exit(f"fetch_jars: refused {', '.join(altered)}: the SHA-256 is not the one of the lock")
+    folder.mkdir(parents=True, exist_ok=True)
     for jar in jars:
         # Another version of it, where pip brought a newer pipeline to an old environment.
-        for old in spark_jars.glob(f"{jar.artifact}-[0-9]*.jar"):
+        for old in folder.glob(f"{jar.artifact}-[0-9]*.jar"):
             old.unlink()
-        shutil.copyfile(downloads / jar.file_name, spark_jars / jar.file_name)
+        shutil.copyfile(downloads / jar.file_name, folder / jar.file_name)
 
 
 def update_lock(lock: Path, downloads: Path, jars: list[Jar]) -> None:
@@ -110,27 +115,38 @@ def update_lock(lock: Path, downloads: Path, jars: list[Jar]) -> None:
     lock.write_text(text)
 
 
-def main() -> None:
-    """Fetch what is missing, or renew the lock."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lock", nargs="?", type=Path, default=ROOT / "conf" / "jars.lock")
-    parser.add_argument("--update", action="store_true", help="write the hashes of what comes into the lock")
-    arguments = parser.parse_args()
-    pyspark = importlib.util.find_spec("pyspark")
-    if pyspark is None or pyspark.origin is None:
-        sys.exit("fetch_jars: no pyspark in this Python; run `make setup`")
-    spark_jars = Path(pyspark.origin).parent / "jars"
-    jars = read_lock(arguments.lock)
-    wanted = jars if arguments.update else [jar for jar in jars if not matches(jar, spark_jars)]
+def fetch(lock: Path, folder: Path, *, ivy_jar: Path, update: bool) -> None:
+    """Fetch what `folder` lacks of a lock; with `update` all of it, to renew the lock."""
+    jars = read_lock(lock)
+    wanted = jars if update else [jar for jar in jars if not matches(jar, folder)]
     if not wanted:
         return
     downloads = IVY_HOME / "jars"
     shutil.rmtree(downloads, ignore_errors=True)
-    retrieve(wanted, ivy_jar=next(spark_jars.glob("ivy-*.jar")), folder=downloads)
-    if arguments.update:
-        update_lock(arguments.lock, downloads, jars)
+    retrieve(wanted, ivy_jar=ivy_jar, folder=downloads)
+    if update:
+        update_lock(lock, downloads, jars)
     else:
-        install(wanted, downloads=downloads, spark_jars=spark_jars)
+        install(wanted, downloads=downloads, folder=folder)
+
+
+def main() -> None:
+    """Fetch what is missing, or renew the locks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lock", nargs="?", type=Path, help="default: both locks in conf")
+    parser.add_argument("folder", nargs="?", type=Path, help="where the jars of this lock go")
+    parser.add_argument("--update", action="store_true", help="write the hashes of what comes into the locks")
+    arguments = parser.parse_args()
+    if arguments.lock and not arguments.folder:
+        parser.error("which folder are its jars for?")
+    pyspark = importlib.util.find_spec("pyspark")
+    if pyspark is None or pyspark.origin is None:
+        sys.exit("fetch_jars: no pyspark in this Python; run `make setup`")
+    home = Path(pyspark.origin).parent
+    ours = {ROOT / "conf" / name: home / folder for name, folder in FOLDERS.items()}
+    ivy_jar = next((home / "jars").glob("ivy-*.jar"))
+    for lock, folder in ({arguments.lock: arguments.folder} if arguments.lock else ours).items():
+        fetch(lock, folder, ivy_jar=ivy_jar, update=arguments.update)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
-from fetch_jars import ROOT, read_lock
+from fetch_jars import FOLDERS, ROOT, read_lock
 from packageurl import PackageURL
 
 
@@ -34,8 +34,8 @@ def python_packages() -> list[Component]:
 
 
 def jars() -> list[Component]:
-    """What conf/jars.lock locks."""
-    locked = read_lock(ROOT / "conf" / "jars.lock")
+    """What the locks in conf lock."""
+    locked = [jar for name in FOLDERS for jar in read_lock(ROOT / "conf" / name)]
     return [describe("maven", jar.group, jar.artifact, jar.version, [jar.sha256]) for jar in locked]
 
 

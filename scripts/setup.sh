@@ -65,20 +65,22 @@ prepare_spark() {
 }
 
 require_java
-lock="$root $(checksum scripts/setup.sh requirements/uv.txt requirements/runtime.txt conf/jars.lock)"
-dev_lock="$lock $(checksum requirements/dev.txt)"
+lock="$root $(checksum scripts/setup.sh requirements/uv.txt requirements/runtime.txt conf/jars.lock conf/kafka-jars.lock)"
+dev_lock="$lock $(checksum requirements/dev.txt requirements/dev-jars.lock)"
 
 if ! stamped runtime "$lock"; then
   make_venv
   say "Python packages"
   sync_packages
-  say "Spark's jars for Delta and Postgres"
+  say "Spark's jars for Delta, Postgres and Kafka"
   prepare_spark
   stamp runtime "$lock"
 fi
 if [ "${1:-}" = dev ] && ! stamped dev "$dev_lock"; then
   say "Python packages for tests and checks"
   sync_packages requirements/dev.txt
+  say "a Kafka broker for tests"
+  .venv/bin/python scripts/fetch_jars.py requirements/dev-jars.lock .venv/kafka-broker
   stamp dev "$dev_lock"
 fi
 if [ "${1:-}" != image ] && ! stamped archive "$lock $java_version"; then

@@ -50,7 +50,7 @@ def test_a_lock_line_is_coordinates_and_hash(fetch_jars: ModuleType, tmp_path: P
 
 def test_a_jar_with_the_right_hash_is_installed(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
     (downloads / "lib-1.0.jar").write_bytes(b"abc")
-    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, spark_jars=tmp_path / "spark")
+    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, folder=tmp_path / "spark")
     assert (tmp_path / "spark" / "lib-1.0.jar").read_bytes() == b"abc"
 
 
@@ -67,7 +67,7 @@ def test_an_altered_jar_is_refused_and_forgotten(fetch_jars: ModuleType, tmp_pat
     (downloads / "bad-1.0.jar").write_bytes(b"abd")
     jars = [fetch_jars.Jar("org.x", name, "1.0", ABC) for name in ("good", "bad")]
     with pytest.raises(SystemExit, match=r"refused bad-1\.0\.jar"):
-        fetch_jars.install(jars, downloads=downloads, spark_jars=tmp_path / "spark")
+        fetch_jars.install(jars, downloads=downloads, folder=tmp_path / "spark")
     assert list((tmp_path / "spark").iterdir()) == []
     assert not downloads.exists()
 
@@ -102,10 +102,18 @@ def test_spark_runs_with_exactly_the_locked_jars(fetch_jars: ModuleType) -> None
     pyspark = importlib.util.find_spec("pyspark")
     assert pyspark is not None
     assert pyspark.origin is not None
-    for jar in fetch_jars.read_lock(ROOT / "conf" / "jars.lock"):
-        found = list((Path(pyspark.origin).parent / "jars").glob(f"{jar.artifact}-[0-9]*.jar"))
-        assert [file.name for file in found] == [jar.file_name]
-        assert hashlib.sha256(found[0].read_bytes()).hexdigest() == jar.sha256
+    for lock, folder in (("jars.lock", "jars"), ("kafka-jars.lock", "kafka-jars")):
+        for jar in fetch_jars.read_lock(ROOT / "conf" / lock):
+            found = list((Path(pyspark.origin).parent / folder).glob(f"{jar.artifact}-[0-9]*.jar"))
+            assert [file.name for file in found] == [jar.file_name]
+            assert hashlib.sha256(found[0].read_bytes()).hexdigest() == jar.sha256
+
+
+def test_kafka_costs_a_daily_run_no_place_on_the_class_path() -> None:
+    pyspark = importlib.util.find_spec("pyspark")
+    assert pyspark is not None
+    assert pyspark.origin is not None
+    assert list((Path(pyspark.origin).parent / "jars").glob("*kafka*")) == []
 
 
 @pytest.mark.parametrize("name", ["uv", "runtime", "dev"])
@@ -174,7 +182,8 @@ def test_a_finished_set_up_is_not_repeated_until_a_lock_changes_or_the_clone_mov
     environment = bare_clone / ".venv"
     environment.mkdir()
     locks = [bare_clone / name for name in ("scripts/setup.sh", "requirements/uv.txt", "requirements/runtime.txt")]
-    content = b"".join(path.read_bytes() for path in [*locks, bare_clone / "conf" / "jars.lock"])
+    jar_locks = [bare_clone / "conf" / name for name in ("jars.lock", "kafka-jars.lock")]
+    content = b"".join(path.read_bytes() for path in [*locks, *jar_locks])
     checksum = subprocess.run(["cksum"], input=content, capture_output=True, check=True).stdout.decode().strip()
     (environment / "runtime.stamp").write_text(f"{bare_clone} {checksum}\n")
     (environment / "archive.stamp").write_text(f"{bare_clone} {checksum} 21.0.1\n")

@@ -63,11 +63,12 @@ def test_the_bill_of_materials_names_every_package_and_jar_with_its_checksums(tm
         f"pkg:pypi/{name}@{version}": set(re.findall("sha256:(.{64})", line))
         for name, version, line in ((*line.split()[0].split("=="), line) for line in lock.splitlines())
     }
-    for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
-        if not line.startswith("#"):
-            coordinates, digest = line.split()
-            group, artifact, version = coordinates.split(":")
-            expected[f"pkg:maven/{group}/{artifact}@{version}"] = {digest}
+    for lock in ("jars.lock", "kafka-jars.lock"):
+        for line in (ROOT / "conf" / lock).read_text().splitlines():
+            if not line.startswith("#"):
+                coordinates, digest = line.split()
+                group, artifact, version = coordinates.split(":")
+                expected[f"pkg:maven/{group}/{artifact}@{version}"] = {digest}
     assert bill["bomFormat"] == "CycloneDX"
     assert "pkg:pypi/pyspark@4.2.0" in expected
     assert listed == expected
