@@ -23,6 +23,9 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+MESSAGE_VERSION = 1
+"""The version of the messages about rows; it counts up when a table's columns change, or the message's own fields."""
+
 PRICE = DecimalType(18, 6)
 PERCENT = DecimalType(14, 6)
 WEIGHT_PERCENT = DecimalType(9, 6)
@@ -95,12 +98,15 @@ MEMBERSHIPS = _joined(
 
 @dataclass(frozen=True)
 class ServedTable:
-    """One Postgres table: its key, its other columns, and those that do not count in a comparison."""
+    """One Postgres table: its key, its other columns, those that do not count in a comparison, and those that only
+    publishing adds.
+    """
 
     name: str
     key: tuple[str, ...]
     schema: StructType
     uncompared: tuple[str, ...] = ("run_id", "fetched_at")
+    added: tuple[str, ...] = ("run_id",)
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -109,8 +115,8 @@ class ServedTable:
 
     @property
     def computed_schema(self) -> StructType:
-        """The columns that a transform computes: all but `run_id`, which the publishing stage adds."""
-        return StructType([field for field in self.schema.fields if field.name != "run_id"])
+        """The columns that a transform computes."""
+        return StructType([field for field in self.schema.fields if field.name not in self.added])
 
 
 _DAILY_PRICES = _struct(

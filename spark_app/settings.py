@@ -23,6 +23,8 @@ from pydantic_settings import (
 
 from spark_app.errors import SettingsError
 from spark_app.installation import PROJECT_ROOT, default_home
+from spark_app.kafka_settings import KafkaSettings
+from spark_app.secret_values import secret_in_file_of, secret_of
 
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
@@ -153,6 +155,7 @@ class Settings(BaseSettings):
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
     database: PatienceSettings = PatienceSettings()
+    kafka: KafkaSettings = KafkaSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @property
@@ -221,19 +224,8 @@ def load_database_settings() -> DatabaseSettings:
 
     Raises: SettingsError: the password file cannot be read.
     """
-    password_file = os.environ.get("DATABASE_PASSWORD_FILE")
-    password = None
-    if password_file:
-        try:
-            password = SecretStr(Path(password_file).read_text().strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"DATABASE_PASSWORD_FILE: cannot read {password_file}: {error}") from error
-    return DatabaseSettings(url=_secret("DATABASE_URL"), admin_url=_secret("DATABASE_ADMIN_URL"), password=password)
-
-
-def _secret(variable: str) -> SecretStr | None:
-    value = os.environ.get(variable)
-    return SecretStr(value) if value else None
+    password = secret_in_file_of("DATABASE_PASSWORD_FILE")
+    return DatabaseSettings(url=secret_of("DATABASE_URL"), admin_url=secret_of("DATABASE_ADMIN_URL"), password=password)
 
 
 def _settings_file(config_file: str | None) -> Path | None:

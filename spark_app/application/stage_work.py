@@ -19,13 +19,14 @@ def run_pending(run: Run, stages: Sequence[str]) -> int:
 
     A date that was named, or --force, is worked on again; a scheduled run only does what is left.
     """
-    from spark_app.stages.run import pending_stages
+    from spark_app.stages.run import pending_stages, send_owed
 
     if run.job.arguments.force or run.job.arguments.as_of is not None or known_at_of(run) is not None:
         return run_stages(run, stages)
     pending = pending_stages(run.database, run.settings, request_of(run), stages)
     if not pending:
         logger.info("%s: %s is done already: nothing to do (--force does it again)", run.job.name, run.as_of)
+        send_owed(run.database, run.settings)
         return 0
     return run_stages(run, pending)
 

@@ -149,3 +149,6 @@ class StageReport:
     rows_rejected: int = 0
     resume_at: dt.datetime | None = None
     """After a rate limit, when going on makes sense (UTC)."""
+    messages_sent: int = 0
+    messages_owed: int | None = 0
+    """Unknown where Postgres did not answer any more."""

@@ -20,10 +20,12 @@ from spark_app.errors import (
     ServiceUnavailableError,
     SparkAppError,
 )
+from spark_app.kafka_settings import load_kafka_access
 from spark_app.settings import Settings
 from spark_app.stages import etf_holdings, etf_ohlc, portfolio_allocation, republish, stock_history, trending_sectors
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
 from spark_app.storage.database import Database
+from spark_app.storage.delivery import Delivery, deliver
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
 from spark_app.storage.run_log import (
@@ -66,7 +68,11 @@ _LONGEST_MESSAGE = 500
 
 
 def prepare(database: Database, settings: Settings, *, admin: Database | None = None) -> None:
-    """Bring the database's schema up to date, as `admin` where given, and refuse to mix synthetic and real data."""
+    """Bring the database's schema up to date, as `admin` where given, and refuse to mix synthetic and real data.
+
+    Raises: SettingsError: what reaching Kafka needs is missing.
+    """
+    load_kafka_access(settings.kafka)
     for name in migrate(admin or database):
         logger.info("database: applied migration %s", name)
     check_origin(database, settings.data_origin)
@@ -138,7 +144,18 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
                 raise
     except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
-    return _report(context, stage, output, counts, time.monotonic() - started)
+    report = _report(context, stage, output, counts, time.monotonic() - started)
+    delivery = send_owed(context.database, context.settings)
+    return replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
+
+
+def send_owed(database: Database, settings: Settings) -> Delivery:
+    """Send to Kafka what is owed, whichever run it is of, and say how many messages went and what did not."""
+    access = load_kafka_access(settings.kafka)
+    delivery = deliver(database, access) if access else Delivery()
+    for sentence in delivery.sentences:
+        logger.info("%s", sentence)
+    return delivery
 
 
 def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
@@ -166,6 +183,7 @@ def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> Ro
         publications=output.publications,
         errors=output.errors,
         confirm=context.confirm_lock,
+        topic=context.settings.kafka.topic if context.settings.kafka.bootstrap_servers else None,
     )
 
 

@@ -19,6 +19,7 @@ from spark_app.errors import SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage import loading
 from spark_app.storage.database import Database, translated_errors
+from spark_app.storage.outbox import owed_removals, owed_upserts
 from spark_app.storage.patience import retried
 from spark_app.storage.run_log import (
     ConsumerError,
@@ -66,13 +67,16 @@ def publish(
     origin: str,
     publications: Sequence[Publication] = (),
     errors: Sequence[ConsumerError] = (),
+    topic: str | None = None,
     confirm: Callable[[], object] = lambda: None,
 ) -> RowCounts:
     """Merge what the stage produced and close its row in the run log: all of it, or nothing.
 
     May be done again after any failure: what counted already, though its answer was lost, is not done twice.
 
-    Args: confirm: called before the merge; raises where it must not be.
+    Args:
+        topic: where Kafka is to be told of each row that changes; None: nowhere.
+        confirm: called before the merge; raises where it must not be.
     Raises: ServiceUnavailableError: Postgres went away; the served tables are as they were.
         SparkAppError: Postgres refuses a row, or a key comes twice; the served tables are as they were.
     """
@@ -90,7 +94,7 @@ def publish(
                     return done
                 if loaded:
                     claim_origin(connection, origin)
-                counts = sum((_merge(connection, p, name, run.run_id) for p, name in loaded), RowCounts())
+                counts = sum((_merge(connection, p, name, run, topic) for p, name in loaded), RowCounts())
                 log_errors(connection, run, errors)
                 finish_run(connection, run, result, counts)
         finally:
@@ -128,10 +132,13 @@ def _loading_name(run: RunKey, table: ServedTable) -> str:
     return f"{table.name}_{run.run_id[-8:]}_{secrets.token_hex(2)}"
 
 
-def _merge(connection: psycopg.Connection, publication: Publication, name: str, run_id: str) -> RowCounts:
+def _merge(
+    connection: psycopg.Connection, publication: Publication, name: str, run: RunKey, topic: str | None
+) -> RowCounts:
     table = publication.table
     names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
-    loaded, inserted, differing, updated = _counts(connection, _upsert_statement(table, names, run_id))
+    names |= {"owed_upserts": owed_upserts(table, run, topic), "owed_removals": owed_removals(table, run, topic)}
+    loaded, inserted, differing, updated = _counts(connection, _upsert_statement(table, names, run.run_id))
     if updated != differing:
         raise SparkAppError(f"{table.name}: more than one row was computed for the same {', '.join(table.key)}")
     removed = _remove_ghosts(connection, publication.owned, table, names) if publication.owned else 0
@@ -152,9 +159,10 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
     `INSERT ... ON CONFLICT DO UPDATE` would take half as long again: it looks for every key a second time.
     """
     computed = table.computed_schema.fieldNames()
+    added = [sql.SQL("{} AS {}").format(sql.Literal(run_id), sql.Identifier(name)) for name in table.added]
     return sql.SQL(
         "WITH changed AS MATERIALIZED ("
-        "  SELECT {loaded_columns}, {run_id} AS run_id, held.{first_key} IS NULL AS is_new"
+        "  SELECT {loaded_columns}, held.{first_key} IS NULL AS is_new"
         "  FROM {loading} AS loaded LEFT JOIN {target} AS held USING ({key})"
         "  WHERE held.{first_key} IS NULL OR ({held_values}) IS DISTINCT FROM ({loaded_values})"
         "  ORDER BY {loaded_key}"
@@ -163,12 +171,11 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
         "), updated AS ("
         "  UPDATE {target} AS held SET {assignments} FROM changed"
         "  WHERE NOT is_new AND ({held_key}) = ({changed_key}) RETURNING 1"
-        ") SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
+        ") {owed_upserts} SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
         "  count(*) FILTER (WHERE NOT is_new), (SELECT count(*) FROM updated) FROM changed"
     ).format(
-        columns=_columns([*computed, "run_id"]),
-        loaded_columns=_columns(computed, "loaded"),
-        run_id=sql.Literal(run_id),
+        columns=_columns(table.schema.fieldNames()),
+        loaded_columns=sql.SQL(", ").join([_columns(computed, "loaded"), *added]),
         key=_columns(table.key),
         first_key=sql.Identifier(table.key[0]),
         loaded_key=_columns(table.key, "loaded"),
@@ -191,8 +198,9 @@ def _remove_ghosts(
     if not owned.values:
         return 0
     statement = sql.SQL(
-        "DELETE FROM {target} AS held WHERE ({columns}) IN ({values})"
-        " AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({held_key}))"
+        "WITH removed AS (DELETE FROM {target} AS held WHERE ({columns}) IN ({values})"
+        " AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({held_key})) RETURNING {held_key}"
+        ") {owed_removals} SELECT count(*) FROM removed"
     ).format(
         columns=_columns(owned.columns, "held"),
         values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
@@ -200,7 +208,8 @@ def _remove_ghosts(
         held_key=_columns(table.key, "held"),
         **names,
     )
-    return connection.execute(statement).rowcount
+    ((removed,),) = connection.execute(statement).fetchall()
+    return int(removed)
 
 
 def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[int, int, int, int]:

@@ -61,7 +61,8 @@ BEGIN
         'collected_daily_stock_history',
         'analytics_trending_sectors', 'analytics_portfolio_allocation', 'analytics_portfolio_exclusion',
         'analytics_portfolio_changes',
-        'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop'
+        'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop',
+        'logs_topic_outbox'
     ] LOOP
         IF (SELECT relowner <> 'spark_app_owner'::regrole FROM pg_class WHERE oid = format('public.%I', name)::regclass) THEN
             EXECUTE format('ALTER TABLE public.%I OWNER TO spark_app_owner', name);
@@ -94,6 +95,8 @@ GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
 -- The throttle, whose rows are there from the start, and requests to stop (throttle.py).
 GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;
 GRANT INSERT, DELETE ON logs_fetch_stop TO spark_app_pipeline;
+-- What Kafka is to be told, until it knows (outbox.py).
+GRANT INSERT, DELETE ON logs_topic_outbox TO spark_app_pipeline;
 
 -- Retention. PostgreSQL has no right for old rows only: which ones go is the job's own rule.
 GRANT DELETE ON

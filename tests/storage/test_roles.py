@@ -13,11 +13,13 @@ from pyspark.sql import SparkSession
 
 from spark_app import database as command
 from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
+from spark_app.kafka_settings import KafkaAccess, KafkaSettings
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.settings import Settings
 from spark_app.stages.run import prepare
 from spark_app.storage import migrate as migrate_module
 from spark_app.storage.database import Database
+from spark_app.storage.delivery import Delivery, deliver
 from spark_app.storage.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.loading import SCHEMA, create_table
 from spark_app.storage.migrate import Migration, migrate
@@ -35,23 +37,27 @@ from spark_app.storage.run_log import (
     unstaged_runs,
 )
 from spark_app.storage.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
+from tests.kafka.topics import broker_in_process
 from tests.storage.logins import drop_user, login_as, url_of
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key, send
 
 PRICES = ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc", "collected_daily_stock_history")
 ANALYTICS = ("analytics_trending_sectors", "analytics_portfolio_allocation", "analytics_portfolio_exclusion")
-LOGS = ("logs_pipeline_run", "logs_consumer_error", "logs_data_origin", "logs_fetch_throttle", "logs_fetch_stop")
+LOGS = ("logs_pipeline_run", "logs_consumer_error", "logs_data_origin", "logs_fetch_throttle")
+PASSING = ("logs_fetch_stop", "logs_topic_outbox")
 COLLECTED = (*PRICES, "collected_meta_etf")
-TABLES = (*COLLECTED, *ANALYTICS, *LOGS, "schema_migrations")
+TABLES = (*COLLECTED, *ANALYTICS, *LOGS, *PASSING, "schema_migrations")
 
 NOT_THE_PIPELINES_WORK = (
-    *(f"DELETE FROM {table}" for table in (*PRICES, *LOGS[:-1], "schema_migrations")),
+    *(f"DELETE FROM {table}" for table in (*PRICES, *LOGS, "schema_migrations")),
     *(f"TRUNCATE {table}" for table in TABLES),
     *(f"DROP TABLE {table}" for table in TABLES),
     "DROP VIEW analytics_portfolio_changes",
     "UPDATE logs_consumer_error SET error_msg = ''",
     "UPDATE logs_data_origin SET origin = 'synthetic'",
     "INSERT INTO logs_fetch_throttle (source) VALUES ('other')",
+    "UPDATE logs_topic_outbox SET topic = 'another'",
+    "SELECT setval(pg_get_serial_sequence('logs_topic_outbox', 'id'), 1)",
     "UPDATE schema_migrations SET checksum = ''",
     "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'later', 'x')",
     "ALTER TABLE collected_daily_etf_ohlc DROP COLUMN volume",
@@ -148,6 +154,17 @@ def test_the_pipeline_keeps_its_run_log(pipeline: Database) -> None:
     assert "no results yet" in render_results(pipeline)
 
 
+def test_the_pipeline_owes_messages_and_sends_them(spark: SparkSession, pipeline: Database) -> None:
+    start_run(pipeline, run_key())
+    day = RowSet(("as_of_date",), ((DAY,),))
+    rows = [Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"]), day)]
+    publish(pipeline, run_key(), OK, origin="real", publications=rows, topic="rows")
+    with broker_in_process() as servers:
+        access = KafkaAccess(KafkaSettings(bootstrap_servers=servers, timeout_seconds=30))
+        assert deliver(pipeline, access) == Delivery(sent=1)
+    assert run(pipeline, "SELECT count(*) FROM logs_topic_outbox") == [(0,)]
+
+
 def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
     limiter = PostgresLimiter(pipeline, "yahoo", FetchLimits(0.01, 1000, 900))
     limiter.run_id = "run-00000001"
@@ -218,7 +235,7 @@ def test_retention_deletes_old_rows_of_what_it_keeps_and_nothing_else(
     run(retention, "DELETE FROM logs_consumer_error WHERE received_at < now() - interval '7 days'")
     assert run(database, "SELECT count(*) FROM collected_daily_etf_ohlc") == [(0,)]
     assert run(database, "SELECT error_msg FROM logs_consumer_error") == [("new",)]
-    for table in (*ANALYTICS, "logs_pipeline_run", *LOGS[2:], "schema_migrations"):
+    for table in (*ANALYTICS, "logs_pipeline_run", *LOGS[2:], *PASSING, "schema_migrations"):
         assert is_refused(retention, f"DELETE FROM {table}")
     for table in TABLES:
         assert is_refused(retention, f"TRUNCATE {table}")

@@ -1,0 +1,30 @@
+"""Secrets: from the environment or a file that it names, nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from spark_app.errors import SettingsError
+
+
+def secret_of(variable: str) -> SecretStr | None:
+    """Return what an environment variable holds; None where it is unset or empty."""
+    value = os.environ.get(variable)
+    return SecretStr(value) if value else None
+
+
+def secret_in_file_of(variable: str) -> SecretStr | None:
+    """Return what the file holds that an environment variable names, without the line's end; None where it is unset.
+
+    Raises: SettingsError: the file cannot be read.
+    """
+    file = os.environ.get(variable)
+    if not file:
+        return None
+    try:
+        return SecretStr(Path(file).read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}: cannot read {file}: {error}") from error

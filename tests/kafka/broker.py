@@ -1,0 +1,150 @@
+"""A real Kafka broker for tests: one node in KRaft mode on loopback, from the jars that set-up fetched."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+USER, PASSWORD = "spark_app", "s3cret-of-the-broker"
+_JARS = Path(__file__).resolve().parents[2] / ".venv" / "kafka-broker"
+_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m")
+_SETTINGS = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config={jaas}
+listener.name.tls.plain.sasl.jaas.config={jaas}
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location={folder}/server.pem
+log.dirs={folder}/data
+num.partitions=2
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+"""
+
+
+@dataclass
+class KafkaBroker:
+    """One broker with its files in `folder`; it may be stopped and started again, and keeps its topics."""
+
+    folder: Path
+    ports: dict[str, int] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def servers(self) -> str:
+        """Where it listens without a password."""
+        return f"127.0.0.1:{self.ports['plain']}"
+
+    @property
+    def sasl_servers(self) -> str:
+        """Where it asks for a password."""
+        return f"127.0.0.1:{self.ports['sasl']}"
+
+    @property
+    def tls_servers(self) -> str:
+        """Where it asks for a password and speaks TLS."""
+        return f"localhost:{self.ports['tls']}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that signed the broker's."""
+        return self.folder / "ca.pem"
+
+    def create(self) -> None:
+        """Write its settings and certificates, and format its storage."""
+        self.ports = {name: _free_port() for name in ("plain", "sasl", "tls", "controller")}
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        jaas = f'{login} username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}";'
+        (self.folder / "server.properties").write_text(_SETTINGS.format(folder=self.folder, jaas=jaas, **self.ports))
+        make_certificates(self.folder)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = _java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties")
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=120)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with (self.folder / "broker.log").open("ab") as log:
+            command = _java("kafka.Kafka", "server.properties")
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                AdminClient({"bootstrap.servers": self.servers, "log_level": 0}).list_topics(timeout=5)
+            except KafkaException:
+                time.sleep(0.2)
+            else:
+                return
+        raise AssertionError((self.folder / "broker.log").read_text()[-3000:])
+
+    def pause(self) -> None:
+        """Let it answer nobody, though connections stay open."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill it, as a machine that goes down does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def make_certificates(folder: Path) -> None:
+    """Make an authority (ca.pem) and, signed by it, the broker's key and certificate (server.pem)."""
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    _run([*new, "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"], folder)
+    signed = [
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    _run([*new, *signed, "-keyout", "server.key", "-out", "server.crt"], folder)
+    (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
+
+
+def _run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+def _java(*arguments: str) -> list[str]:
+    pyspark = importlib.util.find_spec("pyspark")
+    assert pyspark is not None and pyspark.origin is not None
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    assert java is not None
+    class_path = f"{_JARS}/*:{Path(pyspark.origin).parent}/jars/*"
+    return [java, *_JVM, "-cp", class_path, *arguments]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
