@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-airflow test-containers soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-kafka test-airflow test-containers soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -28,8 +28,11 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not airflow and not containers"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not kafka and not airflow and not containers"
 	@$(own_world) $(python) -m pytest -m alone
+
+test-kafka: setup-dev ## run the tests with a real Kafka broker
+	@$(own_world) $(python) -m pytest -m kafka
 
 test-airflow: setup-dev ## run the Airflow DAG in a real Airflow
 	@scripts/setup.sh airflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import functools
+import re
 import shlex
 from collections.abc import Sequence
 from typing import NoReturn
@@ -113,6 +114,18 @@ def build_republish_parser(name: str, description: str) -> argparse.ArgumentPars
     text = "stocks of the sectors that trend in any period, or of all (default: trending)"
     option("--universe", choices=("trending", "all"), default="trending", help=text)
     _add_known_at(parser)
+    return parser
+
+
+def build_replay_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `replay_topic`."""
+    parser = _plain_parser(name, description)
+    choice = parser.add_mutually_exclusive_group()
+    text = "first offset of every partition, or of some, as 0:1200,1:950; others are read whole (default: all is read)"
+    choice.add_argument("--from-offset", dest="topic_start", type=_offsets, metavar="OFFSET", help=text)
+    text = "leave out messages that were sent before this (UTC), as 2024-05-10 or 2024-05-10T21:30"
+    choice.add_argument("--from-time", dest="topic_start", type=_topic_time, metavar="TIME", help=text)
+    parser.epilog = _examples(name, "", "--from-offset 1200", "--from-time 2024-05-10T21:30")
     return parser
 
 
@@ -250,6 +263,19 @@ def _moment(text: str) -> dt.datetime:
         return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is no time like 2024-05-10T21:30") from None
+
+
+def _offsets(text: str) -> dict[str, object]:
+    if text.isdecimal():
+        return {"offset": int(text)}
+    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no offset like 1200, or 0:1200,1:950")
+    named = (part.split(":") for part in text.split(","))
+    return {"offsets": {int(partition): int(offset) for partition, offset in named}}
+
+
+def _topic_time(text: str) -> dict[str, object]:
+    return {"time": _moment(text)}
 
 
 def _date(text: str) -> dt.date:

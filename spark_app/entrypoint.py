@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from spark_app.application.job import run_guarded
 from spark_app.application.opening import open_run
+from spark_app.application.replay_work import replay_topic
 from spark_app.application.stage_work import run_pending, run_stages
 from spark_app.application.staggered_work import run_staggered
 from spark_app.application.upkeep_work import remove_old, show_cache, verify_data
@@ -16,6 +17,7 @@ from spark_app.arguments import (
     build_backfill_parser,
     build_cache_parser,
     build_parser,
+    build_replay_parser,
     build_republish_parser,
     build_retention_parser,
     build_staggered_parser,
@@ -49,6 +51,12 @@ def run_republish(name: str, description: str | None, argv: Sequence[str] | None
     """Rebuild served tables from staging; returns the exit code."""
     parser = build_republish_parser(name, description or "")
     return run_guarded(name, parser, argv, lambda job: open_run(job, lambda run: run_stages(run, [name])))
+
+
+def run_replay(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Upsert what the topic says into the database; returns the exit code."""
+    parser = build_replay_parser(name, description or "")
+    return run_guarded(name, parser, argv, lambda job: open_run(job, replay_topic))
 
 
 def run_verify_data(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:

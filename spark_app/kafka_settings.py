@@ -1,8 +1,10 @@
-"""How Kafka is reached: the section `kafka` of the settings, and the password from the environment or a file."""
+"""How Kafka is reached: the section `kafka` of the settings, the password, and where to begin with a topic."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -26,6 +28,18 @@ class KafkaSettings(BaseModel):
     ssl_ca_file: str = ""
     ssl_certificate_file: str = ""
     ssl_key_file: str = ""
+
+
+@dataclass(frozen=True)
+class TopicStart:
+    """Where to begin: at an offset of each partition, or at a time; else at the beginning.
+
+    `offset` holds for the partitions that `offsets` does not name.
+    """
+
+    offset: int = 0
+    offsets: Mapping[int, int] | None = None
+    time: dt.datetime | None = None
 
 
 @dataclass(frozen=True)

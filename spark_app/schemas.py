@@ -107,6 +107,8 @@ class ServedTable:
     schema: StructType
     uncompared: tuple[str, ...] = ("run_id", "fetched_at")
     added: tuple[str, ...] = ("run_id",)
+    loses_rows: bool = True
+    """Whether runs remove rows that they no longer compute; only retention removes prices."""
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -134,9 +136,14 @@ _DAILY_PRICES = _struct(
 )
 _TICKER_AND_DATE = _struct(ticker=_STRING, trade_date=_DATE)
 
-ETF_OHLC = ServedTable("collected_daily_etf_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES))
+ETF_OHLC = ServedTable(
+    "collected_daily_etf_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES), loses_rows=False
+)
 BENCHMARK_OHLC = ServedTable(
-    "collected_daily_benchmark_ohlc", ("ticker", "trade_date"), _joined(_TICKER_AND_DATE, _DAILY_PRICES)
+    "collected_daily_benchmark_ohlc",
+    ("ticker", "trade_date"),
+    _joined(_TICKER_AND_DATE, _DAILY_PRICES),
+    loses_rows=False,
 )
 ETF_HOLDINGS = ServedTable(
     "collected_meta_etf",
@@ -157,6 +164,7 @@ STOCK_HISTORY = ServedTable(
         _DAILY_PRICES,
         _struct(market_cap=_LONG),
     ),
+    loses_rows=False,
 )
 TRENDING_SECTORS = ServedTable(
     "analytics_trending_sectors",
@@ -195,4 +203,14 @@ PORTFOLIO_EXCLUSION = ServedTable(
     "analytics_portfolio_exclusion",
     ("as_of_date", "ticker"),
     _struct(as_of_date=_DATE, ticker=_STRING, sector=_STRING, reason=_STRING, detail=_STRING, run_id=_STRING),
+)
+
+SERVED_TABLES = (
+    ETF_OHLC,
+    BENCHMARK_OHLC,
+    ETF_HOLDINGS,
+    STOCK_HISTORY,
+    TRENDING_SECTORS,
+    PORTFOLIO_ALLOCATION,
+    PORTFOLIO_EXCLUSION,
 )

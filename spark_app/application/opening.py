@@ -41,7 +41,7 @@ def _prepare(
 ) -> tuple[Database, dt.date, dt.datetime] | None:
     """Find the as-of session and bring the database up to date, which runs until `resources` are closed."""
     from spark_app.settings import load_database_settings
-    from spark_app.stages.run import prepare
+    from spark_app.stages.run import prepare, upgrade
     from spark_app.storage.database import administrator_of, open_database
     from spark_app.storage.patience import Patience
 
@@ -52,7 +52,9 @@ def _prepare(
     named = load_database_settings()
     patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
     database = resources.enter_context(open_database(named, patience))
-    prepare(database, settings, admin=administrator_of(named, database))
+    # A replay takes what kind of data the topic has, unless the command line names one.
+    takes_any = "topic_start" in job.arguments and job.arguments.source is None
+    (upgrade if takes_any else prepare)(database, settings, admin=administrator_of(named, database))
     return database, as_of, now
 
 

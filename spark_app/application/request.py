@@ -25,6 +25,7 @@ def context_of(run: Run) -> StageContext:
 
 def request_of(run: Run) -> RunRequest:
     """Turn the arguments of the job into the request of the run."""
+    from spark_app.kafka_settings import TopicStart
     from spark_app.stages.context import RunRequest, new_run_id
 
     arguments = run.job.arguments
@@ -37,6 +38,8 @@ def request_of(run: Run) -> RunRequest:
         as_of_dates=_as_of_range(run),
         known_at=known_at_of(run),
         tables=getattr(arguments, "tables", None),
+        topic_start=TopicStart(**getattr(arguments, "topic_start", None) or {}),
+        origin=run.settings.data_origin if arguments.source else None,
         tickers=getattr(arguments, "tickers", None),
         refresh=getattr(arguments, "refresh", False),
         force=getattr(arguments, "force", False),

@@ -15,6 +15,7 @@ from pyspark.sql.types import DateType, IntegerType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import SparkAppError
+from spark_app.kafka_settings import TopicStart
 from spark_app.schemas import ServedTable
 from spark_app.settings import Settings
 from spark_app.stages.landing import FetchSummary
@@ -39,6 +40,7 @@ class RunRequest:
     `days` is the number of sessions that the price tables get; `universe` is `trending` or `all`.
     `as_of_dates` are all sessions that results are wanted of, where that is more than `as_of`, the last of them;
     `known_at` leaves out what was fetched later; `tables` are those to republish, None for all.
+    `topic_start` and `origin` are where a replay begins, and what kind of data it is to take.
     `tickers` are the funds to fetch, None for all. `refresh` asks anew for what staging still holds, `force`
     also while a rate limit lasts, `one_at_a_time` sends no two requests at once. `resume_command` goes on where
     this run stops.
@@ -52,6 +54,8 @@ class RunRequest:
     as_of_dates: tuple[dt.date, ...] = ()
     known_at: dt.datetime | None = None
     tables: tuple[str, ...] | None = None
+    topic_start: TopicStart = field(default_factory=TopicStart)
+    origin: str | None = None
     tickers: tuple[str, ...] | None = None
     refresh: bool = False
     force: bool = False
@@ -117,17 +121,19 @@ class StageOutput:
     """What a stage produced: rows to publish, what was wrong, and a sentence about it.
 
     `failure` ends the run after everything here was stored. Without `is_staged` a later run has to stage what this
-    one landed.
+    one landed. `replayed_origin` is what kind of data the rows are where they came from the topic; they are not sent
+    there again.
     """
 
     message: str
     publications: tuple[Publication, ...] = ()
     fetched: FetchSummary = field(default_factory=FetchSummary)
-    errors: tuple[ConsumerError, ...] = ()
+    errors: Iterable[ConsumerError] = ()
     rows_rejected: int = 0
     delta_versions: Mapping[str, int] = field(default_factory=dict)
     failure: SparkAppError | None = None
     is_staged: bool = True
+    replayed_origin: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,15 @@ from spark_app.errors import (
 )
 from spark_app.kafka_settings import load_kafka_access
 from spark_app.settings import Settings
-from spark_app.stages import etf_holdings, etf_ohlc, portfolio_allocation, republish, stock_history, trending_sectors
+from spark_app.stages import (
+    etf_holdings,
+    etf_ohlc,
+    portfolio_allocation,
+    replay,
+    republish,
+    stock_history,
+    trending_sectors,
+)
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
 from spark_app.storage.database import Database
 from spark_app.storage.delivery import Delivery, deliver
@@ -47,6 +55,7 @@ _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
     for module in (etf_ohlc, etf_holdings, trending_sectors, stock_history, portfolio_allocation)
 } | {
     republish.STAGE: republish.run,
+    replay.STAGE: replay.run,
     etf_ohlc.BACKFILL: etf_ohlc.backfill,
     etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered,
 }
@@ -68,14 +77,22 @@ _LONGEST_MESSAGE = 500
 
 
 def prepare(database: Database, settings: Settings, *, admin: Database | None = None) -> None:
-    """Bring the database's schema up to date, as `admin` where given, and refuse to mix synthetic and real data.
+    """Bring the database up to date, and refuse to mix synthetic and real data; arguments as of `upgrade`.
+
+    Raises: UsageError. SettingsError: what reaching Kafka needs is missing.
+    """
+    upgrade(database, settings, admin=admin)
+    check_origin(database, settings.data_origin)
+
+
+def upgrade(database: Database, settings: Settings, *, admin: Database | None = None) -> None:
+    """Bring the database's schema up to date, as `admin` where given, and sweep what died in it.
 
     Raises: SettingsError: what reaching Kafka needs is missing.
     """
     load_kafka_access(settings.kafka)
     for name in migrate(admin or database):
         logger.info("database: applied migration %s", name)
-    check_origin(database, settings.data_origin)
     sweep_orphans(database)
 
 
@@ -179,12 +196,16 @@ def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> Ro
         context.database,
         key,
         _result(output),
-        origin=context.settings.data_origin,
+        origin=output.replayed_origin or context.settings.data_origin,
         publications=output.publications,
         errors=output.errors,
+        topic=_topic(context.settings) if output.replayed_origin is None else None,
         confirm=context.confirm_lock,
-        topic=context.settings.kafka.topic if context.settings.kafka.bootstrap_servers else None,
     )
+
+
+def _topic(settings: Settings) -> str | None:
+    return settings.kafka.topic if settings.kafka.bootstrap_servers else None
 
 
 def _result(output: StageOutput) -> RunResult:

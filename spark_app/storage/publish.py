@@ -66,7 +66,7 @@ def publish(
     *,
     origin: str,
     publications: Sequence[Publication] = (),
-    errors: Sequence[ConsumerError] = (),
+    errors: Iterable[ConsumerError] = (),
     topic: str | None = None,
     confirm: Callable[[], object] = lambda: None,
 ) -> RowCounts:

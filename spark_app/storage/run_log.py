@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
@@ -280,12 +280,12 @@ def finish_run(connection: psycopg.Connection, run: RunKey, result: RunResult, c
     )
 
 
-def log_errors(connection: psycopg.Connection, run: RunKey, errors: Sequence[ConsumerError]) -> None:
+def log_errors(connection: psycopg.Connection, run: RunKey, errors: Iterable[ConsumerError]) -> None:
     """Add rows to `logs_consumer_error`, in the transaction that `connection` is in."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO logs_consumer_error (raw_value, error_msg, stage, run_id) VALUES (%s, %s, %s, %s)",
-            [(_storable(e.raw_value), _storable(e.error_msg), run.stage, run.run_id) for e in errors],
+            ((_storable(e.raw_value), _storable(e.error_msg), run.stage, run.run_id) for e in errors),
         )
 
 
@@ -302,6 +302,14 @@ def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), besid
     with translated_errors("reading the run log"), database.connect() as connection:
         row = connection.execute(_IS_DONE, parameters).fetchone()
         return row is not None and bool(row[0])
+
+
+@retried
+def read_origin(database: Database) -> str | None:
+    """Return what kind of data the database holds, None where it holds none yet."""
+    with translated_errors("reading the data's origin"), database.connect() as connection:
+        row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
+        return None if row is None else str(row[0])
 
 
 @retried

@@ -14,9 +14,9 @@ from spark_app.storage.outbox import OwedMessage
 
 logger = logging.getLogger(__name__)
 # What the client has to say of each broken connection is told once, by whoever sends.
-_silent = logging.getLogger(f"{__name__}.client")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+SILENT = logging.getLogger(f"{__name__}.client")
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
 
 
 class TopicSender:
@@ -32,7 +32,7 @@ class TopicSender:
         # The partition of a key as Kafka's own clients choose it; a broker that lost an answer keeps one copy.
         options = {"enable.idempotence": True, "partitioner": "murmur2_random", "error_cb": self._note}
         try:
-            self._producer = Producer({**client_options(access), **options}, logger=_silent)
+            self._producer = Producer({**client_options(access), **options}, logger=SILENT)
         except KafkaException as error:
             raise SettingsError(f"Kafka's client refuses the settings: {error.args[0].str()}") from error
 

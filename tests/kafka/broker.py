@@ -11,6 +11,8 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,6 +113,18 @@ class KafkaBroker:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[KafkaBroker]:
+    """Run a new broker for the duration of the block."""
+    broker = KafkaBroker(folder)
+    broker.create()
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
 
 
 def make_certificates(folder: Path) -> None:

@@ -1,0 +1,43 @@
+"""One real broker for all tests that need one; each test has topics of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spark_app.storage.database import Database
+from spark_app.storage.migrate import migrate
+from tests.kafka.broker import KafkaBroker, running_broker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("kafka")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"rows-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def other(database: Database) -> Iterator[Database]:
+    """A second database with the pipeline's tables, and nothing in them."""
+    name = f"test_{secrets.token_hex(4)}"
+    with database.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    copy = Database({**database.parameters, "dbname": name}, database.password)
+    migrate(copy)
+    yield copy
+    with database.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -1,0 +1,136 @@
+"""Reading messages of the topic: ours as they are, and of all others the reason why they are none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from spark_app.sources.topic_messages import TopicRow, UnreadableMessageError, read_batches, read_message
+
+HEADERS = {"message_id": b"7", "schema_version": b"1", "origin": b"real"}
+NO_HEADERS: dict[str, bytes | None] = {"message_id": None, "schema_version": None, "origin": None}
+ROW = {"as_of_date": "2023-06-30", "etf_ticker": "XLK", "period_days": 5, "sector_name": "Technology"}
+ROW |= {"return_pct": "1.250000", "benchmark_return_pct": "-0.5", "is_trending": True, "rank": 1}
+ROW |= {"unavailable_reason": None, "run_id": "run-1"}
+KEY = {"table": "analytics_trending_sectors", "as_of_date": "2023-06-30", "etf_ticker": "XLK", "period_days": 5}
+
+
+def value(row: object = ROW, **changed: object) -> bytes:
+    told = {"schema_version": 1, "message_id": 7, "table": "analytics_trending_sectors", "origin": "real", "row": row}
+    return json.dumps(told | changed).encode()
+
+
+def read(row: dict[str, object]) -> dict[str, Any]:
+    text = read_message(b"any", value({**ROW, **row}), NO_HEADERS).row
+    assert text is not None
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def reason(key: bytes | None, message: bytes | None, headers: dict[str, bytes | None] = NO_HEADERS) -> str:
+    with pytest.raises(UnreadableMessageError) as error:
+        read_message(key, message, headers)
+    return str(error.value)
+
+
+def compact(values: object) -> str:
+    return json.dumps(values, separators=(",", ":"))
+
+
+def test_a_message_of_ours_is_read_as_it_is() -> None:
+    whole = {**ROW, "benchmark_return_pct": "-0.500000"}
+    expected = TopicRow(7, "real", "analytics_trending_sectors", compact(KEY), compact(whole))
+    assert read_message(compact(KEY).encode(), value(), NO_HEADERS) == expected
+
+
+def test_a_message_without_a_value_removes_the_row_of_its_key() -> None:
+    spaced = json.dumps(KEY).encode()
+    expected = TopicRow(7, "real", "analytics_trending_sectors", compact(KEY), None)
+    assert read_message(spaced, None, dict(HEADERS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "expected"),
+    [
+        ("return_pct", 2, "2.000000"),
+        ("return_pct", "1E+1", "10.000000"),
+        ("return_pct", "-99999999.999999", "-99999999.999999"),
+        ("return_pct", None, None),
+        ("as_of_date", "0001-01-01", "0001-01-01"),
+        ("sector_name", "\N{GREEK SMALL LETTER ALPHA}'\",{}", "\N{GREEK SMALL LETTER ALPHA}'\",{}"),
+        ("rank", 2**31 - 1, 2**31 - 1),
+    ],
+)
+def test_values_keep_their_worth(column: str, given: object, expected: object) -> None:
+    assert read({column: given})[column] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "given"),
+    [
+        ("return_pct", "1.2345678"),
+        ("return_pct", "100000000"),
+        ("return_pct", "NaN"),
+        ("return_pct", "a lot"),
+        ("return_pct", True),
+        ("return_pct", "0." + "3" * 5000),
+        ("as_of_date", "2023-02-30"),
+        ("as_of_date", 20230630),
+        ("as_of_date", None),
+        ("is_trending", 1),
+        ("rank", 2**31),
+        ("rank", 1.0),
+        ("rank", True),
+        ("sector_name", 5),
+        ("sector_name", "zero \x00 in it"),
+        ("sector_name", "half \ud83d of it"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(column: str, given: object) -> None:
+    assert reason(b"", value({**ROW, column: given})).startswith(f"column {column}: ")
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (b"\xff\xfe", "the value is no JSON: "),
+        (b"", "the value is no JSON: "),
+        (b"[" * 100_000, "the value is no JSON: "),
+        (b"[1]", "the value is no JSON object"),
+        (b"null", "the value is no JSON object"),
+        (value(schema_version=2), "schema version 2 is not 1"),
+        (value(schema_version=None), "schema version None is not 1"),
+        (value(message_id="7"), "column message_id: '7' is no bigint"),
+        (value(message_id=2**63), "column message_id: "),
+        (value(origin="made up"), "origin 'made up' is none of real, synthetic"),
+        (value(table="pg_authid"), "table 'pg_authid' is none of ours"),
+        (value(table=["x"]), "table ['x'] is none of ours"),
+        (value(row=None), "there is no row"),
+        (value(row={"as_of_date": "2023-06-30"}), "column etf_ticker is missing"),
+    ],
+)
+def test_what_is_no_message_of_ours_is_refused_with_the_reason(message: bytes, why: str) -> None:
+    assert reason(b"", message).startswith(why)
+
+
+def test_a_removal_needs_a_key_and_our_headers_and_never_takes_a_price() -> None:
+    key, ours = compact(KEY).encode(), dict(HEADERS)
+    assert reason(None, None, ours).startswith("the key of the removed row is no JSON: ")
+    assert reason(b'{"table":"analytics_trending_sectors"}', None, ours) == "column as_of_date is missing"
+    assert reason(key, None, NO_HEADERS) == "schema version '' is not 1"
+    price = {"table": "collected_daily_etf_ohlc", "ticker": "XLK", "trade_date": "2023-06-30"}
+    assert reason(compact(price).encode(), None, ours) == "rows of collected_daily_etf_ohlc are never removed"
+
+
+def test_a_bad_message_among_good_ones_costs_only_itself() -> None:
+    messages = [
+        {"key": b"", "value": text, "partition": 1, "offset": number, **NO_HEADERS}
+        for number, text in enumerate([value(), b"\xffno json", value()])
+    ]
+    (batch,) = read_batches(iter([pa.RecordBatch.from_pylist(messages)]))
+    found = batch.to_pylist()
+    assert [row["offset"] for row in found if row["error"] is None] == [0, 2]
+    assert found[1]["raw_value"] == "\\xffno json"
