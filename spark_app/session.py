@@ -13,7 +13,7 @@ from spark_app.errors import ServiceUnavailableError
 from spark_app.installation import LAUNCHER
 from spark_app.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
-_SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD")
+_SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
 _REQUIRED = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",

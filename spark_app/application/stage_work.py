@@ -19,7 +19,8 @@ def run_pending(run: Run, stages: Sequence[str]) -> int:
 
     A date that was named, or --force, is worked on again; a scheduled run only does what is left.
     """
-    from spark_app.stages.run import pending_stages, send_owed
+    from spark_app.stages.announcing import send_owed
+    from spark_app.stages.run import pending_stages
 
     if run.job.arguments.force or run.job.arguments.as_of is not None or known_at_of(run) is not None:
         return run_stages(run, stages)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from spark_app.errors import SettingsError
+from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.kafka_settings import load_kafka_access
 from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.sources.topic_messages import READ_MESSAGES, key_text, read_batches
@@ -36,7 +36,8 @@ def run(context: StageContext) -> StageOutput:
     if access is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers to read from")
     # What this database still owes is newer than all that the topic has of these rows.
-    deliver(context.database, access)
+    if (delivery := deliver(context.database, access)).owed != 0:
+        raise ServiceUnavailableError(f"nothing is replayed before all is sent: {delivery.sentences[-1]}")
     span = find_span(access, context.request.topic_start)
     if not span:
         return StageOutput(message="no message to read", replayed_origin=context.settings.data_origin)
@@ -56,7 +57,7 @@ def _output(context: StageContext, messages: DataFrame, number: int) -> StageOut
     return StageOutput(
         message=f"{told}, {rejected:,} could not be used (logs_consumer_error)" if rejected else told,
         publications=tuple(_publication(newest, refused, table) for table in tables),
-        errors=_errors(context, unreadable),
+        errors=_Unreadable(unreadable, context.settings.kafka.topic),
         rows_rejected=rejected,
         replayed_origin=origin,
     )
@@ -77,7 +78,7 @@ def _newest_of_each_row(messages: DataFrame, origin: str) -> DataFrame:
 
 def _replayed(table: ServedTable) -> ServedTable:
     """The table as messages hold it: each column counts, for all of them are as they were."""
-    return dataclasses.replace(table, uncompared=(), added=())
+    return replace(table, uncompared=(), added=())
 
 
 def _rows(newest: DataFrame, table: ServedTable) -> DataFrame:
@@ -116,8 +117,14 @@ def _described(newest: DataFrame, refused: DataFrame) -> DataFrame:
     return newest.join(refused, on="key", how="inner").select("partition", "offset", error, "raw_value")
 
 
-def _errors(context: StageContext, unreadable: DataFrame) -> Iterator[ConsumerError]:
-    topic = context.settings.kafka.topic
-    for row in unreadable.orderBy("partition", "offset").toLocalIterator():
-        place = f"topic {topic}, partition {row['partition']}, offset {row['offset']}"
-        yield ConsumerError(f"{place}: {row['error']}", row["raw_value"])
+@dataclass(frozen=True)
+class _Unreadable:
+    """What could not be used, one at a time: there may be more than the driver holds. May be gone through again."""
+
+    messages: DataFrame
+    topic: str
+
+    def __iter__(self) -> Iterator[ConsumerError]:
+        for row in self.messages.orderBy("partition", "offset").toLocalIterator():
+            place = f"topic {self.topic}, partition {row['partition']}, offset {row['offset']}"
+            yield ConsumerError(f"{place}: {row['error']}", row["raw_value"])

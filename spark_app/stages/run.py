@@ -31,9 +31,9 @@ from spark_app.stages import (
     stock_history,
     trending_sectors,
 )
+from spark_app.stages.announcing import send_owed, topic_of
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
 from spark_app.storage.database import Database
-from spark_app.storage.delivery import Delivery, deliver
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
 from spark_app.storage.run_log import (
@@ -166,15 +166,6 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
     return replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
 
 
-def send_owed(database: Database, settings: Settings) -> Delivery:
-    """Send to Kafka what is owed, whichever run it is of, and say how many messages went and what did not."""
-    access = load_kafka_access(settings.kafka)
-    delivery = deliver(database, access) if access else Delivery()
-    for sentence in delivery.sentences:
-        logger.info("%s", sentence)
-    return delivery
-
-
 def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
     # Where Postgres itself is the trouble, the run's row cannot be closed either; it was waited for already.
     with contextlib.suppress(SparkAppError):
@@ -199,13 +190,9 @@ def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> Ro
         origin=output.replayed_origin or context.settings.data_origin,
         publications=output.publications,
         errors=output.errors,
-        topic=_topic(context.settings) if output.replayed_origin is None else None,
+        topic=topic_of(context.settings) if output.replayed_origin is None else None,
         confirm=context.confirm_lock,
     )
-
-
-def _topic(settings: Settings) -> str | None:
-    return settings.kafka.topic if settings.kafka.bootstrap_servers else None
 
 
 def _result(output: StageOutput) -> RunResult:

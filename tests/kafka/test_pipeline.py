@@ -19,6 +19,7 @@ from pyspark.sql.types import DateType, DecimalType, TimestampType
 from spark_app.arguments import STAGES
 from spark_app.schemas import SERVED_TABLES
 from spark_app.stages import run as run_module
+from spark_app.stages.announcing import send_owed
 from spark_app.stages.context import StageReport
 from spark_app.stages.run import run_stage
 from spark_app.storage.database import Database
@@ -178,7 +179,7 @@ def test_a_broker_that_dies_in_mid_stage_costs_seconds_and_no_message(
     (sentence,) = [text for text in caplog.messages if "owed" in text]
     assert sentence.startswith(f"{changed} messages are owed to Kafka, and the next run sends them: ")
     began = time.monotonic()
-    run_module.send_owed(announced.world.database, context.settings)
+    send_owed(announced.world.database, context.settings)
     assert time.monotonic() - began < 20
 
     announced.broker.start()
