@@ -215,3 +215,5 @@ def test_a_replay_into_an_empty_database_gives_every_table_as_it_is(announced: A
     (report,) = context.run(announced.spark, AS_OF, **options).values()
     assert (report.exit_code, report.rows_rejected) == (0, 0), report.message
     assert_alike(context.tables(), world.tables())
+    changes_of_weights = "SELECT * FROM analytics_portfolio_changes ORDER BY 1, 3"
+    assert context.query(changes_of_weights) == world.query(changes_of_weights) != []
