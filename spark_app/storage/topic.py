@@ -39,14 +39,17 @@ class TopicSender:
     def send(self, messages: Sequence[OwedMessage]) -> list[int]:
         """Send messages and wait for the broker, as long as the settings say; returns the ids of those that it has."""
         acknowledged: list[int] = []
-        for message in messages:
-            self._producer.produce(
-                message.topic,
-                value=None if message.value is None else message.value.encode(),
-                key=message.key.encode(),
-                headers=message.headers,
-                on_delivery=self._noting(message.id, acknowledged),
-            )
+        try:
+            for message in messages:
+                self._producer.produce(
+                    message.topic,
+                    value=None if message.value is None else message.value.encode(),
+                    key=message.key.encode(),
+                    headers=message.headers,
+                    on_delivery=self._noting(message.id, acknowledged),
+                )
+        except KafkaException as error:
+            self._note(error.args[0])
         if self._producer.flush(self._timeout):
             # Given up for now: they stay owed. An answer that comes later would come too late.
             self._producer.purge()

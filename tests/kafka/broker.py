@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import os
 import shutil
@@ -10,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 USER, PASSWORD = "spark_app", "s3cret-of-the-broker"
 _JARS = Path(__file__).resolve().parents[2] / ".venv" / "kafka-broker"
+_CLUSTER = "c3BhcmtfYXBwLXRlc3RzLg"
 _JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m")
 _SETTINGS = """
 process.roles=broker,controller
@@ -79,8 +78,7 @@ class KafkaBroker:
         jaas = f'{login} username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}";'
         (self.folder / "server.properties").write_text(_SETTINGS.format(folder=self.folder, jaas=jaas, **self.ports))
         make_certificates(self.folder)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = _java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties")
+        command = _java("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", "server.properties")
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=120)
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -9,12 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from pyspark.sql import SparkSession
 
+from spark_app.errors import ServiceUnavailableError
+from spark_app.kafka_settings import KafkaAccess, KafkaSettings, TopicStart
+from spark_app.schemas import ETF_OHLC
 from spark_app.storage.database import Database
+from spark_app.storage.delivery import deliver
+from spark_app.storage.publish import Publication, publish
+from spark_app.storage.run_log import start_run
+from spark_app.storage.topic_reader import Span, find_span
+from spark_app.storage.topic_reader import read_topic as read_topic_by_spark
 from tests.integration.world import PROJECT
-from tests.kafka.broker import PASSWORD, USER, KafkaBroker
+from tests.kafka.broker import PASSWORD, USER, KafkaBroker, make_certificates
 from tests.kafka.topics import read_topic
 from tests.storage.logins import url_of
+from tests.storage.test_publish import OK, bars, run_key
 
 DEBUG_LOG = """
 status = off
@@ -81,36 +93,73 @@ def shown_in(folder: Path, text: str) -> list[str]:
 def test_a_password_and_tls_reach_the_broker_and_are_shown_nowhere(
     broker: KafkaBroker, topic: str, database: Database, other: Database, home: Path
 ) -> None:
-    kafka = {"topic": topic, "sasl_username": USER, "timeout_seconds": "60"}
-    plain = kafka | {"bootstrap_servers": broker.sasl_servers, "security_protocol": "SASL_PLAINTEXT"}
-    tls = kafka | {"bootstrap_servers": broker.tls_servers, "security_protocol": "SASL_SSL"}
-    tls["ssl_ca_file"] = str(broker.ca_file)
-
-    wrong = dict(plain, timeout_seconds="3", password="another-s3cret")
-    refused = submit("stage1_etf_ohlc", "--source", "synthetic", home=home, database=database, **wrong)
-    assert refused.returncode == 0, refused.stderr
-    assert "messages are owed to Kafka" in refused.stdout
-    assert "Authentication failed" in refused.stdout
-
-    sent = submit("stage1_etf_ohlc", "--source", "synthetic", home=home, database=database, **tls, password=PASSWORD)
+    kafka = {"bootstrap_servers": broker.tls_servers, "security_protocol": "SASL_SSL", "topic": topic}
+    kafka |= {"sasl_username": USER, "ssl_ca_file": str(broker.ca_file), "timeout_seconds": "60", "password": PASSWORD}
+    sent = submit("stage1_etf_ohlc", "--source", "synthetic", home=home, database=database, **kafka)
     assert sent.returncode == 0, sent.stderr
     assert "messages sent to Kafka" in sent.stdout
-
-    replayed = submit("replay_topic", home=home, database=other, **tls, password=PASSWORD)
+    replayed = submit("replay_topic", home=home, database=other, **kafka)
     assert replayed.returncode == 0, replayed.stderr
+
+    records = read_topic(broker.servers, topic)
     with database.connect() as one, other.connect() as another:
-        query = "SELECT * FROM collected_daily_etf_ohlc ORDER BY 1, 2"
-        rows = one.execute(query).fetchall()
-        assert len(rows) == len([r for r in read_topic(broker.servers, topic) if "etf" in r.key["table"]]) > 0
-        assert rows == another.execute(query).fetchall()
+        for table in ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc"):
+            query = f"SELECT * FROM {table} ORDER BY 1, 2".encode()
+            rows = one.execute(query).fetchall()
+            assert len(rows) == len([record for record in records if record.key["table"] == table]) > 0
+            assert rows == another.execute(query).fetchall()
+    assert PASSWORD not in sent.stdout + sent.stderr + replayed.stdout + replayed.stderr
+    assert shown_in(home, PASSWORD) == []
 
-    stranger = dict(tls, timeout_seconds="3", password="another-s3cret")
-    turned_away = submit("replay_topic", home=home, database=other, **stranger)
-    assert turned_away.returncode == 69
-    assert turned_away.stderr.startswith("replay_topic: cannot read from Kafka at ")
-    assert "Traceback" not in turned_away.stderr
 
-    for done in (refused, sent, replayed, turned_away):
-        for secret in (PASSWORD, "another-s3cret"):
-            assert secret not in done.stdout + done.stderr
-    assert shown_in(home, PASSWORD) + shown_in(home, "another-s3cret") == []
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+def test_a_password_is_needed_and_must_be_right(
+    broker: KafkaBroker, topic: str, database: Database, spark: SparkSession, protocol: str
+) -> None:
+    start_run(database, run_key())
+    rows = [Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))]
+    publish(database, run_key(), OK, origin="real", publications=rows, topic=topic)
+    wrong = access_to(broker, topic, protocol, "another-s3cret", timeout_seconds=3)
+    delivery = deliver(database, wrong)
+    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert "Authentication failed" in delivery.problem
+    with pytest.raises(ServiceUnavailableError, match="cannot read from Kafka at ") as error:
+        find_span(wrong, TopicStart())
+    assert "another-s3cret" not in delivery.problem + str(error.value) + repr(wrong)
+
+    right = access_to(broker, topic, protocol, PASSWORD, timeout_seconds=60)
+    assert deliver(database, right).sent == 1
+    read = read_messages(spark, right, find_span(right, TopicStart()))
+    assert json.loads(read)["row"]["ticker"] == "XLK"
+
+
+def test_a_broker_that_an_unknown_authority_signed_is_not_told_anything(
+    broker: KafkaBroker, database: Database, spark: SparkSession, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path)
+    start_run(database, run_key())
+    rows = [Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))]
+    publish(database, run_key(), OK, origin="real", publications=rows, topic="rows")
+    settings = access_to(broker, "rows", "SASL_SSL", PASSWORD, timeout_seconds=3).settings
+    stranger = settings.model_copy(update={"ssl_ca_file": str(tmp_path / "ca.pem")})
+    delivery = deliver(database, KafkaAccess(stranger, SecretStr(PASSWORD)))
+    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert "certificate verify failed" in delivery.problem
+
+
+def access_to(broker: KafkaBroker, topic: str, protocol: str, password: str, *, timeout_seconds: float) -> KafkaAccess:
+    servers = broker.tls_servers if protocol == "SASL_SSL" else broker.sasl_servers
+    settings = KafkaSettings(
+        bootstrap_servers=servers,
+        security_protocol=protocol,  # type: ignore[arg-type]
+        sasl_username=USER,
+        ssl_ca_file=str(broker.ca_file) if protocol == "SASL_SSL" else "",
+        topic=topic,
+        timeout_seconds=timeout_seconds,
+    )
+    return KafkaAccess(settings, SecretStr(password))
+
+
+def read_messages(spark: SparkSession, access: KafkaAccess, span: Span) -> bytes:
+    (message,) = read_topic_by_spark(spark, access, span).collect()
+    return bytes(message["value"])
