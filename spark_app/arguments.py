@@ -129,6 +129,11 @@ def build_replay_parser(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def build_fill_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Build the parser of `fill_topic`."""
+    return _plain_parser(name, description)
+
+
 def build_verify_parser(name: str, description: str) -> argparse.ArgumentParser:
     """Build the parser of `verify_data`."""
     return _plain_parser(name, description)

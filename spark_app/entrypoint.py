@@ -16,6 +16,7 @@ from spark_app.application.upkeep_work import remove_old, show_cache, verify_dat
 from spark_app.arguments import (
     build_backfill_parser,
     build_cache_parser,
+    build_fill_parser,
     build_parser,
     build_replay_parser,
     build_republish_parser,
@@ -57,6 +58,12 @@ def run_replay(name: str, description: str | None, argv: Sequence[str] | None = 
     """Upsert what the topic says into the database; returns the exit code."""
     parser = build_replay_parser(name, description or "")
     return run_guarded(name, parser, argv, lambda job: open_run(job, replay_topic))
+
+
+def run_fill(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Send every served row to the topic; returns the exit code."""
+    parser = build_fill_parser(name, description or "")
+    return run_guarded(name, parser, argv, lambda job: open_run(job, lambda run: run_stages(run, [name])))
 
 
 def run_verify_data(name: str, description: str | None, argv: Sequence[str] | None = None) -> int:

@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageOutput:
 
     access = load_kafka_access(context.settings.kafka)
     if access is None:
-        raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers to read from")
+        raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     # What this database still owes is newer than all that the topic has of these rows.
     if (delivery := deliver(context.database, access)).owed != 0:
         raise ServiceUnavailableError(f"nothing is replayed before all is sent: {delivery.sentences[-1]}")

@@ -25,6 +25,7 @@ from spark_app.settings import Settings
 from spark_app.stages import (
     etf_holdings,
     etf_ohlc,
+    fill_topic,
     portfolio_allocation,
     replay,
     republish,
@@ -56,6 +57,7 @@ _STAGES: dict[str, Callable[[StageContext], StageOutput]] = {
 } | {
     republish.STAGE: republish.run,
     replay.STAGE: replay.run,
+    fill_topic.STAGE: fill_topic.run,
     etf_ohlc.BACKFILL: etf_ohlc.backfill,
     etf_ohlc.STAGGERED: etf_ohlc.backfill_staggered,
 }

@@ -127,6 +127,22 @@ def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta
         loading.drop_tables(connection, [name for (name,) in rows])
 
 
+@retried
+def owe_rows(database: Database, run: RunKey, tables: Sequence[ServedTable], topic: str) -> int:
+    """Owe Kafka a message for each row that the tables have now; counts them."""
+    with translated_errors("owing messages"), database.connect() as connection, connection.transaction():
+        _prepare_merge(connection, {table.name for table in tables})
+        return sum(_owe_table(connection, table, run, topic) for table in tables)
+
+
+def _owe_table(connection: psycopg.Connection, table: ServedTable, run: RunKey, topic: str) -> int:
+    statement = sql.SQL("WITH changed AS (SELECT * FROM {target}) {owed_upserts} SELECT count(*) FROM changed").format(
+        target=sql.Identifier(table.name), owed_upserts=owed_upserts(table, run, topic)
+    )
+    ((rows,),) = connection.execute(statement).fetchall()
+    return int(rows)
+
+
 def _loading_name(run: RunKey, table: ServedTable) -> str:
     # Another one for each attempt: that of a lost connection may still be locked.
     return f"{table.name}_{run.run_id[-8:]}_{secrets.token_hex(2)}"

@@ -13,11 +13,11 @@ from pyspark.sql import SparkSession
 
 from spark_app.errors import SparkAppError
 from spark_app.kafka_settings import KafkaAccess, KafkaSettings
-from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
+from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION, SERVED_TABLES
 from spark_app.storage.database import Database
 from spark_app.storage.delivery import deliver
 from spark_app.storage.outbox import lock_head
-from spark_app.storage.publish import Publication, RowSet, publish
+from spark_app.storage.publish import Publication, RowSet, owe_rows, publish
 from spark_app.storage.run_log import RunKey, start_run
 from tests.kafka.topics import Record, broker_in_process, read_topic
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key, wait_for_merges
@@ -99,6 +99,23 @@ def test_nothing_is_owed_for_rows_that_were_not_committed(spark: SparkSession, d
 def test_without_a_topic_nothing_is_owed(spark: SparkSession, database: Database) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})), topic=None)
     assert owed(database) == 0
+
+
+def test_a_topic_that_begins_later_is_filled_with_every_row(
+    spark: SparkSession, database: Database, servers: str
+) -> None:
+    prices = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
+    send(database, prices, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"])), topic=None)
+    key = RunKey("run-00000002", "fill_topic", DAY, {})
+    assert owe_rows(database, key, SERVED_TABLES, TOPIC) == 2
+    deliver(database, access(servers))
+    told = [
+        (record.key["ticker"], record.headers["run_id"], (record.value or {})["row"]) for record in read_topic(servers)
+    ]
+    assert [(ticker, run_id, row["run_id"]) for ticker, run_id, row in told] == [
+        ("XLK", "run-00000002", "run-00000001"),
+        ("A", "run-00000002", "run-00000001"),
+    ]
 
 
 def test_a_broker_that_is_down_costs_a_moment_and_no_message(
