@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import pyspark
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -127,7 +127,9 @@ def _header(name: str) -> Column:
 
 
 def _add_connector(spark: SparkSession) -> None:
-    jars = sorted((Path(pyspark.__file__).parent / "kafka-jars").glob("*.jar"))
+    # Beside Spark's own jars; where pyspark itself is imported from is another place under spark-submit.
+    jvm: Any = spark.sparkContext._jvm
+    jars = sorted(Path(jvm.java.lang.System.getenv("SPARK_HOME"), "kafka-jars").glob("*.jar"))
     if not jars:
         raise ServiceUnavailableError("Spark's connector for Kafka is not there; run `make setup`")
     for jar in jars:

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
+from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.kafka_settings import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.settings import Settings
@@ -22,6 +23,7 @@ from spark_app.storage.delivery import deliver
 from spark_app.storage.publish import Publication, RowSet, publish
 from spark_app.storage.run_log import start_run
 from spark_app.storage.staging import Staging
+from spark_app.storage.topic_reader import find_span
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import read_topic
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key
@@ -133,6 +135,15 @@ def test_what_the_database_still_owes_is_newer_than_the_topic(feed: Feed) -> Non
     before = contents(feed.database)
     feed.replay(feed.database)
     assert contents(feed.database) == before
+
+
+def test_where_there_is_nothing_to_read_from_it_is_said(broker: KafkaBroker, topic: str) -> None:
+    there = KafkaSettings(bootstrap_servers=broker.servers, topic=topic, timeout_seconds=60)
+    with pytest.raises(UsageError, match=f"there is no topic {topic} at 127.0.0.1"):
+        find_span(KafkaAccess(there), TopicStart())
+    nobody = KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=1)
+    with pytest.raises(ServiceUnavailableError, match="cannot read from Kafka at 127.0.0.1:1: "):
+        find_span(KafkaAccess(nobody), TopicStart())
 
 
 def test_messages_that_cannot_be_used_are_named_and_the_rest_goes_on(feed: Feed, other: Database) -> None:
