@@ -27,7 +27,7 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
-test: setup-dev ## run all tests
+test: setup-dev ## run all tests but those of the targets below
 	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not kafka and not airflow and not containers"
 	@$(own_world) $(python) -m pytest -m alone
 
