@@ -67,18 +67,21 @@ def _confirm_nothing() -> None:
     pass
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class StageContext:
-    """One run at work: what is asked of it, its settings, and where it reads and writes."""
+    """One run at work: what is asked of it, its settings, and where it reads and writes.
+
+    Contexts of one request and staging are equal, whatever lock they confirm: so stages share what they derive alike.
+    """
 
     request: RunRequest
-    settings: Settings
-    spark: SparkSession
+    settings: Settings = field(compare=False)
+    spark: SparkSession = field(compare=False)
     staging: Staging
-    database: Database
-    stopping: threading.Event = field(default_factory=threading.Event)
+    database: Database = field(compare=False)
+    stopping: threading.Event = field(default_factory=threading.Event, compare=False)
     """Set when the user or the system asked the run to stop."""
-    confirm_lock: Callable[[], None] = _confirm_nothing
+    confirm_lock: Callable[[], None] = field(default=_confirm_nothing, compare=False)
     """Makes sure that what the run has locked is still its own; raises AnotherRunActiveError where it is not."""
 
     @property
