@@ -30,6 +30,7 @@ fi
 # Options of the driver's JVM for a quick start: the fast compiler alone, no parallel collector, a heap that is
 # collected seldom, and classes from the archive that set-up makes (SPARK_CLASS_ARCHIVE names one to be written).
 # In UTC: elsewhere Delta checks its table state at every commit by computing it anew.
+# Without the events that Netty would register with the flight recorder.
 # A SPARK_SUBMIT_OPTS of the user's own replaces all of it.
 # Java refuses an archive when a folder with files is on the class path, and Spark puts its conf folder there,
 # for us only because of the log settings: so the class path is the jars alone, and the log settings are named.
@@ -37,7 +38,7 @@ fi
 if [ -z "${SPARK_SUBMIT_OPTS:-}" ] && [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
   SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -XX:InitialRAMPercentage=10 -XX:NewRatio=1 -XX:MetaspaceSize=256m"
-  SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -Duser.timezone=UTC"
+  SPARK_SUBMIT_OPTS="$SPARK_SUBMIT_OPTS -Duser.timezone=UTC -Dio.netty.jfr.enabled=false"
   _archive=""
   if [ -n "${SPARK_CLASS_ARCHIVE:-}" ]; then
     _archive="-XX:ArchiveClassesAtExit=\"$SPARK_CLASS_ARCHIVE\""
