@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,7 +19,7 @@ from spark_app.stages.completeness import Completeness, judge_completeness
 from spark_app.stages.context import StageContext
 from spark_app.stages.fetching import chart_requests, land
 from spark_app.stages.landing import Landing
-from spark_app.stages.staging_rows import StagedBars, read_bars, recover_unstaged, stage_bars
+from spark_app.stages.staging_rows import StagedBars, read_bars, recover_unstaged, stage_bars, stage_quotes
 from spark_app.storage.run_log import ConsumerError, unserved_runs
 from spark_app.storage.staging import BARS_TABLE
 from spark_app.transforms.restatements import restatements
@@ -97,6 +98,7 @@ def collect_bars(
     """Bring the bars of `tickers` up to date for the sessions that the run serves.
 
     Asked is what no fresh fetch holds and what bars are missing of; what is missing then is asked for once more.
+    Quotes that come with the charts are staged, too.
 
     Args:
         known: what staging knows of the tickers.
@@ -132,7 +134,14 @@ def _due(task: _Task, held: Landing) -> list[str]:
 
 
 def _stage(task: _Task, landing: Landing) -> StagedBars:
-    """Stage the charts that were landed just now."""
+    """Stage what was landed just now; the quotes beside the charts, since they go to another table."""
+    with ThreadPoolExecutor(1) as beside:
+        quotes = beside.submit(stage_quotes, task.context) if landing.came(Kind.QUOTE) else None
+        bars = _stage_charts(task, landing)
+    return replace(bars, quotes_version=quotes.result()) if quotes else bars
+
+
+def _stage_charts(task: _Task, landing: Landing) -> StagedBars:
     came = landing.came(Kind.CHART)
     if not came:
         return StagedBars()

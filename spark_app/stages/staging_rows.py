@@ -40,12 +40,14 @@ class StagedBars:
     """The Delta version that new bars came in with, the bars that broke a rule, and whose known bars changed.
 
     `jumps` are kept bars that are hard to believe; each is told by the run that first staged it, and not again.
+    `quotes_version` is the one of quotes that came with the bars.
     """
 
     version: int = 0
     rejected: tuple[ConsumerError, ...] = ()
     restated: frozenset[str] = frozenset()
     jumps: tuple[ConsumerError, ...] = ()
+    quotes_version: int = 0
 
     @property
     def errors(self) -> tuple[ConsumerError, ...]:
@@ -56,7 +58,13 @@ class StagedBars:
         """Both together; a bar that was rejected twice counts once."""
         rejected = tuple(dict.fromkeys(self.rejected + later.rejected))
         jumps = tuple(dict.fromkeys(self.jumps + later.jumps))
-        return StagedBars(max(self.version, later.version), rejected, self.restated | later.restated, jumps)
+        return StagedBars(
+            max(self.version, later.version),
+            rejected,
+            self.restated | later.restated,
+            jumps,
+            max(self.quotes_version, later.quotes_version),
+        )
 
 
 def recover_unstaged(context: StageContext, stage: str) -> None:

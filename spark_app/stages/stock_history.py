@@ -17,7 +17,7 @@ from spark_app.stages.fetching import quote_requests
 from spark_app.stages.gate import judge_answers, judge_bars
 from spark_app.stages.landing import Landing
 from spark_app.stages.market import describe_stand_ins, read_members, read_sector_trends
-from spark_app.stages.staging_rows import read_quotes, stage_quotes
+from spark_app.stages.staging_rows import read_quotes
 from spark_app.storage.publish import Publication
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.stock_history import stock_history
@@ -36,7 +36,6 @@ def run(context: StageContext) -> StageOutput:
     quotes_due = [ticker for ticker in tickers if ticker not in quotes_held.of(Kind.QUOTE)]
     collected = collect_bars(context, STAGE, tickers, known, quote_requests(quotes_due))
     landing = quotes_held.joined(collected.landing)
-    quotes_version = stage_quotes(context) if landing.came(Kind.QUOTE) else 0
     coverage = context.settings.gate.stock_coverage
     verdicts = [
         judge_bars(context, collected, tickers, what="stocks", coverage=coverage),
@@ -49,7 +48,7 @@ def run(context: StageContext) -> StageOutput:
         fetched=landing.summary(Kind.CHART),
         errors=collected.errors,
         rows_rejected=len(collected.staged.rejected),
-        delta_versions={"bars": collected.staged.version, "quotes": quotes_version},
+        delta_versions={"bars": collected.staged.version, "quotes": collected.staged.quotes_version},
         failure=first_to_count([v.failure for v in verdicts if v.failure]),
     )
 
