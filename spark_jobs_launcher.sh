@@ -68,7 +68,9 @@ in_checkout() {
 
 # pip puts this script beside its Python, and all that it needs into the package; Python knows where that is.
 in_environment() {
-  local places home="${XDG_DATA_HOME:-$HOME/.local/share}/spark_app"
+  # `~` is known to bash without HOME, too.
+  local places shared=~/.local/share
+  local home="${XDG_DATA_HOME:-$shared}/spark_app"
   python="$here/python"
   [ -x "$python" ] || python="$(command -v python3)" || fail 69 "there is no Python beside $here or on PATH"
   places="$("$python" -c '
