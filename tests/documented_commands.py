@@ -17,6 +17,8 @@ SHOWN = (
     "stage 1  prices of the funds",
     "wave 7/21",
     "restated: XLK",
+    '{"table":"collected_daily_etf_ohlc"',
+    "252 messages are owed",
     "2 jumps (see",
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",
@@ -53,7 +55,7 @@ def in_blocks(page: Path) -> Iterator[Command]:
         fence = line.startswith("```")
         fenced ^= fence
         if not fence and (fenced or line.startswith("    ")):
-            block.append(Command(re.sub(r"\s{2,}#.*$", "", line.strip()), f"{page.name}:{number}"))
+            block.append(Command(re.sub(r"\s+# .*$", "", line.strip()), f"{page.name}:{number}"))
             continue
         # An empty line does not end a picture.
         if block and (line or not block[0].text.startswith(SHOWN)):

@@ -11,6 +11,7 @@ import re
 import runpy
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.documented_commands import ROOT, commands
 
 LAUNCHER = ROOT / "spark_jobs_launcher.sh"
 DATABASE_COMMANDS = re.compile(r"db (start|stop|url|roles|dump \S+|restore( --force)? \S+)|show|psql")
-REFUSALS = (AssertionError, OSError, SystemExit, psycopg.Error, SparkAppError)
+REFUSALS = (AssertionError, OSError, SystemExit, subprocess.CalledProcessError, psycopg.Error, SparkAppError)
 Run = Callable[[str], None]
 
 
@@ -45,8 +46,10 @@ class Check:
         if sourced := re.fullmatch(r"\. <\((.*)\)", text):
             return self(sourced[1])
         words = shlex.split(text.replace("\\", "/"))
-        while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             self.variable(*words.pop(0).split("=", 1))
+        if not words:
+            return None
         kinds = {
             "./spark_jobs_launcher.sh": self.launcher,
             "spark_jobs_launcher.sh": self.launcher,
@@ -54,6 +57,9 @@ class Check:
             "make": self.make,
             ".venv/bin/python": self.script,
             "pip": self.pip,
+            "docker": self.docker,
+            "export": self.export,
+            "mkdir": partial(in_empty_folder, text),
         }
         if words[0].startswith("scripts/windows/"):
             return self.windows(words)
@@ -63,7 +69,11 @@ class Check:
     def variable(self, name: str, value: str) -> None:
         self.monkeypatch.setenv(name, value)
         load_settings()
-        assert name.startswith(("SPARK_APP_", "DATABASE_"))
+        assert name.startswith(("SPARK_APP_", "DATABASE_", "KAFKA_", "AIRFLOW_CONN_"))
+
+    def export(self, words: Sequence[str]) -> None:
+        for word in words:
+            self.variable(*word.split("=", 1))
 
     def launcher(self, words: Sequence[str]) -> None:
         options = argparse.ArgumentParser(allow_abbrev=False)
@@ -105,6 +115,22 @@ class Check:
 
     def pip(self, words: Sequence[str]) -> None:
         assert list(words) in (["install", "."], ["install", "spark_app"])
+
+    def docker(self, words: Sequence[str]) -> None:
+        """Read only, `make test-containers` runs the image; what stands behind its name is for the launcher."""
+        if words[0] == "build":
+            assert (ROOT / words[words.index("-f") + 1]).is_file()
+        elif "run" in words:
+            image = next(place for place, word in enumerate(words) if word in ("app", "localhost/spark_app"))
+            self.launcher(words[image + 1 :])
+        else:
+            assert list(words) == ["compose", "up", "--detach"]
+
+
+def in_empty_folder(text: str, _: Sequence[str]) -> None:
+    """Run what makes files of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["bash", "-ec", text], cwd=folder, check=True)
 
 
 def run_for_real(words: Sequence[str]) -> None:
