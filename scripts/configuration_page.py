@@ -42,6 +42,7 @@ VARIABLES = """
 | `DATABASE_URL` | `postgresql://user:password@host:port/database`; without it PostgreSQL is embedded |
 | `DATABASE_PASSWORD_FILE` | file with the password of `DATABASE_URL`; `PGPASSFILE` works as well |
 | `DATABASE_ADMIN_URL` | the same database as another user, for migrations, `db roles`, `db restore` and retention |
+| `KAFKA_PASSWORD`, `KAFKA_PASSWORD_FILE` | the password of `kafka.sasl_username`, or a file with it |
 | `SPARK_MASTER` | where Spark runs, as the launcher's `--master`; default `local[2,4]` |
 | `JAVA_HOME` | the Java to run Spark with; default: the one on `PATH` |
 | `SPARK_SUBMIT_OPTS` | options of the driver's JVM, instead of those of `conf/spark-env.sh` |
