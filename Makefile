@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-kafka test-airflow test-containers soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -28,7 +28,7 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
 test: setup-dev ## run all tests but those of the targets below
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not kafka and not airflow and not containers"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not kafka and not airflow and not containers and not cluster"
 	@$(own_world) $(python) -m pytest -m alone
 
 test-kafka: setup-dev ## run the tests with a real Kafka broker
@@ -41,6 +41,10 @@ test-airflow: setup-dev ## run the Airflow DAG in a real Airflow
 test-containers: setup-dev ## build the image and run it, alone and with docker-compose.yml; SUITE=trixie for another base
 	@scripts/require_containers.sh
 	@$(own_world) SUITE=$(SUITE) $(python) -m pytest -m containers tests/containers
+
+test-cluster: setup-dev ## run the pipeline on a Spark cluster, on S3 and on HDFS, all on loopback
+	@scripts/setup_cluster_tests.sh
+	@$(own_world) $(python) -m pytest -m cluster tests/cluster
 
 soak: setup-dev ## kill jobs in every phase, run them again, compare: an hour; options as SOAK="--seed 7 --kills 20"
 	@$(own_world) $(python) -u -m tests.soak $(SOAK)
@@ -68,9 +72,11 @@ clean: ## remove .venv, caches, build files and the demo; what real runs brought
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## renew the locks of Python packages and jars
-	cd requirements && for list in uv runtime dev airflow; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
+	cd requirements && for list in uv runtime dev airflow moto; do ../$(compile) $$list.in -o $$list.txt || exit 1; done
 	$(python) scripts/fetch_jars.py --update
+	$(python) scripts/fetch_jars.py --update conf/s3-jars.lock
 	$(python) scripts/fetch_jars.py --update requirements/dev-jars.lock .venv/kafka-broker
+	$(python) scripts/fetch_jars.py --update requirements/hdfs-jars.lock .venv/hdfs
 
 audit: setup-dev ## list known vulnerabilities of the locked Python packages
 	@$(python) scripts/audit.py

@@ -5,10 +5,11 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: spark_jobs_launcher.sh [--master URL] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
+usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
        spark_jobs_launcher.sh JOB --help       what the job does and takes
        spark_jobs_launcher.sh --list, --version
        spark_jobs_launcher.sh setup            fetch what pip does not: Spark's jars for Delta and PostgreSQL
+       spark_jobs_launcher.sh setup s3         fetch the libraries for staging on s3a://
        spark_jobs_launcher.sh completion bash|zsh    what the shell needs to complete jobs and options
        spark_jobs_launcher.sh psql [arguments] a SQL prompt on the database in use
        spark_jobs_launcher.sh db start|stop|url|roles
@@ -16,6 +17,8 @@ usage: spark_jobs_launcher.sh [--master URL] [--bulk] [--conf KEY=VALUE]... JOB 
        spark_jobs_launcher.sh show             the result tables
 
   --master URL   where Spark runs: local[2,4] (default, or $SPARK_MASTER), spark://..., yarn, k8s://...
+  --environment FILE   a packed Python environment (.tar.gz, of venv-pack or conda-pack) for those machines of a
+                 cluster that do not have this machine's at the same path
   --bulk         settings for years of data (conf/spark-bulk.conf) over those of a small daily run
   --conf         one setting of Spark
 TEXT
@@ -94,6 +97,19 @@ set_up() {
     echo "no class archive: everything works, Spark starts more slowly"
 }
 
+set_up_s3() {
+  [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
+  [ "$here" = "$root" ] || export FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy"
+  exec "$python" "$root/scripts/fetch_jars.py" "$root/conf/s3-jars.lock"
+}
+
+# Executors unpack the archive where they run; the driver keeps this machine's Python.
+use_environment() {
+  [ -f "$1" ] || fail 2 "--environment $1: there is no such file"
+  options+=(--archives "$1#environment" --conf "spark.pyspark.python=./environment/bin/python" \
+    --conf "spark.pyspark.driver.python=$python")
+}
+
 # Where pip brought a newer pipeline or pyspark they are missing until the next `setup`.
 has_jars() {
   local coordinates group artifact version
@@ -123,11 +139,12 @@ master="${SPARK_MASTER:-local[2,4]}"
 options=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --master | --conf) [ $# -ge 2 ] || fail 2 "$1 needs a value" ;;
+    --master | --conf | --environment) [ $# -ge 2 ] || fail 2 "$1 needs a value" ;;
   esac
   case "$1" in
     --master) master="$2" && shift 2 ;;
     --conf) options+=(--conf "$2") && shift 2 ;;
+    --environment) use_environment "$2" && shift 2 ;;
     --bulk) options+=(--properties-file "$root/conf/spark-bulk.conf" --load-spark-defaults) && shift ;;
     --list) list_jobs; exit ;;
     --version) sed -n 's/^__version__ = "\(.*\)"$/spark_app \1/p' "$package/__init__.py"; exit ;;
@@ -141,7 +158,7 @@ job="$1" && shift
 
 case "$job" in
   completion) print_completion "$@"; exit ;;
-  setup) set_up; exit ;;
+  setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
 [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
 case "$job" in psql | db | show) exec "$python" -m spark_app.database "$job" "$@" ;; esac

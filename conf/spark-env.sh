@@ -21,10 +21,15 @@ export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON"
 # Where the pipeline keeps everything, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
 
-# A local master needs nobody from outside, and not every machine can resolve its own name.
-_masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
-if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) && ${BASH_REMATCH[2]} == local* ]]; then
-  export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
+# A local master, or a cluster on loopback, needs nobody from outside, and not every machine can resolve its own name.
+# The daemons of a cluster are started with this file too: their place is their own affair.
+if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
+  _masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
+  if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) ]]; then
+    case "${BASH_REMATCH[2]}" in
+      local* | spark://127.* | spark://localhost:*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
+    esac
+  fi
 fi
 
 # Options of the driver's JVM for a quick start: the fast compiler alone, no parallel collector, a heap that is

@@ -1,7 +1,8 @@
 """Bring the locked jars to pyspark, through the Ivy that pyspark ships.
 
 Those of conf/jars.lock go into pyspark's own folder of jars; those of conf/kafka-jars.lock into one beside it, so that
-only what reads from Kafka has them on its class path. `fetch_jars.py LOCK FOLDER` fetches those of another lock.
+only what reads from Kafka has them on its class path. `fetch_jars.py LOCK [FOLDER]` fetches those of another lock; one
+named x.lock has its place in pyspark's folder x, unless another is given.
 A jar whose SHA-256 differs from the lock is refused; `--update` writes the hashes of what it got into the lock
 instead. The standard library must do: nothing else may be there yet.
 """
@@ -137,15 +138,14 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="where the jars of this lock go")
     parser.add_argument("--update", action="store_true", help="write the hashes of what comes into the locks")
     arguments = parser.parse_args()
-    if arguments.lock and not arguments.folder:
-        parser.error("which folder are its jars for?")
     pyspark = importlib.util.find_spec("pyspark")
     if pyspark is None or pyspark.origin is None:
         sys.exit("fetch_jars: no pyspark in this Python; run `make setup`")
     home = Path(pyspark.origin).parent
     ours = {ROOT / "conf" / name: home / folder for name, folder in FOLDERS.items()}
     ivy_jar = next((home / "jars").glob("ivy-*.jar"))
-    for lock, folder in ({arguments.lock: arguments.folder} if arguments.lock else ours).items():
+    asked = {arguments.lock: arguments.folder or home / arguments.lock.stem} if arguments.lock else ours
+    for lock, folder in asked.items():
         fetch(lock, folder, ivy_jar=ivy_jar, update=arguments.update)
 
 

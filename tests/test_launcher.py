@@ -93,6 +93,20 @@ def test_spark_options_stand_before_the_job(clone: Path) -> None:
     assert done.stdout.splitlines()[2:-1] == ["--conf", "a=b c", *bulk, str(clone / "jobs" / "one_job.py"), "--bulk"]
 
 
+def test_a_packed_environment_goes_to_the_executors_and_the_driver_keeps_its_own(clone: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.tar.gz"
+    packed.touch()
+    done = _run(clone / "spark_jobs_launcher.sh", "--environment", str(packed), "one_job")
+    assert done.stdout.splitlines()[2:8] == [
+        *("--archives", f"{packed}#environment"),
+        *("--conf", "spark.pyspark.python=./environment/bin/python"),
+        *("--conf", f"spark.pyspark.driver.python={clone}/.venv/bin/python"),
+    ]
+    missing = _run(clone / "spark_jobs_launcher.sh", "--environment", "nowhere.tar.gz", "one_job")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "--environment nowhere.tar.gz: there is no such file" in missing.stderr
+
+
 def test_another_sparks_environment_does_not_reach_the_job(clone: Path) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "one_job", PYTHONPATH="/x", SPARK_CONF_DIR="/y", SPARK_HOME="/z")
     assert "PYTHONPATH= SPARK_CONF_DIR= " in done.stdout
@@ -158,11 +172,16 @@ def test_python_is_the_projects_own_and_home_lies_beside_the_code(clone: Path) -
         ((SUBMIT, "job.py"), "127.0.0.1"),
         ((SUBMIT, "--master", "local[2]", "job.py"), "127.0.0.1"),
         ((SUBMIT, "--conf", "spark.master=local[2]", "pyspark-shell"), "127.0.0.1"),
+        ((SUBMIT, "--master", "spark://127.0.0.1:7077", "job.py"), "127.0.0.1"),
+        ((SUBMIT, "--master", "spark://localhost:7077", "job.py"), "127.0.0.1"),
         ((SUBMIT, "--master", "spark://host:7077", "job.py"), None),
+        (("org.apache.spark.deploy.worker.Worker", "spark://host:7077"), None),
         ((SUBMIT, "--master=yarn", "job.py"), None),
     ],
 )
-def test_only_a_local_master_is_kept_on_loopback(clone: Path, arguments: tuple[str, ...], address: str | None) -> None:
+def test_only_what_is_on_this_machine_is_kept_on_loopback(
+    clone: Path, arguments: tuple[str, ...], address: str | None
+) -> None:
     assert _exported(_spark_env(clone, *arguments)).get("SPARK_LOCAL_IP") == address
 
 

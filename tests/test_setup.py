@@ -116,7 +116,7 @@ def test_kafka_costs_a_daily_run_no_place_on_the_class_path() -> None:
     assert list((Path(pyspark.origin).parent / "jars").glob("*kafka*")) == []
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "dev"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "dev", "moto"])
 def test_every_locked_requirement_is_exact_and_hashed_and_names_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     requirements = text.replace("\\\n", " ").splitlines()

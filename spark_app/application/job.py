@@ -41,9 +41,16 @@ class Job:
     interruption: Interruption = field(default_factory=Interruption)
 
 
+def _confirm_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Run:
-    """A job at work: its settings, its database, the session that it works for, and when it began."""
+    """A job at work: its settings, its database, the session that it works for, and when it began.
+
+    `confirm_writer` makes sure that no other application writes to staging, where the store takes one at a time.
+    """
 
     job: Job
     settings: Settings
@@ -51,6 +58,7 @@ class Run:
     database: Database
     as_of: dt.date
     now: dt.datetime
+    confirm_writer: Callable[[], None] = _confirm_nothing
 
 
 def run_guarded(

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_app.application.job import Job, Run
@@ -28,12 +29,15 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
         resources.enter_context(job.interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
         preparing = beside.submit(_prepare, job, settings, resources)
-        spark = resources.enter_context(_session(job.name))
+        spark = resources.enter_context(_session(job.name, settings))
         job.interruption.take_over()
         if "delay" in job.arguments and not getattr(job.arguments, "dry_run", False):
             beside.submit(_warm_up, spark, settings)
         prepared = preparing.result()
-        return work(Run(job, settings, spark, *prepared)) if prepared else 0
+        if not prepared:
+            return 0
+        run = Run(job, settings, spark, *prepared)
+        return work(replace(run, confirm_writer=resources.enter_context(_only_writer(run))))
 
 
 def _prepare(
@@ -59,16 +63,36 @@ def _prepare(
 
 
 @contextlib.contextmanager
-def _session(name: str) -> Iterator[SparkSession]:
+def _session(name: str, settings: Settings) -> Iterator[SparkSession]:
+    from spark_app.cluster import check_cluster, configured_master, shipped
+    from spark_app.s3 import add_s3_libraries
     from spark_app.session import build_session
-    from spark_app.settings import app_home
+    from spark_app.settings import app_home, load_database_settings
 
+    check_cluster(configured_master(), settings, load_database_settings())
     # Spark makes this folder at its start, by default wherever the user happens to be.
     spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:
-        yield spark
+        add_s3_libraries(spark, settings.staging_path)
+        with shipped(spark):
+            yield spark
     finally:
         spark.stop()
+
+
+@contextlib.contextmanager
+def _only_writer(run: Run) -> Iterator[Callable[[], None]]:
+    """Keep other applications from writing to staging, where the store takes one; yields what makes sure of it."""
+    from spark_app.s3 import takes_one_writer
+    from spark_app.storage.single_writer import hold_writing
+
+    arguments = run.job.arguments
+    writes = "delay" in arguments or getattr(arguments, "forget", None) or getattr(arguments, "forget_all", False)
+    if writes and takes_one_writer(run.spark, run.settings.staging_path):
+        with hold_writing(run.database) as confirm:
+            yield confirm
+    else:
+        yield run.confirm_writer
 
 
 def _warm_up(spark: SparkSession, settings: Settings) -> None:

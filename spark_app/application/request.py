@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_app.application.job import Run
@@ -20,7 +21,8 @@ def context_of(run: Run) -> StageContext:
     """Put together what stages work with."""
     from spark_app.stages.run import start
 
-    return start(run.spark, run.database, run.settings, request_of(run), run.job.interruption.stopping)
+    context = start(run.spark, run.database, run.settings, request_of(run), run.job.interruption.stopping)
+    return replace(context, confirm_lock=run.confirm_writer)
 
 
 def request_of(run: Run) -> RunRequest:

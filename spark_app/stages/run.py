@@ -147,7 +147,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
     key = _run_key(context.settings, context.request, stage)
     try:
         with hold_stage(context.database, key) as hold:
-            context = replace(context, confirm_lock=hold.confirm)
+            context = replace(context, confirm_lock=_all_of(hold.confirm, context.confirm_lock))
             start_run(context.database, key)
             try:
                 output = _STAGES[stage](context)
@@ -166,6 +166,14 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
     report = _report(context, stage, output, counts, time.monotonic() - started)
     delivery = send_owed(context.database, context.settings)
     return replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
+
+
+def _all_of(*confirm: Callable[[], None]) -> Callable[[], None]:
+    def confirm_all() -> None:
+        for one in confirm:
+            one()
+
+    return confirm_all
 
 
 def _close(context: StageContext, key: RunKey, output: StageOutput) -> None:
