@@ -69,7 +69,7 @@ class Check:
     def variable(self, name: str, value: str) -> None:
         self.monkeypatch.setenv(name, value)
         load_settings()
-        assert name.startswith(("SPARK_APP_", "DATABASE_", "KAFKA_", "AIRFLOW_CONN_"))
+        assert name.startswith(("SPARK_APP_", "DATABASE_", "KAFKA_", "AIRFLOW_CONN_", "AWS_"))
 
     def export(self, words: Sequence[str]) -> None:
         for word in words:
@@ -88,7 +88,7 @@ class Check:
                 self.sql(*words[2:])
             else:
                 assert DATABASE_COMMANDS.fullmatch(" ".join(words))
-        elif list(words) != ["setup"]:
+        elif list(words) not in (["setup"], ["setup", "s3"]):
             job, *arguments = options.parse_args(words).command
             self.job(job, arguments)
 
