@@ -164,6 +164,9 @@ esac
 case "$job" in psql | db | show) exec "$python" -m spark_app.database "$job" "$@" ;; esac
 script="$root/jobs/$job.py"
 [[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "there is no job $job; --list shows all of them"
+case "$master" in
+  yarn*) [ -n "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}" ] || fail 2 "yarn needs HADOOP_CONF_DIR, the folder of Hadoop's settings" ;;
+esac
 # No JVM for a help text.
 if wants_only_words "$@"; then exec "$python" "$script" "$@"; fi
 has_jars || fail 69 "Spark's jars for Delta and PostgreSQL are not there yet; run \`$0 setup\` first"

@@ -83,8 +83,18 @@ def test_a_link_to_the_launcher_works_from_another_folder(clone: Path, tmp_path:
 def test_the_command_line_beats_spark_master_of_the_environment(clone: Path) -> None:
     launcher = clone / "spark_jobs_launcher.sh"
     from_environment = _run(launcher, "one_job", SPARK_MASTER="spark://a:7077").stdout.splitlines()
-    from_command_line = _run(launcher, "--master", "yarn", "one_job", SPARK_MASTER="spark://a:7077").stdout.splitlines()
-    assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "yarn")
+    from_command_line = _run(
+        launcher, "--master", "local", "one_job", SPARK_MASTER="spark://a:7077"
+    ).stdout.splitlines()
+    assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "local")
+
+
+def test_yarn_needs_to_be_told_where_it_is(clone: Path) -> None:
+    lost = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
+    assert (lost.returncode, lost.stdout) == (2, "")
+    assert "HADOOP_CONF_DIR" in lost.stderr
+    found = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job", HADOOP_CONF_DIR="/etc/hadoop")
+    assert found.stdout.splitlines()[:2] == ["--master", "yarn"]
 
 
 def test_spark_options_stand_before_the_job(clone: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,9 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
     with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
         resources.enter_context(job.interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
-        preparing = beside.submit(_prepare, job, settings, resources)
-        spark = resources.enter_context(_session(job.name, settings))
+        checked = beside.submit(_check_cluster, settings)
+        preparing = beside.submit(_prepare, job, settings, resources, checked)
+        spark = resources.enter_context(_session(job.name, settings, checked))
         job.interruption.take_over()
         if "delay" in job.arguments and not getattr(job.arguments, "dry_run", False):
             beside.submit(_warm_up, spark, settings)
@@ -41,9 +42,12 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
 
 
 def _prepare(
-    job: Job, settings: Settings, resources: contextlib.ExitStack
+    job: Job, settings: Settings, resources: contextlib.ExitStack, checked: Future[None]
 ) -> tuple[Database, dt.date, dt.datetime] | None:
-    """Find the as-of session and bring the database up to date, which runs until `resources` are closed."""
+    """Find the as-of session and bring the database up to date, which runs until `resources` are closed.
+
+    Nothing is touched before the cluster is `checked`.
+    """
     from spark_app.settings import load_database_settings
     from spark_app.stages.run import prepare, upgrade
     from spark_app.storage.database import administrator_of, open_database
@@ -53,6 +57,7 @@ def _prepare(
     as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
     if as_of is None:
         return None
+    checked.result()
     named = load_database_settings()
     patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
     database = resources.enter_context(open_database(named, patience))
@@ -62,14 +67,21 @@ def _prepare(
     return database, as_of, now
 
 
-@contextlib.contextmanager
-def _session(name: str, settings: Settings) -> Iterator[SparkSession]:
-    from spark_app.cluster import check_cluster, configured_master, shipped
-    from spark_app.s3 import add_s3_libraries
-    from spark_app.session import build_session
-    from spark_app.settings import app_home, load_database_settings
+def _check_cluster(settings: Settings) -> None:
+    from spark_app.cluster import check_cluster, configured_master
+    from spark_app.settings import load_database_settings
 
     check_cluster(configured_master(), settings, load_database_settings())
+
+
+@contextlib.contextmanager
+def _session(name: str, settings: Settings, checked: Future[None]) -> Iterator[SparkSession]:
+    from spark_app.cluster import shipped
+    from spark_app.s3 import add_s3_libraries
+    from spark_app.session import build_session
+    from spark_app.settings import app_home
+
+    checked.result()
     # Spark makes this folder at its start, by default wherever the user happens to be.
     spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:

@@ -38,7 +38,7 @@ def _risen(bar: Bar, factor: float) -> Bar:
 def submitted_day(world: World, *spark_options: str, delay: float = 0.0) -> Iterator[Submitted]:
     """Start the daily pipeline for the duration of the block; options of the launcher stand before the job."""
     arguments = ("daily_pipeline", "--as-of", str(AS_OF), "--delay", str(delay))
-    with submitted(world, *spark_options, *arguments, wave_size=40, timeout_seconds=120) as process:  # type: ignore[arg-type]
+    with submitted(world, *spark_options, *arguments, wave_size=40, timeout_seconds=120) as process:
         yield process
 
 
