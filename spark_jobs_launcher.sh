@@ -17,7 +17,7 @@ usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--co
        spark_jobs_launcher.sh show             the result tables
 
   --master URL   where Spark runs: local[2,4] (default, or $SPARK_MASTER), spark://..., yarn, k8s://...
-  --environment FILE   a packed Python environment (.tar.gz, of venv-pack or conda-pack) for those machines of a
+  --environment FILE   a packed Python environment (.tar.gz) for those machines of a
                  cluster that do not have this machine's at the same path
   --bulk         settings for years of data (conf/spark-bulk.conf) over those of a small daily run
   --conf         one setting of Spark
