@@ -58,7 +58,7 @@ def test_another_version_of_a_jar_goes(fetch_jars: ModuleType, tmp_path: Path, d
     for name in ("lib-0.9.jar", "lib-storage-0.9.jar"):
         (tmp_path / "spark" / name).touch()
     (downloads / "lib-1.0.jar").write_bytes(b"abc")
-    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, spark_jars=tmp_path / "spark")
+    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, folder=tmp_path / "spark")
     assert {file.name for file in (tmp_path / "spark").iterdir()} == {"lib-1.0.jar", "lib-storage-0.9.jar"}
 
 
