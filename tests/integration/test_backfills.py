@@ -257,7 +257,7 @@ def test_a_signal_ends_a_fetch_in_order(world: World, run: Run, alone: bool, num
     late = [request for request in world.emulator.log if request.arrived > signalled + 1]
     assert len(came) <= 3
     assert late == []
-    assert took < 12
+    assert took < 60
     assert f"interrupted: {len(came)} of 12 funds done; go on with: " in job.said
 
     name, *arguments = job.resume_arguments()
