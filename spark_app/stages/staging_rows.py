@@ -82,9 +82,18 @@ def _recover_unstaged(context: StageContext, stage: str) -> None:
     stage_holdings(context, runs=runs)
     stage_quotes(context, runs=runs)
     run = RunKey(context.request.run_id, stage, context.as_of, {})
-    errors = (*staged.errors, *_failed_requests(context, runs))
+    errors = (*staged.rejected, *_jumps_brought_by(context, runs), *_failed_requests(context, runs))
     mark_recovered(context.database, run, others, errors)
     logger.info("%s: staged what %d runs had left, %d bars of it rejected", stage, len(runs), len(staged.rejected))
+
+
+def _jumps_brought_by(context: StageContext, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
+    """Tell the jumps among the bars that are staged from what these runs landed; they did not come to say so."""
+    landed = context.staging.fetches_of(runs, Kind.CHART).select("ticker", *_PROVENANCE, F.inline("bars"))
+    _, sound = _checked(context, landed, market_calendar.FIRST_SESSION)
+    staged = context.staging.read(BARS_TABLE).select("ticker", "trade_date", "fetched_at")
+    brought = sound.where(F.col("jump_percent").isNotNull()).join(staged, on=staged.columns, how="left_semi")
+    return tuple(_as_jump(row) for row in brought.agg(_jumping_bars().alias("jumps")).collect()[0]["jumps"])
 
 
 def _failed_requests(context: StageContext, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
@@ -129,13 +138,9 @@ def stage_bars(
     if tickers is not None:
         is_asked = F.col("ticker").isin(list(tickers))
         fetched, staged = fetched.where(is_asked), staged.where(is_asked)
-    bars = fetched.select("ticker", *_PROVENANCE, F.inline("bars"))
-    last = market_calendar.last_completed_session(context.request.now)
-    sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
-    rejected, added = Observation(), Observation()
-    checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
-    sound = checked.where(F.col("defect").isNull()).drop("defect")
-    new = new_bars(sound.transform(with_jump, sessions, **context.settings.quality.limits), staged)
+    rejected, sound = _checked(context, fetched.select("ticker", *_PROVENANCE, F.inline("bars")), first)
+    added = Observation()
+    new = new_bars(sound, staged)
     restated = F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("restated")
     version = context.staging.append(BARS_TABLE, new.observe(added, restated, _jumping_bars().alias("jumps")))
     return StagedBars(
@@ -144,6 +149,16 @@ def stage_bars(
         frozenset(added.get["restated"]),
         tuple(_as_jump(row) for row in added.get["jumps"]),
     )
+
+
+def _checked(context: StageContext, bars: DataFrame, first: dt.date) -> tuple[Observation, DataFrame]:
+    """Sort out the bars that break a rule, which the observation collects, and add jump_percent to the sound ones."""
+    last = market_calendar.last_completed_session(context.request.now)
+    sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
+    rejected = Observation()
+    checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
+    sound = checked.where(F.col("defect").isNull()).drop("defect")
+    return rejected, sound.transform(with_jump, sessions, **context.settings.quality.limits)
 
 
 @_alone_at(HOLDINGS_TABLE)

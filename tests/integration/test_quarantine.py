@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.emulator.market import new_york_stamp
 from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER
 from tests.integration.fetch_world import FetchWorld, served_prices
@@ -104,3 +106,24 @@ def test_a_jump_that_nothing_explains_is_served_and_told_once(fetch_world: Fetch
     again = fetch_world.run(refresh=True, now=MORNING_AFTER)
     assert "jump" not in again.message
     assert len([text for text, _ in fetch_world.errors() if "jump" in text]) == 2
+
+
+def test_a_jump_is_told_although_the_run_that_staged_it_was_killed(
+    fetch_world: FetchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fall(fetch_world.world.emulator.market, "XLK", to=0.5, since=AS_OF)
+    with monkeypatch.context() as until_killed:
+        until_killed.setattr("spark_app.stages.run.publish", kill)
+        with pytest.raises(Killed):
+            fetch_world.run()
+    assert fetch_world.errors() == []
+    assert fetch_world.run().exit_code == 0
+    assert [text.split(" jump of ")[0] for text, _ in fetch_world.errors()] == [f"bar of XLK {AS_OF}:"]
+
+
+class Killed(BaseException):
+    """The end of a run at once: nothing of it is closed."""
+
+
+def kill(*_: object, **__: object) -> None:
+    raise Killed
