@@ -21,7 +21,7 @@ logger = logging.getLogger("spark_app")
 def show_cache(run: Run) -> int:
     """Show what is cached, or forget what was named."""
     from spark_app.stages.cache_list import draw_cache, forget, list_cache
-    from spark_app.storage.run_log import hold_tables
+    from spark_app.storage.holds import hold_tables
 
     arguments, context = run.job.arguments, context_of(run)
     cached = list_cache(context)
@@ -37,7 +37,7 @@ def show_cache(run: Run) -> int:
 def verify_data(run: Run) -> int:
     """Show the checks; returns 1 where one failed."""
     from spark_app.stages.verification import draw_findings, verify
-    from spark_app.storage.run_log import hold_tables
+    from spark_app.storage.holds import hold_tables
 
     with hold_tables(run.database):
         findings = verify(context_of(run))
@@ -54,7 +54,7 @@ def remove_old(run: Run) -> int:
     from spark_app.settings import load_database_settings
     from spark_app.stages.retention import draw_cuts, plan_retention
     from spark_app.storage.database import administrator_of
-    from spark_app.storage.run_log import hold_tables_alone
+    from spark_app.storage.holds import hold_tables_alone
 
     context, admin = context_of(run), administrator_of(load_database_settings(), run.database)
     with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database) as hold:

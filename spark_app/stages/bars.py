@@ -20,7 +20,8 @@ from spark_app.stages.context import StageContext
 from spark_app.stages.fetching import chart_requests, land
 from spark_app.stages.landing import Landing
 from spark_app.stages.staging_rows import StagedBars, read_bars, recover_unstaged, stage_bars, stage_quotes
-from spark_app.storage.run_log import ConsumerError, unserved_runs
+from spark_app.storage.recovery import unserved_runs
+from spark_app.storage.run_log import ConsumerError
 from spark_app.storage.staging import BARS_TABLE
 from spark_app.transforms.restatements import restatements
 

@@ -21,8 +21,8 @@ from pyspark.sql import functions as F
 from spark_app import market_calendar
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.stages.context import StageContext
+from spark_app.storage.recovery import unstaged_runs
 from spark_app.storage.retention import Cut
-from spark_app.storage.run_log import unstaged_runs
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.returns import PERIODS
 

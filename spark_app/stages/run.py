@@ -35,17 +35,10 @@ from spark_app.stages import (
 from spark_app.stages.announcing import send_owed, topic_of
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
 from spark_app.storage.database import Database
+from spark_app.storage.holds import hold_stage
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
-from spark_app.storage.run_log import (
-    RowCounts,
-    RunKey,
-    RunResult,
-    check_origin,
-    hold_stage,
-    is_done,
-    start_run,
-)
+from spark_app.storage.run_log import RowCounts, RunKey, RunResult, check_origin, is_done, start_run
 from spark_app.storage.staging import Staging
 from spark_app.storage.throttle import clear_block
 

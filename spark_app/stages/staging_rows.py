@@ -18,7 +18,9 @@ from spark_app.schemas import BAR, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.stages.context import StageContext
 from spark_app.stages.landing import LandedTicker, Landing
-from spark_app.storage.run_log import ConsumerError, RunKey, hold_staging, mark_recovered, unstaged_runs
+from spark_app.storage.holds import hold_staging
+from spark_app.storage.recovery import mark_recovered, unstaged_runs
+from spark_app.storage.run_log import ConsumerError, RunKey
 from spark_app.storage.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
 from spark_app.transforms.jumps import with_jump

@@ -25,8 +25,8 @@ from spark_app.stages.agreement import Agreement, Gaps, compare_holdings, compar
 from spark_app.stages.completeness import Completeness
 from spark_app.stages.context import StageContext
 from spark_app.storage import verify as facts
+from spark_app.storage.holds import is_at_work
 from spark_app.storage.outbox import read_backlog
-from spark_app.storage.run_log import is_at_work
 from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.text_table import draw_table
 from spark_app.transforms.returns import PERIODS

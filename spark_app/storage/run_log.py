@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import LiteralString
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from spark_app.errors import AnotherRunActiveError, UsageError
+from spark_app.errors import UsageError
 from spark_app.storage.database import Database, translated_errors
-from spark_app.storage.locks import Hold, give_back, holding
 from spark_app.storage.patience import retried
 
-_UNSERVED_RUNS = """
-SELECT run_id FROM logs_pipeline_run
-WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
-    SELECT started_at FROM logs_pipeline_run
-    WHERE stage = %(stage)s AND status = 'ok'
-      AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
-    ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
-UNION SELECT own.run_id FROM logs_pipeline_run AS own JOIN logs_pipeline_run AS other
-    ON other.run_id <> own.run_id AND own.started_at < coalesce(
-        other.finished_at, CASE WHEN other.staged_at IS NULL THEN 'infinity' ELSE other.staged_at END)
-WHERE own.run_id = %(run_id)s AND own.stage = %(stage)s
-"""
 _IS_DONE = """
 SELECT parameters = %(own)s AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later
@@ -37,11 +22,6 @@ SELECT parameters = %(own)s AND NOT EXISTS (
 FROM logs_pipeline_run AS own WHERE stage = %(stage)s AND as_of_date = %(as_of_date)s AND status = 'ok'
 ORDER BY finished_at DESC LIMIT 1
 """
-_TRY_TABLES = "SELECT pg_try_advisory_lock(hashtextextended('all tables', 0))"
-_TRY_TABLES_SHARED = "SELECT pg_try_advisory_lock_shared(hashtextextended('all tables', 0))"
-_MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s AND staged_at IS NULL"
-
-_LONGEST_STAGING_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -79,15 +59,6 @@ class ConsumerError:
 
 
 @dataclass(frozen=True)
-class UnstagedRun:
-    """A run and stage whose fetches may not all have reached the staging tables made from them."""
-
-    run_id: str
-    stage: str
-    as_of_date: dt.date
-
-
-@dataclass(frozen=True)
 class RowCounts:
     """What a merge did to the served tables."""
 
@@ -105,96 +76,6 @@ class RowCounts:
         )
 
 
-@contextlib.contextmanager
-def hold_tables(database: Database) -> Iterator[Hold]:
-    """Keep the tables from being cut for the duration of the block; any number of runs may do so at once.
-
-    Raises: AnotherRunActiveError: `hold_tables_alone` holds them.
-    """
-    with holding(database, _share_tables) as hold:
-        yield hold
-
-
-@contextlib.contextmanager
-def hold_tables_alone(database: Database) -> Iterator[Hold]:
-    """Keep every run away from all tables for the duration of the block.
-
-    Raises: AnotherRunActiveError: a run is at work.
-    """
-
-    def take(connection: psycopg.Connection) -> None:
-        if not _answer(connection, _TRY_TABLES):
-            raise AnotherRunActiveError("another run is active: wait for it to end")
-
-    with holding(database, take) as hold:
-        yield hold
-
-
-@contextlib.contextmanager
-def hold_stage(database: Database, run: RunKey) -> Iterator[Hold]:
-    """Keep every other run away from this stage and date for the duration of the block.
-
-    Raises: AnotherRunActiveError: another run holds it, or `hold_tables_alone` all tables.
-    """
-
-    def take(connection: psycopg.Connection) -> None:
-        _share_tables(connection)
-        if not _try_lock(connection, run.stage, run.as_of_date):
-            raise AnotherRunActiveError(
-                f"another run of {run.stage} for {run.as_of_date} is active: wait for it to end"
-            )
-
-    with holding(database, take) as hold:
-        yield hold
-
-
-@contextlib.contextmanager
-def hold_staging(database: Database, table: str) -> Iterator[None]:
-    """Let one run at a time find out what is new in a staging table, and append it; the others wait.
-
-    Two that did so at once would both append the same rows.
-    """
-    # A lock that somebody has is no lost connection, however long it takes.
-    patience = replace(database.patience, answer_seconds=_LONGEST_STAGING_SECONDS + 60)
-    with _locking(replace(database, patience=patience)) as connection:
-        with translated_errors("waiting for another run to stage its rows"):
-            connection.execute(f"SET lock_timeout = '{_LONGEST_STAGING_SECONDS}s'".encode())
-            connection.execute("SELECT pg_advisory_lock(hashtextextended('staging ' || %s, 0))", (table,))
-        yield
-
-
-@retried
-def is_at_work(database: Database, stage: str, as_of_date: dt.date) -> bool:
-    """Say whether a run of this stage and date is active."""
-    with _locking(database) as connection:
-        return not _try_lock(connection, stage, as_of_date)
-
-
-@contextlib.contextmanager
-def _locking(database: Database) -> Iterator[psycopg.Connection]:
-    """Yield a connection for locks, and give all of them back at the end."""
-    connection = database.connect_patiently()
-    try:
-        with translated_errors("locking"):
-            yield connection
-    finally:
-        give_back(connection)
-
-
-def _share_tables(connection: psycopg.Connection) -> None:
-    if not _answer(connection, _TRY_TABLES_SHARED):
-        raise AnotherRunActiveError("apply_retention is at work: wait for it to end")
-
-
-def _try_lock(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
-    return _answer(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", f"run {stage} {as_of_date}")
-
-
-def _answer(connection: psycopg.Connection, question: LiteralString, *parameters: object) -> bool:
-    row = connection.execute(question, parameters).fetchone()
-    return row is not None and bool(row[0])
-
-
 @retried
 def start_run(database: Database, run: RunKey) -> None:
     """Note that the stage is running."""
@@ -204,51 +85,6 @@ def start_run(database: Database, run: RunKey) -> None:
             " VALUES (%s, %s, %s, 'running', %s, now()) ON CONFLICT DO NOTHING",
             (run.run_id, run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
         )
-
-
-@retried
-def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
-    """List the other runs of the last 30 days that landed fetches, or may have, and did not stage all of them."""
-    with translated_errors("reading the run log"), database.connect() as connection:
-        rows = connection.execute(
-            "SELECT run_id, stage, as_of_date FROM logs_pipeline_run"
-            " WHERE staged_at IS NULL AND run_id <> %s AND started_at > now() - interval '30 days'",
-            (run_id,),
-        ).fetchall()
-    return [UnstagedRun(*row) for row in rows]
-
-
-@retried
-def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence[str] | None) -> list[str]:
-    """List the other runs of a stage since the newest good one for its newest session.
-
-    They failed, or were for a session of the past: what they restated may be staged, and not be served everywhere.
-    The run itself is listed where another one was at work beside it, which may have staged what it landed.
-
-    Args: tickers: those that the good run must have served, None for all.
-    """
-    wanted = None if tickers is None else Jsonb(list(tickers))
-    parameters = {"stage": stage, "run_id": run_id, "tickers": wanted}
-    with translated_errors("reading the run log"), database.connect() as connection:
-        return [row[0] for row in connection.execute(_UNSERVED_RUNS, parameters).fetchall()]
-
-
-@retried
-def mark_recovered(
-    database: Database, run: RunKey, others: Sequence[UnstagedRun], errors: Sequence[ConsumerError]
-) -> None:
-    """Note that what other runs had landed is staged, and what was wrong with it: both or neither.
-
-    Runs that are still at work and may land more are left out; whoever had the lock of `run` before is gone.
-    """
-    with translated_errors("writing the run log"), _locking(database) as connection, connection.transaction():
-        marked = 0
-        for other in others:
-            is_ours = (other.stage, other.as_of_date) == (run.stage, run.as_of_date)
-            if is_ours or _try_lock(connection, other.stage, other.as_of_date):
-                marked += connection.execute(_MARK_STAGED, (other.run_id, other.stage)).rowcount
-        if marked:
-            log_errors(connection, run, errors)
 
 
 def finished_run(connection: psycopg.Connection, run: RunKey) -> RowCounts | None:

@@ -1,6 +1,6 @@
 """The only ways in which staging tables lose rows: retention removes, narrows, compacts and sweeps.
 
-Nothing else may write meanwhile (`run_log.hold_tables_alone`).
+Nothing else may write meanwhile (`holds.hold_tables_alone`).
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ from spark_app.stages.bars import missing_bars
 from spark_app.stages.context import StageContext, StageReport
 from spark_app.stages.retention import apply_retention, describe_loss, plan_retention
 from spark_app.stages.verification import verify
+from spark_app.storage.holds import hold_stage, hold_tables_alone
 from spark_app.storage.retention import Cut
-from spark_app.storage.run_log import RunKey, hold_stage, hold_tables_alone
+from spark_app.storage.run_log import RunKey
 from tests.emulator.market import NEW_YORK
 from tests.integration.expected import Rows, sessions_ending
 from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER

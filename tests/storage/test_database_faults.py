@@ -27,18 +27,12 @@ from spark_app.schemas import ETF_OHLC
 from spark_app.storage import loading
 from spark_app.storage import publish as publish_module
 from spark_app.storage.database import Database
+from spark_app.storage.holds import hold_stage, hold_staging, hold_tables_alone
 from spark_app.storage.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.migrate import migrate
 from spark_app.storage.patience import Patience
 from spark_app.storage.publish import Publication, publish
-from spark_app.storage.run_log import (
-    ConsumerError,
-    RowCounts,
-    hold_stage,
-    hold_staging,
-    hold_tables_alone,
-    start_run,
-)
+from spark_app.storage.run_log import ConsumerError, RowCounts, start_run
 from spark_app.storage.throttle import read_throttle
 from tests.storage.breakable_server import BreakableServer, breakable_server
 from tests.storage.faulty_proxy import FaultyProxy, behind_proxy

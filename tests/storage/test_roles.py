@@ -20,22 +20,15 @@ from spark_app.stages.run import prepare
 from spark_app.storage import migrate as migrate_module
 from spark_app.storage.database import Database
 from spark_app.storage.delivery import Delivery, deliver
+from spark_app.storage.holds import hold_stage
 from spark_app.storage.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.loading import SCHEMA, create_table
 from spark_app.storage.migrate import Migration, migrate
 from spark_app.storage.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.results import render_results
 from spark_app.storage.roles import ROLES, set_up_roles
-from spark_app.storage.run_log import (
-    ConsumerError,
-    RowCounts,
-    check_origin,
-    hold_stage,
-    is_done,
-    mark_recovered,
-    start_run,
-    unstaged_runs,
-)
+from spark_app.storage.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
 from spark_app.storage.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
 from tests.kafka.topics import broker_in_process
 from tests.storage.logins import drop_user, login_as, url_of
