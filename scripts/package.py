@@ -10,27 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SUFFIXES = (".py", ".sql", ".typed")
-# The first moment that a zip can name.
-EPOCH = (1980, 1, 1, 0, 0, 0)
+# The first moment that a zip, which a wheel is, can name.
 EPOCH_SECONDS = "315532800"
-
-
-def write_zip(folder: Path, version: str) -> Path:
-    """Write the package as Spark's workers import it; they find its SQL files in it, too."""
-    files = sorted(file for file in (ROOT / "spark_app").rglob("*") if file.suffix in SUFFIXES)
-    target = folder / f"spark_app-{version}.zip"
-    with zipfile.ZipFile(target, "w") as archive:
-        for file in files:
-            # Not compressed: compressors of different versions write different bytes.
-            entry = zipfile.ZipInfo(file.relative_to(ROOT).as_posix(), date_time=EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, file.read_bytes())
-    return target
 
 
 def build_wheel(folder: Path) -> Path:
@@ -52,10 +36,11 @@ def main() -> None:
     """Build both and say where they are."""
     sys.path.insert(0, str(ROOT))
     from spark_app import __version__
+    from spark_app.installation import write_package
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist"
     folder.mkdir(parents=True, exist_ok=True)
-    print(write_zip(folder, __version__))
+    print(write_package(folder / f"spark_app-{__version__}.zip"))
     print(build_wheel(folder))
 
 

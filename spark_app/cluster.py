@@ -10,7 +10,6 @@ import contextlib
 import re
 import socket
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from pyspark.find_spark_home import _find_spark_home
 from pyspark.sql import SparkSession
 
 from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.installation import write_package
 from spark_app.settings import DatabaseSettings, Settings
 
 _PACKAGE = Path(__file__).parent
 _JARS = ("delta-spark_*.jar", "delta-storage-*.jar", "postgresql-*.jar")
-_PACKED = (".py", ".sql", ".typed")
 _STANDALONE = "spark://"
 _CONNECT_SECONDS = 10.0
 
@@ -84,20 +83,10 @@ def shipped(spark: SparkSession) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="spark_app-") as folder:
         if not is_local(context.master or "local"):
             if _PACKAGE.is_dir():
-                context.addPyFile(str(write_package(Path(folder))))
+                context.addPyFile(str(write_package(Path(folder) / "spark_app.zip")))
             for jar in _own_jars():
                 context._jsc.addJar(str(jar))
         yield
-
-
-def write_package(folder: Path) -> Path:
-    """Write the package as a .zip that Python can import, as it is now; returns the file."""
-    target = folder / "spark_app.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(_PACKAGE.rglob("*")):
-            if file.suffix in _PACKED:
-                archive.write(file, file.relative_to(_PACKAGE.parent))
-    return target
 
 
 def _own_jars() -> list[Path]:
