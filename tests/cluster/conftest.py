@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,17 +13,13 @@ from tests.cluster.standalone import Cluster, plain_python, standalone_cluster
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
 from tests.integration.world import World, open_world
-
-_SETTINGS_OF_A_USER = ("SPARK_APP_", "DATABASE_", "SPARK_MASTER", "AWS_", "HADOOP_", "YARN_")
+from tests.outside import without_settings_of_a_user
 
 
 @pytest.fixture(scope="package", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """Whoever runs the tests may have settings, a database and a cloud of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(_SETTINGS_OF_A_USER):
-                patch.delenv(name)
+    with without_settings_of_a_user("SPARK_MASTER", "AWS_", "HADOOP_", "YARN_"):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,9 +17,8 @@ from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
+from tests.outside import without_settings_of_a_user
 from tests.storage.logins import login_as
-
-_SETTINGS_OF_A_USER = ("SPARK_APP_", "DATABASE_")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +32,7 @@ def home(open_folder: Path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """Whoever runs the tests may have settings and a database of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(_SETTINGS_OF_A_USER):
-                patch.delenv(name)
+    with without_settings_of_a_user():
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from tests.integration.fetch_market import ALL_STOCKS, AS_OF, LAST_DAY, MORNING_
 from tests.integration.world import KEYS, World, differences
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import Record, read_topic
+from tests.outside import without_settings_of_a_user
 from tests.stages.installation import installation, trending_market
 
 Tables = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
@@ -37,10 +37,7 @@ Tables = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
 @pytest.fixture(scope="module", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """Whoever runs the tests may have settings and a database of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("SPARK_APP_", "DATABASE_", "KAFKA_")):
-                patch.delenv(name)
+    with without_settings_of_a_user("KAFKA_"):
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.emulator.market import NEW_YORK
 from tests.integration.expected import Rows, sessions_ending
 from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER
 from tests.integration.world import World, without_text
+from tests.outside import without_settings_of_a_user
 from tests.stages.installation import WINNERS, installation, trending_market
 
 EARLY = dt.date(2024, 2, 2)
@@ -42,10 +42,7 @@ QUOTED_ONCE, NEW_LISTING = WINNERS[0], WINNERS[1]
 @pytest.fixture(scope="module", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """Whoever runs the tests may have settings and a database of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("SPARK_APP_", "DATABASE_")):
-                patch.delenv(name)
+    with without_settings_of_a_user():
         yield
 
 

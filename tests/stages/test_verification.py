@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +13,14 @@ from spark_app.stages.verification import Finding, verify
 from spark_app.storage.database import Database
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER
 from tests.integration.world import World
+from tests.outside import without_settings_of_a_user
 from tests.stages.installation import installation, trending_market
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """Whoever runs the tests may have settings and a database of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("SPARK_APP_", "DATABASE_")):
-                patch.delenv(name)
+    with without_settings_of_a_user():
         yield
 
 
