@@ -15,6 +15,7 @@ INSTALLED = (
     "conf/*",
     "scripts/fetch_jars.py",
     "scripts/require_java.sh",
+    "scripts/spark_python.sh",
     "scripts/make_class_archive.sh",
     "scripts/completion.bash",
 )

@@ -11,12 +11,13 @@ require_java
 
 # Another Python would know neither the pipeline nor its libraries. (On a cluster, for the executors: spark.pyspark.python.)
 # Where pip installed the pipeline there is no .venv, and the launcher names the Python.
+# The driver, and with a local master the workers, start it by a script that spares them Spark's zipped PySpark.
 _environment="$SPARK_HOME"
 if [ -d "$_project/.venv" ]; then
   _environment="$_project/.venv"
   export PYSPARK_PYTHON="$_environment/bin/python"
 fi
-export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON"
+export PYSPARK_DRIVER_PYTHON="$_project/scripts/spark_python.sh" PYSPARK_INSTALLED_PYTHON="${PYSPARK_PYTHON:-python3}"
 
 # Where the pipeline keeps everything, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
@@ -27,7 +28,8 @@ if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   _masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
   if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) ]]; then
     case "${BASH_REMATCH[2]}" in
-      local* | spark://127.* | spark://localhost:*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
+      local*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" PYSPARK_PYTHON="$PYSPARK_DRIVER_PYTHON" ;;
+      spark://127.* | spark://localhost:*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
     esac
   fi
 fi

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,11 +171,27 @@ def _exported(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def test_python_is_the_projects_own_and_home_lies_beside_the_code(clone: Path) -> None:
-    exported = _exported(_spark_env(clone, SUBMIT, SPARK_APP_HOME="", PYSPARK_DRIVER_PYTHON="jupyter"))
-    python = str(clone / ".venv" / "bin" / "python")
-    assert (exported["PYSPARK_PYTHON"], exported["PYSPARK_DRIVER_PYTHON"]) == (python, python)
+    settings = {"SPARK_APP_HOME": "", "PYSPARK_DRIVER_PYTHON": "jupyter", "PYSPARK_PYTHON": "python2"}
+    exported = _exported(_spark_env(clone, SUBMIT, **settings))
+    assert exported["PYSPARK_INSTALLED_PYTHON"] == str(clone / ".venv" / "bin" / "python")
+    starting = str(clone / "scripts" / "spark_python.sh")
+    assert (exported["PYSPARK_PYTHON"], exported["PYSPARK_DRIVER_PYTHON"]) == (starting, starting)
     assert exported["SPARK_APP_HOME"] == str(clone / "var")
     assert not [name for name in exported if name.startswith(("_p", "_c", "_m", "_a", "BASH_FUNC"))]
+
+
+def test_executors_of_a_cluster_are_told_of_python_itself(clone: Path) -> None:
+    exported = _exported(_spark_env(clone, SUBMIT, "--master", "spark://host:7077", "job.py"))
+    assert exported["PYSPARK_PYTHON"] == str(clone / ".venv" / "bin" / "python")
+
+
+def test_python_takes_the_pyspark_that_is_installed_and_what_else_was_to_be_found(clone: Path) -> None:
+    spark = clone / "spark home"
+    paths = [f"{spark}/python/lib/pyspark.zip", "/a job's/own", f"{spark}/jars/spark-core.jar", "/other.zip"]
+    command = [str(clone / "scripts" / "spark_python.sh"), "-c", "import sys; print(sys.path[1:3])"]
+    environment = {"SPARK_HOME": str(spark), "PYSPARK_INSTALLED_PYTHON": sys.executable, "PYTHONPATH": ":".join(paths)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ast.literal_eval(done.stdout) == ["/a job's/own", "/other.zip"]
 
 
 @pytest.mark.parametrize(
