@@ -111,7 +111,7 @@ def collect_bars(
     landing = held.joined(land(context, [*task.requests(_due(task, held)), *also]))
     staged = _stage(task, landing)
     completeness = _completeness(task, landing)
-    if again := _worth_asking_again(landing, completeness):
+    if again := _worth_asking_again(task, landing, completeness):
         logger.info("%s: asking once more for %s", stage, completeness.describe(again))
         second = land(context, task.requests(again))
         landing = landing.joined(second)
@@ -182,9 +182,9 @@ def _expected_from(task: _Task, landing: Landing, first_bars: Mapping[str, dt.da
     return expected
 
 
-def _worth_asking_again(landing: Landing, completeness: Completeness) -> list[str]:
-    """The tickers that were answered just now, and still miss bars."""
-    if landing.is_rate_limited or landing.is_interrupted:
+def _worth_asking_again(task: _Task, landing: Landing, completeness: Completeness) -> list[str]:
+    """The tickers that were answered just now, and still miss bars; the synthetic market would say the same again."""
+    if landing.is_rate_limited or landing.is_interrupted or task.context.settings.data_origin == "synthetic":
         return []
     charts = landing.of(Kind.CHART)
     answered = {t.ticker for t in charts.values() if t.outcome in (Outcome.OK, Outcome.NO_DATA) and not t.is_cached}
