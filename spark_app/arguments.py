@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import functools
-import re
 import shlex
 from collections.abc import Sequence
 from typing import NoReturn
 
 from spark_app import __version__
+from spark_app import argument_values as values
 from spark_app.funds import FUNDS, STAGGERED_FUNDS
 from spark_app.installation import LAUNCHER
 
@@ -36,8 +36,6 @@ REPUBLISHED = (
 
 _KNOWING = {"stage3_trending_sectors", "stage5_portfolio_allocation"}
 _FETCHING = {"stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"}
-_MINUTES_OF_A_DAY = 1440
-_MOST_DIGITS, _MOST_SHOWN = 9, 60
 _WITH_PRICES = {"stage1_etf_ohlc", "stage4_stock_history"}
 
 
@@ -58,7 +56,9 @@ def build_parser(name: str, description: str, stages: Sequence[str]) -> argparse
     if _FETCHING & set(stages):
         _add_fetch_options(parser)
     if _WITH_PRICES & set(stages):
-        option("--days", type=_positive, default=21, metavar="N", help="sessions of prices to collect (default: 21)")
+        option(
+            "--days", type=values.positive, default=21, metavar="N", help="sessions of prices to collect (default: 21)"
+        )
     if "stage4_stock_history" in stages:
         text = "stocks of the sectors that trend in any period, or of all (default: trending)"
         option("--universe", choices=("trending", "all"), default="trending", help=text)
@@ -72,7 +72,7 @@ def build_backfill_parser(name: str, description: str) -> argparse.ArgumentParse
     _add_backfill_options(parser, FUNDS)
     _add_fetch_options(parser)
     text = "after a rate limit nothing is asked for so long; the run ends and says when to go on (default: 900)"
-    option("--rate-limit-sleep", type=_positive, metavar="SECONDS", help=text)
+    option("--rate-limit-sleep", type=values.positive, metavar="SECONDS", help=text)
     option("--no-batch", action="store_true", help="ask for one fund after the other instead of several at once")
     option("--force", action="store_true", help="ask although a rate limit still holds")
     parser.epilog = _examples(name, "", "--days 252 --delay 2", "--tickers SPY,XLK --refresh")
@@ -85,8 +85,13 @@ def build_staggered_parser(name: str, description: str) -> argparse.ArgumentPars
     option = parser.add_argument
     _add_backfill_options(parser, STAGGERED_FUNDS)
     text = "from the start of one sector to that of the next, fractions too (default: 5)"
-    option("--delay-minutes", type=_minutes, default=5.0, metavar="MINUTES", help=text)
-    option("--start-from", type=_sector_fund, metavar="TICKER", help="leave out the sectors before this one")
+    option("--delay-minutes", type=values.minutes, default=5.0, metavar="MINUTES", help=text)
+    option(
+        "--start-from",
+        type=functools.partial(values.ticker, known=STAGGERED_FUNDS),
+        metavar="TICKER",
+        help="leave out the sectors before this one",
+    )
     option("--skip-existing", action="store_true", help="leave out sectors of which no session is missing")
     option("--dry-run", action="store_true", help="only show which sector would be asked for when")
     _add_fetch_options(parser)
@@ -108,9 +113,18 @@ def build_republish_parser(name: str, description: str) -> argparse.ArgumentPars
     """Build the parser of `republish`."""
     parser = _common_parser(name, description)
     option = parser.add_argument
-    option("--from", dest="first", type=_date, metavar="DATE", help="first session of a range that ends with --as-of")
-    option("--tables", type=_tables, metavar="A,B", help=f"only these of {', '.join(REPUBLISHED)} (default: all)")
-    option("--days", type=_positive, default=21, metavar="N", help="sessions of prices on each date (default: 21)")
+    option(
+        "--from", dest="first", type=values.date, metavar="DATE", help="first session of a range that ends with --as-of"
+    )
+    option(
+        "--tables",
+        type=functools.partial(values.some_of, known=REPUBLISHED),
+        metavar="A,B",
+        help=f"only these of {', '.join(REPUBLISHED)} (default: all)",
+    )
+    option(
+        "--days", type=values.positive, default=21, metavar="N", help="sessions of prices on each date (default: 21)"
+    )
     text = "stocks of the sectors that trend in any period, or of all (default: trending)"
     option("--universe", choices=("trending", "all"), default="trending", help=text)
     _add_known_at(parser)
@@ -122,9 +136,9 @@ def build_replay_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = _plain_parser(name, description)
     choice = parser.add_mutually_exclusive_group()
     text = "first offset of every partition, or of some, as 0:1200,1:950; others are read whole (default: all is read)"
-    choice.add_argument("--from-offset", dest="topic_start", type=_offsets, metavar="OFFSET", help=text)
+    choice.add_argument("--from-offset", dest="topic_start", type=values.topic_offsets, metavar="OFFSET", help=text)
     text = "leave out messages that were sent before this (UTC), as 2024-05-10 or 2024-05-10T21:30"
-    choice.add_argument("--from-time", dest="topic_start", type=_topic_time, metavar="TIME", help=text)
+    choice.add_argument("--from-time", dest="topic_start", type=values.topic_time, metavar="TIME", help=text)
     parser.epilog = _examples(name, "", "--from-offset 1200", "--from-time 2024-05-10T21:30")
     return parser
 
@@ -183,7 +197,7 @@ def settings_overrides(arguments: argparse.Namespace) -> dict[str, dict[str, obj
 def _common_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = _plain_parser(name, description)
     text = "session to work for, YYYY-MM-DD (default: the last completed)"
-    parser.add_argument("--as-of", type=_date, metavar="DATE", help=text)
+    parser.add_argument("--as-of", type=values.date, metavar="DATE", help=text)
     return parser
 
 
@@ -206,9 +220,9 @@ def _plain_parser(name: str, description: str) -> argparse.ArgumentParser:
 def _add_backfill_options(parser: argparse.ArgumentParser, funds: Sequence[str]) -> None:
     option = parser.add_argument
     text = "trading sessions of each fund, up to the session worked for (default: 20)"
-    option("--days", type=_positive, default=20, metavar="N", help=text)
+    option("--days", type=values.positive, default=20, metavar="N", help=text)
     text = f"only these of {', '.join(funds)}"
-    option("--tickers", type=functools.partial(_chosen, known=funds), metavar="A,B", help=text)
+    option("--tickers", type=functools.partial(values.tickers, known=funds), metavar="A,B", help=text)
 
 
 def _examples(name: str, *arguments: str) -> str:
@@ -231,81 +245,8 @@ def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_known_at(parser: argparse.ArgumentParser) -> None:
     text = "leave out what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30"
-    parser.add_argument("--known-at", type=_moment, metavar="TIME", help=text)
+    parser.add_argument("--known-at", type=values.moment, metavar="TIME", help=text)
 
 
 def _option(key: str) -> str:
     return "--" + key.replace("_", "-")
-
-
-def _sector_fund(text: str) -> str:
-    ticker, *more = _chosen(text, STAGGERED_FUNDS)
-    if more:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is more than one ticker")
-    return ticker
-
-
-def _chosen(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Read a list of tickers and put it into the order of `known`."""
-    tickers = {part.strip().upper() for part in text.split(",")}
-    unknown = sorted(tickers - set(known))
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(known)}")
-    return tuple(ticker for ticker in known if ticker in tickers)
-
-
-def _tables(text: str) -> tuple[str, ...]:
-    named = {part.strip() for part in text.split(",")}
-    unknown = sorted(named - set(REPUBLISHED))
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(REPUBLISHED)}")
-    return tuple(table for table in REPUBLISHED if table in named)
-
-
-def _moment(text: str) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no time like 2024-05-10T21:30") from None
-
-
-def _offsets(text: str) -> dict[str, object]:
-    if text.isdecimal():
-        return {"offset": int(text)}
-    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no offset like 1200, or 0:1200,1:950")
-    named = (part.split(":") for part in text.split(","))
-    return {"offsets": {int(partition): int(offset) for partition, offset in named}}
-
-
-def _topic_time(text: str) -> dict[str, object]:
-    return {"time": _moment(text)}
-
-
-def _date(text: str) -> dt.date:
-    try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no date of the form YYYY-MM-DD") from None
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no whole number above 0")
-    return int(text)
-
-
-def _shown(text: str) -> str:
-    """Quote what a user gave, on one line and not without end."""
-    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
-
-
-def _minutes(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= _MINUTES_OF_A_DAY:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
-    return number

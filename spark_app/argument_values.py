@@ -1,0 +1,88 @@
+"""The values that options take: each function reads one, or says what is wrong with it; for argparse's `type`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import re
+from collections.abc import Sequence
+
+_MINUTES_OF_A_DAY = 1440
+_MOST_DIGITS, _MOST_SHOWN = 9, 60
+
+
+def some_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of names, parted by commas, and put it into the order of `known`."""
+    named = {part.strip() for part in text.split(",")}
+    unknown = sorted(named - set(known))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(known)}")
+    return tuple(name for name in known if name in named)
+
+
+def tickers(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of tickers, in capitals or not."""
+    return some_of(text.upper(), known)
+
+
+def ticker(text: str, known: Sequence[str]) -> str:
+    """Read one ticker."""
+    first, *more = tickers(text, known)
+    if more:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is more than one ticker")
+    return first
+
+
+def date(text: str) -> dt.date:
+    """Read a date, YYYY-MM-DD."""
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no date of the form YYYY-MM-DD") from None
+
+
+def moment(text: str) -> dt.datetime:
+    """Read a date or a time, in UTC where it names no zone."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no time like 2024-05-10T21:30") from None
+
+
+def topic_offsets(text: str) -> dict[str, object]:
+    """Read an offset, or one for each of some partitions; the fields of a TopicStart."""
+    if text.isdecimal():
+        return {"offset": int(text)}
+    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no offset like 1200, or 0:1200,1:950")
+    named = (part.split(":") for part in text.split(","))
+    return {"offsets": {int(partition): int(offset) for partition, offset in named}}
+
+
+def topic_time(text: str) -> dict[str, object]:
+    """Read the time from which on messages count; the field of a TopicStart."""
+    return {"time": moment(text)}
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no whole number above 0")
+    return int(text)
+
+
+def minutes(text: str) -> float:
+    """Read minutes, at most a day."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _MINUTES_OF_A_DAY:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
+    return number
+
+
+def _shown(text: str) -> str:
+    """Quote what a user gave, on one line and not without end."""
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
