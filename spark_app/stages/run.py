@@ -1,4 +1,4 @@
-"""Running stages: the lock, the run log, publishing, and the summary line of each."""
+"""Running stages: what is pending, the lock of each, the run log, and publishing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pyspark.sql import SparkSession
 
 from spark_app.errors import (
     AnotherRunActiveError,
-    DataIncompleteError,
-    RateLimitedError,
     RunInterruptedError,
     ServiceUnavailableError,
     SparkAppError,
@@ -34,11 +32,12 @@ from spark_app.stages import (
 )
 from spark_app.stages.announcing import send_owed, topic_of
 from spark_app.stages.context import RunRequest, StageContext, StageOutput, StageReport
+from spark_app.stages.reporting import report_of, result_of
 from spark_app.storage.database import Database
 from spark_app.storage.holds import hold_stage
 from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
-from spark_app.storage.run_log import RowCounts, RunKey, RunResult, check_origin, is_done, start_run
+from spark_app.storage.run_log import RowCounts, RunKey, check_origin, is_done, start_run
 from spark_app.storage.staging import Staging
 from spark_app.storage.throttle import clear_block
 
@@ -62,12 +61,6 @@ _STEPS = (
     (portfolio_allocation.STAGE,),
 )
 """The stages of a session: those of one step need nothing of each other, but something of the step before."""
-_STATUS: dict[type[SparkAppError], str] = {
-    DataIncompleteError: "incomplete",
-    RateLimitedError: "rate_limited",
-    RunInterruptedError: "interrupted",
-}
-
 _LONGEST_MESSAGE = 500
 
 
@@ -156,7 +149,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
                 raise
     except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
-    report = _report(context, stage, output, counts, time.monotonic() - started)
+    report = report_of(context, stage, output, counts, time.monotonic() - started)
     delivery = send_owed(context.database, context.settings)
     return replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
 
@@ -189,27 +182,12 @@ def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> Ro
     return publish(
         context.database,
         key,
-        _result(output),
+        result_of(output),
         origin=output.replayed_origin or context.settings.data_origin,
         publications=output.publications,
         errors=output.errors,
         topic=topic_of(context.settings) if output.replayed_origin is None else None,
         confirm=context.confirm_lock,
-    )
-
-
-def _result(output: StageOutput) -> RunResult:
-    failure = output.failure
-    return RunResult(
-        status=_STATUS.get(type(failure), "failed") if failure else "ok",
-        exit_code=failure.exit_code if failure else 0,
-        message=str(failure) if failure else output.message,
-        requests=output.fetched.requests,
-        tickers_asked=output.fetched.asked,
-        tickers_ok=len(output.fetched.answered),
-        rows_rejected=output.rows_rejected,
-        delta_versions=output.delta_versions,
-        is_staged=output.is_staged,
     )
 
 
@@ -229,32 +207,3 @@ def _run_key(settings: Settings, request: RunRequest, stage: str) -> RunKey:
     if stage == portfolio_allocation.STAGE:
         parameters |= settings.portfolio.model_dump(mode="json")
     return RunKey(request.run_id, stage, request.as_of, parameters)
-
-
-def _report(context: StageContext, stage: str, output: StageOutput, counts: RowCounts, seconds: float) -> StageReport:
-    result, failure = _result(output), output.failure
-    report = StageReport(
-        run_id=context.request.run_id,
-        stage=stage,
-        as_of_date=context.as_of,
-        status=result.status,
-        exit_code=result.exit_code,
-        message=result.message,
-        seconds=round(seconds, 1),
-        requests=result.requests,
-        rows_inserted=counts.inserted,
-        rows_updated=counts.updated,
-        rows_unchanged=counts.unchanged,
-        rows_removed=counts.removed,
-        rows_rejected=result.rows_rejected,
-        resume_at=failure.resume_at if isinstance(failure, RateLimitedError) else None,
-    )
-    if not report.exit_code:
-        marked = " [synthetic]" if context.settings.data_origin == "synthetic" else ""
-        logger.info(
-            "%s %s%s: %s; rows: %d inserted, %d updated, %d unchanged, %d removed; %d requests, %.1f s",
-            *(stage, report.as_of_date, marked, report.message),
-            *(counts.inserted, counts.updated, counts.unchanged, counts.removed),
-            *(report.requests, seconds),
-        )
-    return report
