@@ -50,7 +50,7 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
     """Send the rows to a loading table.
 
     Raises: PassingFailureError: Postgres went away. ServiceUnavailableError: its disk is full, for example.
-        SparkAppError: it refuses a row.
+        SparkAppError: it refuses a row, or a number is too large for its column.
     """
     sent = rows.select(*map(_to_loading, table.computed_schema))
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
@@ -115,14 +115,18 @@ def _from_loading(field: StructField) -> sql.Composable:
 
 
 def _failure(error: PySparkException | Py4JJavaError) -> tuple[str, str]:
-    """SQLSTATE, "" where it is no failure of Postgres, and the driver's own sentence.
+    """SQLSTATE, "" where there is none, and the sentence of the driver, or of Spark about a number.
 
     Spark wraps it in exceptions that repeat the whole row, or hide why.
     """
     java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     while java is not None:
-        if java.getClass().getName() == "org.postgresql.util.PSQLException":
-            return java.getSQLState() or "", java.getMessage().removeprefix("ERROR: ").splitlines()[0]
+        match java.getClass().getName():
+            case "org.postgresql.util.PSQLException":
+                return java.getSQLState() or "", java.getMessage().removeprefix("ERROR: ").splitlines()[0]
+            case "org.apache.spark.SparkArithmeticException":
+                # "[CONDITION] sentence. Advice to switch the check off".
+                return java.getSqlState(), java.getMessage().partition("]")[2].partition(". ")[0].strip()
         java = java.getCause()
     return "", str(error).strip().splitlines()[0][:300]
 

@@ -242,3 +242,16 @@ def test_orphaned_loading_tables_are_swept(database: Database) -> None:
         sweep_orphans(database)
         left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'loading'").fetchall()
     assert left == [("young",)]
+
+
+def test_a_value_that_its_column_cannot_hold_is_refused(spark: SparkSession, database: Database) -> None:
+    too_large = F.when(F.col("ticker") == "XLK", F.lit(Decimal("1000000000000000.5"))).otherwise(F.col("close_price"))
+    rows = bars(spark, {"XLE": "11", "XLK": "10"}).withColumn("close_price", too_large)
+    with pytest.raises(SparkAppError) as caught:
+        send(database, Publication(ETF_OHLC, rows))
+    assert caught.value.exit_code == 1
+    assert str(caught.value) == (
+        "loading rows for collected_daily_etf_ohlc into PostgreSQL failed:"
+        " 1000000000000000.500000 cannot be represented as Decimal(18, 6)"
+    )
+    assert closes(database) == {}
