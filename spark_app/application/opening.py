@@ -16,7 +16,7 @@ from spark_app.arguments import settings_overrides
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_app.settings import Settings
+    from spark_app.settings import DatabaseSettings, Settings
     from spark_app.storage.database import Database
 
 
@@ -28,7 +28,7 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
     with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
         resources.enter_context(job.interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
-        checked = beside.submit(_check_cluster, settings)
+        checked = beside.submit(_checked_database, settings)
         preparing = beside.submit(_prepare, job, settings, resources, checked)
         spark = resources.enter_context(_session(job.name, settings, checked))
         job.interruption.take_over()
@@ -42,13 +42,12 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
 
 
 def _prepare(
-    job: Job, settings: Settings, resources: contextlib.ExitStack, checked: Future[None]
+    job: Job, settings: Settings, resources: contextlib.ExitStack, checked: Future[DatabaseSettings]
 ) -> tuple[Database, dt.date, dt.datetime] | None:
     """Find the as-of session and bring the database up to date, which runs until `resources` are closed.
 
     Nothing is touched before the cluster is `checked`.
     """
-    from spark_app.settings import load_database_settings
     from spark_app.stages.run import prepare, upgrade
     from spark_app.storage.database import administrator_of, open_database
     from spark_app.storage.patience import Patience
@@ -57,8 +56,7 @@ def _prepare(
     as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
     if as_of is None:
         return None
-    checked.result()
-    named = load_database_settings()
+    named = checked.result()
     patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
     database = resources.enter_context(open_database(named, patience))
     # A replay takes what kind of data the topic has, unless the command line names one.
@@ -67,15 +65,18 @@ def _prepare(
     return database, as_of, now
 
 
-def _check_cluster(settings: Settings) -> None:
+def _checked_database(settings: Settings) -> DatabaseSettings:
+    """Read which database is named, and make sure that the cluster can do its work with it."""
     from spark_app.cluster import check_cluster, configured_master
     from spark_app.settings import load_database_settings
 
-    check_cluster(configured_master(), settings, load_database_settings())
+    named = load_database_settings()
+    check_cluster(configured_master(), settings, named)
+    return named
 
 
 @contextlib.contextmanager
-def _session(name: str, settings: Settings, checked: Future[None]) -> Iterator[SparkSession]:
+def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -> Iterator[SparkSession]:
     from spark_app.cluster import shipped
     from spark_app.s3 import add_s3_libraries
     from spark_app.session import build_session
