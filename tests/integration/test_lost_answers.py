@@ -10,8 +10,8 @@ from pyspark.errors import PySparkException
 
 from tests.integration.fetch_market import ALL_STOCKS, STAGE_1
 from tests.integration.fetch_world import STAGE1, STAGE2, STAGE4, FetchWorld, each_once, right_prices, served_prices
-from tests.integration.lossy_proxy import losing_one_commit
 from tests.integration.world import differences, without_text
+from tests.storage.faulty_proxy import behind_proxy
 
 KEYS = {
     "fetches": ("kind", "ticker"),
@@ -42,10 +42,12 @@ def served(fetch_world: FetchWorld) -> dict[str, object]:
 
 @pytest.mark.parametrize("stage", [STAGE1, STAGE2])
 def test_a_commit_in_postgres(fetch_world: FetchWorld, stage: str) -> None:
-    with losing_one_commit(fetch_world.world.database) as (database, proxy):
+    with behind_proxy(fetch_world.world.database) as (proxy, database):
+        # The commit that closes the run in the run log.
+        proxy.lose_answer_to, proxy.once_said = b"COMMIT", b"finished_at = now()"
         behind = dataclasses.replace(fetch_world, world=dataclasses.replace(fetch_world.world, database=database))
         report = behind.run(stage)
-    assert proxy.lost
+    assert proxy.lose_answer_to is None
     assert report.exit_code in (0, 69)
     assert report.exit_code == 0 or report.message.startswith("PostgreSQL failed while publishing: ")
     assert "\n" not in report.message

@@ -23,7 +23,7 @@ class FaultyProxy:
     `delay_seconds` pass before each part of an answer. While `is_silent`, nothing arrives on either
     side, not even that the other one is gone. With `reset_after` a
     connection ends after so many bytes of answers. `lose_answer_to` is a text: the first statement with it reaches the
-    server, and the connection ends instead of its answer.
+    server, and the connection ends instead of its answer; with `once_said` only on a connection that has said that.
     """
 
     def __init__(self, target: int) -> None:
@@ -35,6 +35,7 @@ class FaultyProxy:
         self.is_silent = False
         self.reset_after: int | None = None
         self.lose_answer_to: bytes | None = None
+        self.once_said = b""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop(self) -> None:
@@ -43,7 +44,8 @@ class FaultyProxy:
 
     def heal(self) -> None:
         """Be a good network from now on."""
-        self.delay_seconds, self.is_silent, self.reset_after, self.lose_answer_to = 0.0, False, None, None
+        self.delay_seconds, self.is_silent, self.reset_after = 0.0, False, None
+        self.lose_answer_to, self.once_said = None, b""
 
     def close(self) -> None:
         """Accept no more, and end what is there."""
@@ -66,7 +68,7 @@ class FaultyProxy:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        epoch, answered, is_losing = self._epoch, 0, False
+        epoch, answered, has_said, is_losing = self._epoch, 0, False, False
         while self._epoch == epoch:
             ready, _, _ = select.select([client, server], [], [], _LOOK_AROUND_SECONDS)
             if client in ready:
@@ -75,7 +77,8 @@ class FaultyProxy:
                     return
                 if not self.is_silent:
                     server.sendall(asked)
-                if self.lose_answer_to and self.lose_answer_to in asked:
+                has_said |= self.once_said in asked
+                if has_said and self.lose_answer_to and self.lose_answer_to in asked:
                     self.lose_answer_to, is_losing = None, True
             if server in ready:
                 answer = server.recv(65536)
