@@ -18,7 +18,7 @@ from tests.integration.small_market import AS_OF, FUND_PATHS, IN_WINTER, STEPS, 
 from tests.integration.world import World, differences, open_world, without_text
 
 EVENING_IN_WINTER = dt.datetime(2024, 3, 8, 23, tzinfo=dt.UTC)
-COLLECTING = ["stage1_etf_ohlc", "stage2_etf_holdings", "stage4_stock_history"]
+HOLDINGS, STOCKS, PORTFOLIO = "stage2_etf_holdings", "stage4_stock_history", "stage5_portfolio_allocation"
 BILLION = 10**9
 MONDAY_AFTER = dt.date(2024, 4, 29)
 WITH_HOLES = {"gate": {"etf_coverage": 0, "stock_coverage": 0}}
@@ -39,12 +39,13 @@ def tables(world: World, spark: SparkSession) -> dict[str, Rows]:
 
 @pytest.fixture(scope="module")
 def later_tables(tables: dict[str, Rows], world: World, spark: SparkSession) -> dict[str, Rows]:
-    """After a run of March is known as well, and LATE has split: the as-of session once more."""
+    """After the stocks of a run of March are known as well, and LATE has split: the as-of session once more."""
     world.emulator.market = winter_market()
-    winter = world.run(spark, IN_WINTER, stages=COLLECTING, universe="all", now=EVENING_IN_WINTER, settings=WITH_HOLES)
+    collecting = {"stages": [HOLDINGS, STOCKS], "universe": "all", "now": EVENING_IN_WINTER}
+    winter = world.run(spark, IN_WINTER, settings=WITH_HOLES, **collecting)
     world.emulator.market = spring_market()
     world.emulator.market.add_split("LATE", dt.date(2024, 6, 12), 2.0)
-    again = world.run(spark, AS_OF, settings=WITH_HOLES)
+    again = world.run(spark, AS_OF, stages=[STOCKS, PORTFOLIO], settings=WITH_HOLES)
     assert {report.exit_code for report in (*winter.values(), *again.values())} == {0}, (winter, again)
     return world.tables()
 

@@ -75,10 +75,16 @@ def _decisions(
     return portfolio_decisions(market, sector_trends(bars, market.sessions, dates), options)
 
 
-def test_a_portfolio_worked_out_by_hand(spark: SparkSession) -> None:
+@pytest.fixture(scope="module")
+def decided(spark: SparkSession) -> DataFrame:
+    """The decisions on session 20, kept."""
+    return _decisions(spark, bars_frame(spark, _closes()), [20]).localCheckpoint()
+
+
+def test_a_portfolio_worked_out_by_hand(decided: DataFrame) -> None:
     # XLK +10 % against SPY's 2 % trends, XLE +1 % does not. AAPL +30 and MSFT +20 beat XLK and take the two
     # places; NVDA +15 comes third; INTC +10 is not above XLK's 10; AMD +40 has no quote; GONE has no bars.
-    positions = portfolio_positions(_decisions(spark, bars_frame(spark, _closes()), [20]), OPTIONS)
+    positions = portfolio_positions(decided, OPTIONS)
     assert columns_and_types(positions.schema) == served_types(PORTFOLIO_ALLOCATION)
     actual = {row.ticker: row.asDict() for row in positions.collect()}
     assert set(actual) == {"AAPL", "MSFT"}
@@ -112,8 +118,8 @@ def test_a_portfolio_worked_out_by_hand(spark: SparkSession) -> None:
     assert actual["AAPL"]["portfolio_weight"] == Decimal("0.75000000")
 
 
-def test_every_other_member_has_its_exclusion(spark: SparkSession) -> None:
-    exclusions = portfolio_exclusions(_decisions(spark, bars_frame(spark, _closes()), [20]))
+def test_every_other_member_has_its_exclusion(decided: DataFrame) -> None:
+    exclusions = portfolio_exclusions(decided)
     assert columns_and_types(exclusions.schema) == served_types(PORTFOLIO_EXCLUSION)
     sector = "Information Technology"
     actual = sorted(tuple(row) for row in exclusions.collect())
@@ -133,10 +139,10 @@ def test_every_other_member_has_its_exclusion(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize(("max_weight", "expected"), [("0.6", {Decimal("0.6"), Decimal("0.4")}), ("0.4", {None})])
 def test_the_largest_weight_holds_or_there_is_none(
-    spark: SparkSession, max_weight: str, expected: set[Decimal | None]
+    decided: DataFrame, max_weight: str, expected: set[Decimal | None]
 ) -> None:
-    options = PortfolioOptions(top_n_per_sector=2, max_weight=Decimal(max_weight))
-    positions = portfolio_positions(_decisions(spark, bars_frame(spark, _closes()), [20], options), options)
+    # A weight comes after the decisions, which know no largest one.
+    positions = portfolio_positions(decided, PortfolioOptions(top_n_per_sector=2, max_weight=Decimal(max_weight)))
     assert {row.portfolio_weight for row in positions.collect()} == expected
 
 
@@ -149,6 +155,7 @@ def test_the_basis_period_decides(spark: SparkSession) -> None:
 
 def test_nobody_trending_gives_empty_tables_with_their_schemas(spark: SparkSession) -> None:
     decisions = _decisions(spark, bars_frame(spark, [(t, n, 100.0) for t in CLOSES for n in (0, 20)]), [20])
+    decisions = decisions.localCheckpoint()
     positions, exclusions = portfolio_positions(decisions, OPTIONS), portfolio_exclusions(decisions)
     assert columns_and_types(positions.schema) == served_types(PORTFOLIO_ALLOCATION)
     assert columns_and_types(exclusions.schema) == served_types(PORTFOLIO_EXCLUSION)
@@ -163,7 +170,7 @@ def test_without_the_benchmark_nothing_is_held(spark: SparkSession) -> None:
 def test_later_bars_change_nothing(spark: SparkSession) -> None:
     known = bars_frame(spark, _closes(last=20))
     later = bars_frame(spark, [(t, n, 1.0) for t in CLOSES for n in (21, 22)])
-    decisions = [_decisions(spark, bars, [20]) for bars in (known, known.unionByName(later))]
+    decisions = [_decisions(spark, bars, [20]).localCheckpoint() for bars in (known, known.unionByName(later))]
     assert_df_equality(decisions[1], decisions[0], ignore_row_order=True, ignore_nullable=True)
     assert decisions[0].count() == 6
 
@@ -171,7 +178,7 @@ def test_later_bars_change_nothing(spark: SparkSession) -> None:
 def test_several_dates_in_one_pass_equal_each_alone(spark: SparkSession) -> None:
     # Every ticker also has bars on session 1, so that session 21 has its 20-session return: XLE +20 % trends then.
     bars = bars_frame(spark, [*_closes(), *[(t, 1, 100.0) for t in CLOSES]])
-    together = _decisions(spark, bars, [20, 21])
+    together = _decisions(spark, bars, [20, 21]).localCheckpoint()
     alone = [_decisions(spark, bars, [n]) for n in (20, 21)]
     expected_df = alone[0].unionByName(alone[1])
     assert_df_equality(together, expected_df, ignore_row_order=True, ignore_nullable=True)
