@@ -27,8 +27,10 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
+# Files go out in the order of their names: so those with long tests, integration/ and stages/, come before most others,
+# and no worker is left with one of them at the end.
 test: setup-dev ## run all tests but those of the targets below
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile -m "not alone and not kafka and not airflow and not containers and not cluster"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not kafka and not airflow and not containers and not cluster"
 	@$(own_world) $(python) -m pytest -m alone
 
 test-kafka: setup-dev ## run the tests with a real Kafka broker

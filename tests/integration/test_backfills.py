@@ -295,8 +295,8 @@ def test_a_signal_before_the_session_is_up(world: World, number: signal.Signals)
 
 
 def test_a_kill_in_mid_fetch_costs_no_more_than_the_waves_in_flight(world: World, run: Run) -> None:
-    arguments = ("--days", "39", "--delay", "0.2")
-    with submitted(world, BACKFILL, *arguments, wave_size=2) as job:
+    arguments = ("--days", "39")
+    with submitted(world, BACKFILL, *arguments, "--delay", "0.2", wave_size=2) as job:
         job.wait_for("wave 1/6")
         assert world.emulator.log.wait_for("chart", 4, 60)
         job.signal_group(signal.SIGKILL)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_app.arguments import STAGES
 from spark_app.errors import DataIncompleteError, UsageError
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
@@ -27,9 +28,10 @@ def world(home: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def served(world: World, spark: SparkSession) -> dict[str, Rows]:
-    """What two runs on two sessions served."""
-    for as_of, now in ((AS_OF, MORNING_AFTER), (NEXT_DAY, NEXT_MORNING)):
-        reports = world.run(spark, as_of, now=now, universe="all")
+    """What two runs on two sessions served; the funds hold the same on both."""
+    without_holdings = [stage for stage in STAGES if stage != "stage2_etf_holdings"]
+    for as_of, now, stages in ((AS_OF, MORNING_AFTER, STAGES), (NEXT_DAY, NEXT_MORNING, without_holdings)):
+        reports = world.run(spark, as_of, stages=stages, now=now, universe="all")
         assert {report.exit_code for report in reports.values()} == {0}, reports
     return world.tables()
 
