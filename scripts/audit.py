@@ -14,16 +14,23 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in ("uv", "runtime", "dev")]
+ENVIRONMENTS = (("uv", "runtime", "dev"), ("airflow",), ("moto",))
+"""The lists in requirements, by the environment that they make: another may have another version of a package."""
 NOT_COVERED = (
-    "Python packages only: Spark's own jars inside pyspark and those of conf/jars.lock are not covered. "
+    "Python packages only: Spark's own jars inside pyspark and those of conf/*.lock are not covered. "
     "`make sbom` lists the latter for a scanner that reads CycloneDX."
 )
 
 
-def ask_pip_audit(options: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what pip-audit says of each locked package; exits with 69 where it gives no answer."""
-    locks = [part for lock in LOCKS for part in ("-r", str(lock))]
+def audit(options: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what pip-audit says of each version of a package that is locked somewhere, once."""
+    answers = [package for names in ENVIRONMENTS for package in ask_pip_audit(names, options)]
+    return list({json.dumps(package, sort_keys=True): package for package in answers}.values())
+
+
+def ask_pip_audit(names: Sequence[str], options: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what pip-audit says of each package of one environment; exits with 69 where it gives no answer."""
+    locks = [part for name in names for part in ("-r", str(ROOT / "requirements" / f"{name}.txt"))]
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json", *locks]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     try:
@@ -37,19 +44,19 @@ def ask_pip_audit(options: Sequence[str]) -> list[dict[str, Any]]:
 
 def report(packages: Sequence[Mapping[str, Any]]) -> int:
     """Print the findings; returns the exit code."""
-    skipped = {package["name"]: package["skip_reason"] for package in packages if "skip_reason" in package}
+    skipped = [package["skip_reason"] for package in packages if "skip_reason" in package]
     found = [(package, hit) for package in packages for hit in package.get("vulns", ())]
     for package, hit in found:
         fixed = ", ".join(hit["fix_versions"]) or "no version yet"
         names = " ".join([hit["id"], *hit.get("aliases", ())])
         print(f"{package['name']} {package['version']}: {names}; fixed in {fixed}")
-    for reason in skipped.values():
+    for reason in skipped:
         print(f"not audited: {reason}")
-    audited = len({package["name"] for package in packages} - skipped.keys())
+    audited = len(packages) - len(skipped)
     print(f"{len(found)} known vulnerabilities in {audited} packages, {len(skipped)} could not be audited")
     print(NOT_COVERED)
     return 1 if found else 69 if skipped or not audited else 0
 
 
 if __name__ == "__main__":
-    sys.exit(report(ask_pip_audit(sys.argv[1:])))
+    sys.exit(report(audit(sys.argv[1:])))

@@ -13,7 +13,7 @@ from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
-from fetch_jars import FOLDERS, ROOT, read_lock
+from fetch_jars import ROOT, read_lock
 from packageurl import PackageURL
 
 
@@ -34,8 +34,8 @@ def python_packages() -> list[Component]:
 
 
 def jars() -> list[Component]:
-    """What the locks in conf lock."""
-    locked = [jar for name in FOLDERS for jar in read_lock(ROOT / "conf" / name)]
+    """What the locks in conf lock: for every run, for Kafka and for staging on S3."""
+    locked = [jar for lock in sorted((ROOT / "conf").glob("*.lock")) for jar in read_lock(lock)]
     return [describe("maven", jar.group, jar.artifact, jar.version, [jar.sha256]) for jar in locked]
 
 
