@@ -13,7 +13,7 @@ import pytest
 from tests.containers.engine import PROGRAMS, Engine
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE, IMAGE, POSTGRES = "localhost/debian", "localhost/spark_app", "localhost/postgres"
+BASE, IMAGE, POSTGRES, KAFKA = (f"localhost/{name}" for name in ("debian", "spark_app", "postgres", "kafka"))
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +45,13 @@ def postgres_image(engine: Engine, base: str) -> str:
     """A PostgreSQL that takes the official image's place."""
     engine.build(Path(__file__).with_name("postgres"), POSTGRES, "--build-arg", f"BASE={base}")
     return POSTGRES
+
+
+@pytest.fixture(scope="session")
+def kafka_image(engine: Engine, image: str) -> str:
+    """A Kafka that takes the official image's place."""
+    folder = engine.home / "kafka"
+    shutil.copytree(Path(__file__).with_name("kafka"), folder)
+    shutil.copytree(ROOT / ".venv" / "kafka-broker", folder / "jars")
+    engine.build(folder, KAFKA, "--build-arg", f"IMAGE={image}")
+    return KAFKA
