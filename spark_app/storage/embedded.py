@@ -4,6 +4,8 @@ Every job that uses the server holds a shared lock on the file `in_use`. Who sta
 starts a keeper, a small process that looks now and then whether that lock is free and then stops the
 server: so nothing stays behind even where all jobs were killed. Starting, stopping and looking happen
 under the lock `control`. A file `keep_running` (`db start`) makes everyone leave the server alone.
+The server's own processes hold the lock `server`: a process number tells nothing where a server may
+run in another container, or its number may be another process's by now.
 
 The server listens on loopback TCP (JDBC knows no Unix socket) with a generated password. PostgreSQL
 refuses to run as root: there it runs as `postgres` or `nobody`.
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 USER = DATABASE = "spark_app"
 _KEEPER_PAUSE_SECONDS = 0.1
+_LAST_PROCESS_SECONDS = 10.0
 
 
 class EmbeddedPostgres:
@@ -105,13 +108,34 @@ class EmbeddedPostgres:
                 return False
 
     def _start(self) -> None:
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise()
+        self._await_last_process()
+        with self._lock("server", fcntl.LOCK_EX | fcntl.LOCK_NB) as lock:
+            # No server lives that it could be of.
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+            if not (self._data / "PG_VERSION").exists():
+                self._initialise()
+            self._start_server(lock)
+        self._start_keeper()
+
+    def _await_last_process(self) -> None:
+        """Wait for what a killed server left behind for a moment; a server of another container stays."""
+        deadline = time.monotonic() + _LAST_PROCESS_SECONDS
+        while True:
+            with contextlib.suppress(BlockingIOError), self._lock("server", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return
+            if time.monotonic() > deadline:
+                raise ServiceUnavailableError(
+                    f"the embedded PostgreSQL in {self._home} runs in another container: run one at a time, "
+                    "or set DATABASE_URL"
+                )
+            time.sleep(_KEEPER_PAUSE_SECONDS)
+
+    def _start_server(self, lock: IO[str]) -> None:
+        log = str(self._home / "server.log")
         for _ in range(5):
             options = f"-c listen_addresses=127.0.0.1 -c port={_free_port()} -c unix_socket_directories="
-            started = self._control("start", "-w", "-l", str(self._home / "server.log"), "-o", options)
+            started = self._control("start", "-w", "-l", log, "-o", options, keep=[lock.fileno()])
             if started.returncode == 0:
-                self._start_keeper()
                 return
         raise ServiceUnavailableError(
             f"the embedded PostgreSQL does not start: see {self._home / 'server.log'} ({started.stdout.strip()[-300:]})"
@@ -162,19 +186,26 @@ class EmbeddedPostgres:
             start_new_session=True,
         )
 
-    def _control(self, action: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return self._account.run(self._program("pg_ctl"), action, "-s", "-D", self._data, *options)
+    def _control(self, action: str, *options: str, keep: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+        return self._account.run(self._program("pg_ctl"), action, "-s", "-D", self._data, *options, keep=keep)
 
     def _is_running(self) -> bool:
-        return self._has_pid_file() and self._control("status").returncode == 0
+        return self._has_pid_file() and self._control("status").returncode == 0 and self._answers()
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port()), timeout=5):
+            return True
+        return False
+
+    def _port(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().splitlines()[3])
 
     def _has_pid_file(self) -> bool:
         return (self._data / "postmaster.pid").exists()
 
     def _url(self, database: str = DATABASE) -> str:
-        port = (self._data / "postmaster.pid").read_text().splitlines()[3]
         password = (self._home / "password").read_text()
-        return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable"
+        return f"postgresql://{USER}:{password}@127.0.0.1:{self._port()}/{database}?sslmode=disable"
 
     @contextlib.contextmanager
     def _lock(self, name: str, mode: int) -> Iterator[IO[str]]:

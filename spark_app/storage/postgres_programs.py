@@ -11,6 +11,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +29,18 @@ class Account:
     uid: int | None = None
     gid: int | None = None
 
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, in a folder that it can read; its output comes back as text."""
+    def run(self, *command: str | Path, keep: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a command as this account, in a folder that it can read; its output comes back as text.
+
+        Args: keep: open files that the command, and what it starts, keep open.
+        """
         return subprocess.run(
             [str(part) for part in command],
             user=self.uid,
             group=self.gid,
             extra_groups=None if self.uid is None else [],
             cwd="/",
+            pass_fds=keep,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from spark_app.storage import postgres_programs
+from spark_app.errors import ServiceUnavailableError
+from spark_app.storage import embedded, postgres_programs
 from spark_app.storage.embedded import EmbeddedPostgres
 
 _HOLD_A_LEASE = """
@@ -104,6 +105,45 @@ def test_a_server_that_was_killed_off_before_its_database_was_made(server: Embed
             connection.execute("DROP DATABASE spark_app")
         with server.lease() as again:
             assert answers(again)
+
+
+def test_the_process_number_of_a_killed_server_may_be_anothers_by_now(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a new container after one that was killed: there the same numbers come again."""
+    monkeypatch.setattr(EmbeddedPostgres, "_start_keeper", lambda _: None)
+    with server.lease() as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        os.kill(int(pid_file_of(server).read_text().split()[0]), signal.SIGKILL)
+    with subprocess.Popen(["sleep", "60"], user=server._account.uid) as another:
+        rename_process(pid_file_of(server), another.pid)
+        with server.lease() as url, psycopg.connect(url) as connection:
+            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+        another.kill()
+
+
+def test_a_server_of_another_container_is_left_alone(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_LAST_PROCESS_SECONDS", 0)
+    with server.lease() as url, psycopg.connect(url):
+        pid_file = pid_file_of(server)
+        text = pid_file.read_text()
+        # What its number is there is nobody's here.
+        rename_process(pid_file, 2**22 + 1)
+        with pytest.raises(ServiceUnavailableError, match="runs in another container"), server.lease():
+            pass
+        pid_file.write_text(text)
+        assert answers(url)
+
+
+def pid_file_of(server: EmbeddedPostgres) -> Path:
+    return server._data / "postmaster.pid"
+
+
+def rename_process(pid_file: Path, number: int) -> None:
+    """Let the server's file name another process."""
+    _, *rest = pid_file.read_text().splitlines(keepends=True)
+    pid_file.write_text("".join([f"{number}\n", *rest]))
 
 
 def test_a_server_that_is_kept_runs_until_it_is_stopped(server: EmbeddedPostgres) -> None:
