@@ -91,7 +91,10 @@ for name in ("spark_app", "pyspark"):
 
 # Bring what pip does not: the jars by their checksums, and an archive of JVM classes for a quick start.
 set_up() {
-  if [ "$here" = "$root" ]; then exec "$root/scripts/setup.sh"; fi
+  if [ "$here" = "$root" ]; then
+    [ -d "$root/requirements" ] || { echo "everything is there: an image is set up when it is built" && exit; }
+    exec "$root/scripts/setup.sh"
+  fi
   FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy" "$python" "$root/scripts/fetch_jars.py"
   bash "$root/scripts/make_class_archive.sh" "$here/spark_jobs_launcher.sh" ||
     echo "no class archive: everything works, Spark starts more slowly"

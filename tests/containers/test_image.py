@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,9 +93,58 @@ def test_the_image_holds_what_a_run_needs_and_no_more(engine: Engine, image: str
     assert not re.search("password|secret|token", history, re.IGNORECASE)
 
 
-def test_spark_has_the_jars_of_the_lock(engine: Engine, image: str) -> None:
-    lock = [line.split() for line in (ROOT / "conf" / "jars.lock").read_text().splitlines() if not line.startswith("#")]
+def test_the_image_is_small_for_what_it_holds(engine: Engine, image: str) -> None:
+    """Megabytes of the project with its packages and jars; pyspark as pip installs it has 540."""
+    assert int(inside(engine, image, "du -sm /opt/spark_app").split()[0]) < 900
+
+
+@pytest.mark.parametrize("name", ["jars", "kafka-jars", "s3-jars"])
+def test_spark_has_the_jars_of_the_lock(engine: Engine, image: str, name: str) -> None:
+    lines = (ROOT / "conf" / f"{name}.lock").read_text().splitlines()
+    lock = [line.split() for line in lines if not line.startswith("#")]
     names = {"{1}-{2}.jar".format(*jar.split(":")): checksum for jar, checksum in lock}
-    sums = inside(engine, image, "sha256sum /opt/spark_app/.venv/lib/python3*/site-packages/pyspark/jars/*.jar")
+    sums = inside(engine, image, f'sha256sum "$SPARK_HOME"/{name}/*.jar')
     found = {Path(file).name: checksum for checksum, file in re.findall(r"(\w{64})\s+(\S+)", sums)}
     assert names.items() <= found.items()
+
+
+def test_there_is_nothing_left_to_set_up(engine: Engine, image: str) -> None:
+    done = engine.run(image, "setup")
+    assert (done.returncode, "everything is there" in done.stdout) == (0, True)
+    assert engine.run(image, "setup", "s3").returncode == 0
+
+
+@pytest.fixture
+def fetching(engine: Engine, image: str) -> Iterator[str]:
+    """The name of a container whose requests are never answered, with one under way; its volume has the same name."""
+    name = "spark_app_fetching"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(180)
+        endpoint = f"SPARK_APP_SOURCE__ENDPOINT=http://127.0.0.1:{silent.getsockname()[1]}"
+        options = (*STRICT, "--network", "host", "--env", endpoint, *mounted(name))
+        job = ("stage1_etf_ohlc", "--delay", "0")
+        started = engine.command("podman", "run", "--detach", "--name", name, *options, image, *job)
+        assert started.returncode == 0, started.stderr
+        with silent.accept()[0]:
+            yield name
+    engine.command("podman", "rm", "--force", "--time", "0", name)
+    engine.command("podman", "volume", "rm", name)
+
+
+def test_a_container_that_is_stopped_ends_in_order(engine: Engine, fetching: str) -> None:
+    assert engine.command("podman", "stop", "--time", "180", fetching).returncode == 0
+    assert engine.command("podman", "wait", fetching).stdout.strip() == "130"
+    assert "stage1_etf_ohlc: interrupted" in engine.command("podman", "logs", fetching).stdout
+
+
+def test_an_embedded_database_is_used_by_one_container_at_a_time_also_after_a_kill(
+    engine: Engine, image: str, fetching: str
+) -> None:
+    def ask() -> subprocess.CompletedProcess[str]:
+        return engine.run(image, "psql", "-Atc", "SELECT 42", options=(*STRICT, *mounted(fetching)))
+
+    beside = ask()
+    assert (beside.returncode, "runs in another container" in beside.stderr) == (69, True)
+    engine.command("podman", "kill", fetching)
+    engine.command("podman", "wait", fetching)
+    assert ask().stdout.strip() == "42"
