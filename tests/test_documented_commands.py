@@ -124,7 +124,7 @@ class Check:
             image = next(place for place, word in enumerate(words) if word in ("app", "localhost/spark_app"))
             self.launcher(words[image + 1 :])
         else:
-            assert list(words) == ["compose", "up", "--detach"]
+            assert list(words) in (["compose", "up", "--detach"], ["compose", "build", "--pull"])
 
 
 def in_empty_folder(text: str, _: Sequence[str]) -> None:
