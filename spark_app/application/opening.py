@@ -37,7 +37,10 @@ def open_run(job: Job, work: Callable[[Run], int]) -> int:
         prepared = preparing.result()
         if not prepared:
             return 0
+        from spark_app.storage.staging_failures import staging_in_use
+
         run = Run(job, settings, spark, *prepared)
+        resources.enter_context(staging_in_use(settings.staging_path))
         return work(replace(run, confirm_writer=resources.enter_context(_only_writer(run))))
 
 

@@ -39,6 +39,7 @@ from spark_app.storage.migrate import migrate
 from spark_app.storage.publish import publish, sweep_orphans
 from spark_app.storage.run_log import RowCounts, RunKey, check_origin, is_done, start_run
 from spark_app.storage.staging import Staging
+from spark_app.storage.staging_failures import staging_in_use
 from spark_app.storage.throttle import clear_block
 
 logger = logging.getLogger(__name__)
@@ -136,8 +137,9 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
             context = replace(context, confirm_lock=_all_of(hold.confirm, context.confirm_lock))
             start_run(context.database, key)
             try:
-                output = _STAGES[stage](context)
-                counts = _publish(context, key, output)
+                with staging_in_use(context.staging.root):
+                    output = _STAGES[stage](context)
+                    counts = _publish(context, key, output)
             except SparkAppError as error:
                 output, counts = _failed(error), RowCounts()
                 _close(context, key, output)

@@ -23,6 +23,7 @@ from pyspark.sql.types import DateType, DecimalType, StructField, TimestampType
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage.database import Database
+from spark_app.storage.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.patience import is_passing
 
 SCHEMA = "loading"
@@ -56,7 +57,7 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
     try:
         sent.write.format("jdbc").mode("append").options(**options).save()
-    except (PySparkException, Py4JJavaError) as error:
+    except JAVA_ERRORS as error:
         state, reason = _failure(error)
         raise _kind(state)(f"loading rows for {table.name} into PostgreSQL failed: {reason}") from error
 
@@ -128,7 +129,7 @@ def _failure(error: PySparkException | Py4JJavaError) -> tuple[str, str]:
                 # "[CONDITION] sentence. Advice to switch the check off".
                 return java.getSqlState(), java.getMessage().partition("]")[2].partition(". ")[0].strip()
         java = java.getCause()
-    return "", str(error).strip().splitlines()[0][:300]
+    return "", reason_of(error)
 
 
 def _kind(state: str) -> type[SparkAppError]:

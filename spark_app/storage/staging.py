@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
+from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
 from spark_app.storage.delta_state import DataFile, DeltaState, read_delta_state
+from spark_app.storage.java_errors import JAVA_ERRORS
+from spark_app.storage.staging_failures import staging_at_work
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
 _SCHEMAS: dict[str, StructType] = {
@@ -107,7 +107,7 @@ class Staging:
 
         Raises: ServiceUnavailableError: the place cannot be written.
         """
-        with _translated(f"writing {self.path(table)}"):
+        with staging_at_work(f"writing {self.path(table)}"):
             self.ensure(table)
             rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         jvm: Any = self.spark.sparkContext._jvm
@@ -126,18 +126,22 @@ class Staging:
         return fetched if kind is None else fetched.where(F.col("kind") == kind)
 
     def ensure(self, table: str) -> None:
-        """Create a staging table where it does not exist yet."""
-        for is_last in (False, True):
-            if self._exists(table):
-                return
-            try:
-                new = DeltaTable.createIfNotExists(self.spark).location(self.path(table))
-                new.addColumns(_SCHEMAS[table]).property(_ORIGIN_PROPERTY, self.origin).execute()
-            except (PySparkException, Py4JJavaError):
-                # Another run may create it at the same moment, or was killed while it did.
-                if is_last and not self._exists(table):
-                    raise
-                self._clear_unfinished_log(table)
+        """Create a staging table where it does not exist yet.
+
+        Raises: ServiceUnavailableError: the place cannot be written.
+        """
+        with staging_at_work(f"writing {self.path(table)}"):
+            for is_last in (False, True):
+                if self._exists(table):
+                    return
+                try:
+                    new = DeltaTable.createIfNotExists(self.spark).location(self.path(table))
+                    new.addColumns(_SCHEMAS[table]).property(_ORIGIN_PROPERTY, self.origin).execute()
+                except JAVA_ERRORS:
+                    # Another run may create it at the same moment, or was killed while it did.
+                    if is_last and not self._exists(table):
+                        raise
+                    self._clear_unfinished_log(table)
 
     def size(self, table: str) -> int:
         """Return the bytes that a staging table takes, superseded files and Delta's log included; 0 without it."""
@@ -145,7 +149,7 @@ class Staging:
             return 0
         jvm: Any = self.spark.sparkContext._jvm
         place = jvm.org.apache.hadoop.fs.Path(self.path(table))
-        with _translated(f"measuring {self.path(table)}"):
+        with staging_at_work(f"measuring {self.path(table)}"):
             system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
             return int(system.getContentSummary(place).getLength())
 
@@ -156,7 +160,7 @@ class Staging:
         return self.spark.read.schema(_SCHEMAS[table]).parquet(*[file.path for file in files])
 
     def _state(self, table: str) -> DeltaState | None:
-        with _translated(f"reading {self.path(table)}"):
+        with staging_at_work(f"reading {self.path(table)}"):
             return read_delta_state(self.spark, self.path(table))
 
     def property_of(self, table: str, name: str) -> str | None:
@@ -164,13 +168,13 @@ class Staging:
         state = self._state(table)
         if state is not None:
             return state.properties.get(name)
-        with _translated(f"reading {self.path(table)}"):
+        with staging_at_work(f"reading {self.path(table)}"):
             rows = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self._quoted(table)}`").collect()
         return {row["key"]: row["value"] for row in rows}.get(name)
 
     def note_property(self, table: str, name: str, value: str) -> None:
         """Set a property of a staging table."""
-        with _translated(f"writing {self.path(table)}"):
+        with staging_at_work(f"writing {self.path(table)}"):
             self.spark.sql(f"ALTER TABLE delta.`{self._quoted(table)}` SET TBLPROPERTIES ('{name}' = '{value}')")
 
     def _quoted(self, table: str) -> str:
@@ -178,7 +182,7 @@ class Staging:
 
     def _exists(self, table: str) -> bool:
         """Say whether a table has a commit; the folder of its log alone is a table that is being created."""
-        with _translated(f"looking for {self.path(table)}"):
+        with staging_at_work(f"looking for {self.path(table)}"):
             return any(name.endswith(".json") for name in self._log_files(table))
 
     def _log_files(self, table: str) -> list[str]:
@@ -203,18 +207,3 @@ class Staging:
         jvm: Any = self.spark.sparkContext._jvm
         log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
         return log.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), log
-
-
-@contextlib.contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turn the failures of a storage system, and of a worker of ours, into our own."""
-    try:
-        yield
-    except (PySparkException, Py4JJavaError) as error:
-        text = str(error)
-        raised = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)", text, re.MULTILINE)
-        if "PythonException" in text:
-            raise SparkAppError(f"a worker failed while {doing}: {(raised or [text])[-1][:300]}") from error
-        causes = re.findall(r"^Caused by: (.+)", text, re.MULTILINE)
-        reason = (causes or text.strip().splitlines())[-1 if causes else 0]
-        raise ServiceUnavailableError(f"staging failed while {doing}: {reason[:300]}") from error

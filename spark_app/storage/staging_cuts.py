@@ -10,11 +10,10 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.errors import ServiceUnavailableError
+from spark_app.storage.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.staging import FETCHES_TABLE, WHOLE_FROM, Staging
 
 _VACUUM_SETTINGS = {
@@ -75,6 +74,5 @@ def _translated(staging: Staging, table: str) -> Iterator[DeltaTable]:
     place = staging.path(table)
     try:
         yield DeltaTable.forPath(staging.spark, place)
-    except (PySparkException, Py4JJavaError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise ServiceUnavailableError(f"staging failed while cutting {place}: {reason}") from error
+    except JAVA_ERRORS as error:
+        raise ServiceUnavailableError(f"staging failed while cutting {place}: {reason_of(error)}") from error

@@ -1,0 +1,48 @@
+"""A place of the staging tables that fails, one sentence each, and what is no failure of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from spark_app.errors import ServiceUnavailableError
+from spark_app.storage.staging import FETCHES_TABLE, Staging
+from spark_app.storage.staging_failures import staging_in_use
+
+
+def test_tables_that_cannot_be_created_are_one_sentence(spark: SparkSession) -> None:
+    # Nobody makes folders there, not even root.
+    with pytest.raises(
+        ServiceUnavailableError, match="staging failed while writing /proc/staging/fetches: "
+    ) as failure:
+        Staging(spark, "/proc/staging", "real").ensure(FETCHES_TABLE)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_place_of_an_unknown_kind_is_named(spark: SparkSession) -> None:
+    reason = 'UnsupportedFileSystemException: No FileSystem for scheme "s4"'
+    with pytest.raises(ServiceUnavailableError, match=f"looking for s4://market/staging/fetches: {reason}$"):
+        Staging(spark, "s4://market/staging", "real").read(FETCHES_TABLE)
+
+
+def test_a_file_that_is_gone_when_spark_comes_to_read_it_is_no_defect(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(3).coalesce(1).write.parquet(str(tmp_path / "rows"))
+    rows = spark.read.parquet(str(tmp_path / "rows"))
+    for file in (tmp_path / "rows").glob("*.parquet"):
+        file.unlink()
+    with (
+        pytest.raises(
+            ServiceUnavailableError, match="staging failed while reading s3a://market: FileNotFoundException"
+        ),
+        staging_in_use("s3a://market"),
+    ):
+        rows.agg(F.sum("id")).collect()
+
+
+def test_a_defect_of_a_query_stays_one(spark: SparkSession) -> None:
+    with pytest.raises(PySparkException, match="no such thing"), staging_in_use("s3a://market"):
+        spark.range(1).select(F.raise_error(F.lit("no such thing"))).collect()
