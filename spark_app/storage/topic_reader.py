@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.kafka_settings import KafkaAccess, TopicStart
+from spark_app.storage.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.topic import SILENT, client_options
 
 _HEADERS = ("message_id", "schema_version", "origin")
@@ -34,7 +33,9 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
     Raises: ServiceUnavailableError: no broker answers. UsageError: there is no such topic, or no such partition.
     """
     topic, timeout = access.settings.topic, access.settings.timeout_seconds
-    consumer = Consumer({**client_options(access), "group.id": "spark_app", "enable.auto.commit": False}, logger=SILENT)
+    heard: list[KafkaError] = []
+    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
+    consumer = Consumer({**client_options(access), **options}, logger=SILENT)
     try:
         known = consumer.list_topics(topic, timeout=timeout).topics[topic]
         if known.error is not None:
@@ -48,13 +49,22 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
         problem: KafkaError = error.args[0]
         if problem.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise UsageError(f"there is no topic {topic} at {access.settings.bootstrap_servers}") from error
+        reason = _heard(consumer, heard) or str(problem.str())
         raise ServiceUnavailableError(
-            f"cannot read from Kafka at {access.settings.bootstrap_servers}: {problem.str()}"
+            f"cannot read from Kafka at {access.settings.bootstrap_servers}: {reason}"
         ) from error
     finally:
         consumer.close()
     spans = {n: (max(firsts[n], low), high) for n, (low, high) in ends.items()}
     return {n: (first, end) for n, (first, end) in spans.items() if first < end}
+
+
+def _heard(consumer: Consumer, heard: Sequence[KafkaError]) -> str:
+    """What a broker answered last, which says more than that there was no answer; "" where none did."""
+    # The client tells it when it is polled.
+    consumer.poll(0)
+    said = [str(error.str()) for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]
+    return said[-1] if said else ""
 
 
 def _firsts(consumer: Consumer, topic: str, numbers: list[int], start: TopicStart, timeout: float) -> dict[int, int]:
@@ -92,9 +102,8 @@ def hold(messages: DataFrame) -> int:
     """
     try:
         return messages.persist().count()
-    except (PySparkException, Py4JJavaError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise ServiceUnavailableError(f"reading from Kafka failed: {reason}") from error
+    except JAVA_ERRORS as error:
+        raise ServiceUnavailableError(f"reading from Kafka failed: {reason_of(error)}") from error
 
 
 def connector_options(access: KafkaAccess) -> dict[str, str]:
