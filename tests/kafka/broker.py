@@ -18,22 +18,31 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 USER, PASSWORD = "spark_app", "s3cret-of-the-broker"
+# Another one, so that who says PLAIN does not get in with it.
+SCRAM_PASSWORD = "salted-s3cret"
 _JARS = Path(__file__).resolve().parents[2] / ".venv" / "kafka-broker"
 _CLUSTER = "c3BhcmtfYXBwLXRlc3RzLg"
+_NEW_CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
 _JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m")
 _SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls},MTLS://127.0.0.1:{mtls},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,MTLS:SSL
 inter.broker.listener.name=PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl.plain.sasl.jaas.config={jaas}
-listener.name.tls.plain.sasl.jaas.config={jaas}
-listener.name.tls.ssl.keystore.type=PEM
-listener.name.tls.ssl.keystore.location={folder}/server.pem
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config={plain_login}
+listener.name.sasl.scram-sha-256.sasl.jaas.config={scram_login}
+listener.name.tls.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.tls.plain.sasl.jaas.config={plain_login}
+listener.name.tls.scram-sha-512.sasl.jaas.config={scram_login}
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/server.pem
+listener.name.mtls.ssl.client.auth=required
+listener.name.mtls.ssl.truststore.type=PEM
+listener.name.mtls.ssl.truststore.location={folder}/ca.pem
 log.dirs={folder}/data
 num.partitions=2
 offsets.topic.replication.factor=1
@@ -67,18 +76,28 @@ class KafkaBroker:
         return f"localhost:{self.ports['tls']}"
 
     @property
+    def mtls_servers(self) -> str:
+        """Where it speaks TLS with those who have a certificate of its authority."""
+        return f"localhost:{self.ports['mtls']}"
+
+    @property
     def ca_file(self) -> Path:
         """The certificate that signed the broker's."""
         return self.folder / "ca.pem"
 
     def create(self) -> None:
         """Write its settings and certificates, and format its storage."""
-        self.ports = {name: _free_port() for name in ("plain", "sasl", "tls", "controller")}
+        self.ports = {name: _free_port() for name in ("plain", "sasl", "tls", "mtls", "controller")}
         login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-        jaas = f'{login} username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}";'
-        (self.folder / "server.properties").write_text(_SETTINGS.format(folder=self.folder, jaas=jaas, **self.ports))
+        logins = {
+            "plain_login": f'{login} username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}";',
+            "scram_login": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        }
+        (self.folder / "server.properties").write_text(_SETTINGS.format(folder=self.folder, **logins, **self.ports))
         make_certificates(self.folder)
-        command = _java("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", "server.properties")
+        users = [f"SCRAM-SHA-{bits}=[name={USER},password={SCRAM_PASSWORD}]" for bits in (256, 512)]
+        known = [word for user in users for word in ("--add-scram", user)]
+        command = _java("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", "server.properties", *known)
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=120)
 
     def start(self) -> None:
@@ -127,20 +146,17 @@ def running_broker(folder: Path) -> Iterator[KafkaBroker]:
 
 def make_certificates(folder: Path) -> None:
     """Make an authority (ca.pem) and, signed by it, the broker's key and certificate (server.pem)."""
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    _run([*new, "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"], folder)
-    signed = [
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    _run([*new, *signed, "-keyout", "server.key", "-out", "server.crt"], folder)
-    (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
+    _run([*_NEW_CERTIFICATE, "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"], folder)
+    key, certificate = sign(folder, "server", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    (folder / "server.pem").write_text(key.read_text() + certificate.read_text())
+
+
+def sign(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
+    """Make a key and a certificate for it by the authority in the folder; returns the two files."""
+    key, certificate = folder / f"{name}.key", folder / f"{name}.crt"
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", f"/CN={name}", *options]
+    _run([*_NEW_CERTIFICATE, *signed, "-keyout", str(key), "-out", str(certificate)], folder)
+    return key, certificate
 
 
 def _run(command: list[str], folder: Path) -> None:

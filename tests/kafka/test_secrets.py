@@ -23,7 +23,7 @@ from spark_app.storage.run_log import start_run
 from spark_app.storage.topic_reader import Span, find_span
 from spark_app.storage.topic_reader import read_topic as read_topic_by_spark
 from tests.integration.world import PROJECT
-from tests.kafka.broker import PASSWORD, USER, KafkaBroker, make_certificates
+from tests.kafka.broker import PASSWORD, SCRAM_PASSWORD, USER, KafkaBroker, make_certificates, sign
 from tests.kafka.topics import read_topic
 from tests.storage.logins import url_of
 from tests.storage.test_publish import OK, bars, run_key
@@ -112,52 +112,78 @@ def test_a_password_and_tls_reach_the_broker_and_are_shown_nowhere(
     assert shown_in(home, PASSWORD) == []
 
 
-@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+@pytest.mark.parametrize(
+    ("protocol", "mechanism"),
+    [
+        ("SASL_PLAINTEXT", "PLAIN"),
+        ("SASL_PLAINTEXT", "SCRAM-SHA-256"),
+        ("SASL_SSL", "PLAIN"),
+        ("SASL_SSL", "SCRAM-SHA-512"),
+    ],
+)
 def test_a_password_is_needed_and_must_be_right(
-    broker: KafkaBroker, topic: str, database: Database, spark: SparkSession, protocol: str
+    broker: KafkaBroker, topic: str, database: Database, spark: SparkSession, protocol: str, mechanism: str
 ) -> None:
-    start_run(database, run_key())
-    rows = [Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))]
-    publish(database, run_key(), OK, origin="real", publications=rows, topic=topic)
-    wrong = access_to(broker, topic, protocol, "another-s3cret", timeout_seconds=3)
+    owe_one_message(database, spark, topic)
+    settings = settings_of(broker, topic, protocol).model_copy(update={"sasl_mechanism": mechanism})
+    wrong = KafkaAccess(settings.model_copy(update={"timeout_seconds": 3}), SecretStr("another-s3cret"))
     delivery = deliver(database, wrong)
     assert (delivery.sent, delivery.owed) == (0, 1)
     assert "Authentication failed" in delivery.problem
-    with pytest.raises(ServiceUnavailableError, match="cannot read from Kafka at ") as error:
+    with pytest.raises(ServiceUnavailableError, match="cannot read from Kafka at .*Authentication failed") as error:
         find_span(wrong, TopicStart())
     assert "another-s3cret" not in delivery.problem + str(error.value) + repr(wrong)
+    right = PASSWORD if mechanism == "PLAIN" else SCRAM_PASSWORD
+    assert_there_and_back(database, spark, KafkaAccess(settings, SecretStr(right)))
 
-    right = access_to(broker, topic, protocol, PASSWORD, timeout_seconds=60)
-    assert deliver(database, right).sent == 1
-    read = read_messages(spark, right, find_span(right, TopicStart()))
-    assert json.loads(read)["row"]["ticker"] == "XLK"
+
+def test_a_broker_that_asks_for_a_certificate_gets_it(
+    broker: KafkaBroker, topic: str, database: Database, spark: SparkSession
+) -> None:
+    owe_one_message(database, spark, topic)
+    nameless = settings_of(broker, topic, "SSL")
+    delivery = deliver(database, KafkaAccess(nameless.model_copy(update={"timeout_seconds": 3})))
+    assert (delivery.sent, delivery.owed) == (0, 1)
+    key, certificate = sign(broker.folder, "pipeline")
+    own = {"ssl_certificate_file": str(certificate), "ssl_key_file": str(key)}
+    assert_there_and_back(database, spark, KafkaAccess(nameless.model_copy(update=own)))
 
 
 def test_a_broker_that_an_unknown_authority_signed_is_not_told_anything(
     broker: KafkaBroker, database: Database, spark: SparkSession, tmp_path: Path
 ) -> None:
     make_certificates(tmp_path)
-    start_run(database, run_key())
-    rows = [Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))]
-    publish(database, run_key(), OK, origin="real", publications=rows, topic="rows")
-    settings = access_to(broker, "rows", "SASL_SSL", PASSWORD, timeout_seconds=3).settings
-    stranger = settings.model_copy(update={"ssl_ca_file": str(tmp_path / "ca.pem")})
+    owe_one_message(database, spark, "rows")
+    changed = {"ssl_ca_file": str(tmp_path / "ca.pem"), "timeout_seconds": 3}
+    stranger = settings_of(broker, "rows", "SASL_SSL").model_copy(update=changed)
     delivery = deliver(database, KafkaAccess(stranger, SecretStr(PASSWORD)))
     assert (delivery.sent, delivery.owed) == (0, 1)
     assert "certificate verify failed" in delivery.problem
 
 
-def access_to(broker: KafkaBroker, topic: str, protocol: str, password: str, *, timeout_seconds: float) -> KafkaAccess:
-    servers = broker.tls_servers if protocol == "SASL_SSL" else broker.sasl_servers
-    settings = KafkaSettings(
-        bootstrap_servers=servers,
+def settings_of(broker: KafkaBroker, topic: str, protocol: str) -> KafkaSettings:
+    servers = {"SASL_PLAINTEXT": broker.sasl_servers, "SASL_SSL": broker.tls_servers, "SSL": broker.mtls_servers}
+    return KafkaSettings(
+        bootstrap_servers=servers[protocol],
         security_protocol=protocol,  # type: ignore[arg-type]
-        sasl_username=USER,
-        ssl_ca_file=str(broker.ca_file) if protocol == "SASL_SSL" else "",
+        sasl_username=USER if protocol.startswith("SASL") else "",
+        ssl_ca_file=str(broker.ca_file) if protocol.endswith("SSL") else "",
         topic=topic,
-        timeout_seconds=timeout_seconds,
+        timeout_seconds=60,
     )
-    return KafkaAccess(settings, SecretStr(password))
+
+
+def owe_one_message(database: Database, spark: SparkSession, topic: str) -> None:
+    start_run(database, run_key())
+    rows = [Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))]
+    publish(database, run_key(), OK, origin="real", publications=rows, topic=topic)
+
+
+def assert_there_and_back(database: Database, spark: SparkSession, access: KafkaAccess) -> None:
+    """The message that is owed is sent, and read again by Spark."""
+    assert deliver(database, access).sent == 1
+    read = read_messages(spark, access, find_span(access, TopicStart()))
+    assert json.loads(read)["row"]["ticker"] == "XLK"
 
 
 def read_messages(spark: SparkSession, access: KafkaAccess, span: Span) -> bytes:
