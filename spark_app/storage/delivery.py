@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from spark_app.errors import SparkAppError
+from spark_app.errors import SettingsError, SparkAppError
 from spark_app.kafka_settings import KafkaAccess
 from spark_app.storage.database import Database, translated_errors
 from spark_app.storage.outbox import forget, lock_head, read_backlog, read_head
@@ -46,6 +46,8 @@ def deliver(database: Database, access: KafkaAccess) -> Delivery:
                 return _send_all(connection, access)
             except psycopg.errors.LockNotAvailable:
                 return Delivery(owed=read_backlog(connection).messages, problem="another run is sending them")
+            except SettingsError as error:
+                return Delivery(owed=read_backlog(connection).messages, problem=str(error))
     except SparkAppError as error:
         return Delivery(owed=None, problem=str(error))
 

@@ -34,7 +34,7 @@ class TopicSender:
         try:
             self._producer = Producer({**client_options(access), **options}, logger=SILENT)
         except KafkaException as error:
-            raise SettingsError(f"Kafka's client refuses the settings: {error.args[0].str()}") from error
+            raise refused_settings(error) from error
 
     def send(self, messages: Sequence[OwedMessage]) -> list[int]:
         """Send messages and wait for the broker, as long as the settings say; returns the ids of those that it has."""
@@ -76,6 +76,11 @@ class TopicSender:
         # "All brokers are down" comes last and says least.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._problem is None:
             self._problem = error
+
+
+def refused_settings(error: KafkaException) -> SettingsError:
+    """What the client says of settings with which it does not even begin."""
+    return SettingsError(f"Kafka's client refuses the settings: {error.args[0].str()}")
 
 
 def client_options(access: KafkaAccess) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.kafka_settings import KafkaAccess, TopicStart
 from spark_app.storage.java_errors import JAVA_ERRORS, reason_of
-from spark_app.storage.topic import SILENT, client_options
+from spark_app.storage.topic import SILENT, client_options, refused_settings
 
 _HEADERS = ("message_id", "schema_version", "origin")
 _LOGIN_MODULES = {
@@ -31,11 +31,11 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
     """Find out what there is to read of each partition now; nothing of those that have nothing.
 
     Raises: ServiceUnavailableError: no broker answers. UsageError: there is no such topic, or no such partition.
+        SettingsError: a file of certificates that is none, or the like.
     """
     topic, timeout = access.settings.topic, access.settings.timeout_seconds
     heard: list[KafkaError] = []
-    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
-    consumer = Consumer({**client_options(access), **options}, logger=SILENT)
+    consumer = _open_consumer(access, heard)
     try:
         known = consumer.list_topics(topic, timeout=timeout).topics[topic]
         if known.error is not None:
@@ -57,6 +57,14 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
         consumer.close()
     spans = {n: (max(firsts[n], low), high) for n, (low, high) in ends.items()}
     return {n: (first, end) for n, (first, end) in spans.items() if first < end}
+
+
+def _open_consumer(access: KafkaAccess, heard: list[KafkaError]) -> Consumer:
+    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
+    try:
+        return Consumer({**client_options(access), **options}, logger=SILENT)
+    except KafkaException as error:
+        raise refused_settings(error) from error
 
 
 def _heard(consumer: Consumer, heard: Sequence[KafkaError]) -> str:

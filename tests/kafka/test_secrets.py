@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
-from spark_app.errors import ServiceUnavailableError
+from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.kafka_settings import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.database import Database
@@ -147,6 +147,21 @@ def test_a_broker_that_asks_for_a_certificate_gets_it(
     key, certificate = sign(broker.folder, "pipeline")
     own = {"ssl_certificate_file": str(certificate), "ssl_key_file": str(key)}
     assert_there_and_back(database, spark, KafkaAccess(nameless.model_copy(update=own)))
+
+
+def test_a_key_of_another_certificate_is_a_wrong_setting(
+    broker: KafkaBroker, topic: str, database: Database, spark: SparkSession
+) -> None:
+    owe_one_message(database, spark, topic)
+    key, _ = sign(broker.folder, "one")
+    _, certificate = sign(broker.folder, "another")
+    mixed = {"ssl_certificate_file": str(certificate), "ssl_key_file": str(key)}
+    access = KafkaAccess(settings_of(broker, topic, "SSL").model_copy(update=mixed))
+    delivery = deliver(database, access)
+    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert "Kafka's client refuses the settings: " in delivery.problem
+    with pytest.raises(SettingsError, match="Kafka's client refuses the settings: "):
+        find_span(access, TopicStart())
 
 
 def test_a_broker_that_an_unknown_authority_signed_is_not_told_anything(
