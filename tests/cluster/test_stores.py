@@ -28,15 +28,21 @@ ACCESS_KEY, SECRET_KEY = "AKIAPIPELINE", "kEpt/Fr0m+every.log"
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
     """A store with one bucket, and staging in it; yields the launcher's options."""
     port, log = free_port(), tmp_path / "moto.log"
-    monkeypatch.setenv("SPARK_APP_STAGING__PATH", "s3a://market/staging")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    settings = {"endpoint": f"http://127.0.0.1:{port}", "endpoint.region": "us-east-1", "path.style.access": "true"}
+    options = staging_on_s3(port, monkeypatch)
     with server([MOTO, "-H", "127.0.0.1", "-p", str(port)], log):
         wait_until(lambda: listens(port), "the S3 store", log)
         bucket = urllib.request.Request(f"http://127.0.0.1:{port}/market", method="PUT")
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(bucket, timeout=60).close()
-        yield tuple(word for k, v in settings.items() for word in ("--conf", f"spark.hadoop.fs.s3a.{k}={v}"))
+        yield options
+
+
+def staging_on_s3(port: int, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Name a store on this machine as the place of staging; returns the launcher's options."""
+    monkeypatch.setenv("SPARK_APP_STAGING__PATH", "s3a://market/staging")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    settings = {"endpoint": f"http://127.0.0.1:{port}", "endpoint.region": "us-east-1", "path.style.access": "true"}
+    return tuple(word for k, v in settings.items() for word in ("--conf", f"spark.hadoop.fs.s3a.{k}={v}"))
 
 
 def test_a_cluster_stages_on_s3_and_no_log_has_the_secret(
@@ -57,6 +63,16 @@ def test_on_s3_one_application_writes_at_a_time(world: World, s3: tuple[str, ...
     with hold_writing(world.database), submitted_day(world, *s3) as process:
         assert process.wait(PATIENCE_SECONDS) == 73, process.said
     assert "another run writes to staging, and S3 takes one at a time: wait for it to end" in process.said
+    assert len(world.emulator.log) == 0
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with submitted_day(world, *staging_on_s3(free_port(), monkeypatch)) as process:
+        assert process.wait(PATIENCE_SECONDS) == 69, process.said
+    place = "s3a://market/staging/fetches"
+    assert f"daily_pipeline: staging failed while looking for {place}: ConnectException: Conn" in process.said
+    assert "Traceback" not in process.said
+    assert SECRET_KEY not in process.said
     assert len(world.emulator.log) == 0
 
 
