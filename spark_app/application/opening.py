@@ -93,7 +93,10 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
         with shipped(spark):
             yield spark
     finally:
-        spark.stop()
+        # PySpark's server for accumulators takes a second to hear that it is to end: meanwhile the rest is stopped.
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(spark.sparkContext._accumulatorServer.shutdown)
+            spark.stop()
 
 
 @contextlib.contextmanager

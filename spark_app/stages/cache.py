@@ -65,7 +65,10 @@ class Known:
 
 def read_known(context: StageContext, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
     """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is young enough."""
-    rows = _known_rows(context, tickers, list(kinds)).collect()
+    kinds = list(kinds)
+    if context.request.refresh and Kind.CHART not in kinds:
+        return Known({}, {}, {}, {})
+    rows = _known_rows(context, tickers, kinds).collect()
     fetches: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         for fetch in sorted(row["fetches"], key=lambda fetch: fetch["fetched_at"], reverse=True):
