@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,8 +47,17 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
     keep_secrets_out_of_java_logs(spark)
+    _stop_without_waiting(spark)
     _require_jars(spark)
     return spark
+
+
+def _stop_without_waiting(spark: SparkSession) -> None:
+    """Spare the end of a run the second after which PySpark's server for accumulators hears that it is to end."""
+    context: Any = spark.sparkContext
+    server = context._accumulatorServer
+    shut_down = server.shutdown
+    server.shutdown = lambda: threading.Thread(target=shut_down, daemon=True).start()
 
 
 def _require_jars(spark: SparkSession) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_app.application.job import Job, Run
 from spark_app.application.request import as_of_session
@@ -94,15 +93,7 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
         with shipped(spark):
             yield spark
     finally:
-        _stop(spark)
-
-
-def _stop(spark: SparkSession) -> None:
-    """Stop the session, but do not wait the second that PySpark's server for accumulators needs to hear of it."""
-    context: Any = spark.sparkContext
-    server, context._accumulatorServer = context._accumulatorServer, None
-    threading.Thread(target=server.shutdown, daemon=True).start()
-    spark.stop()
+        spark.stop()
 
 
 @contextlib.contextmanager
