@@ -39,7 +39,7 @@ def hold_tables_alone(database: Database) -> Iterator[Hold]:
     """
 
     def take(connection: psycopg.Connection) -> None:
-        if not _answer(connection, _TRY_TABLES):
+        if not is_granted(connection, _TRY_TABLES):
             raise AnotherRunActiveError("another run is active: wait for it to end")
 
     with holding(database, take) as hold:
@@ -98,15 +98,16 @@ def locking(database: Database) -> Iterator[psycopg.Connection]:
 
 
 def _share_tables(connection: psycopg.Connection) -> None:
-    if not _answer(connection, _TRY_TABLES_SHARED):
+    if not is_granted(connection, _TRY_TABLES_SHARED):
         raise AnotherRunActiveError("apply_retention is at work: wait for it to end")
 
 
 def try_stage(connection: psycopg.Connection, stage: str, as_of_date: dt.date) -> bool:
     """Take the lock of a stage and date; returns whether nobody else has it."""
-    return _answer(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", f"run {stage} {as_of_date}")
+    return is_granted(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", f"run {stage} {as_of_date}")
 
 
-def _answer(connection: psycopg.Connection, question: LiteralString, *parameters: object) -> bool:
+def is_granted(connection: psycopg.Connection, question: LiteralString, *parameters: object) -> bool:
+    """Try to take a lock by a question that Postgres answers with true or false; returns the answer."""
     row = connection.execute(question, parameters).fetchone()
     return row is not None and bool(row[0])

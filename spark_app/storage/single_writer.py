@@ -10,6 +10,7 @@ import psycopg
 
 from spark_app.errors import AnotherRunActiveError
 from spark_app.storage.database import Database
+from spark_app.storage.holds import is_granted
 from spark_app.storage.locks import holding
 
 _TRY = "SELECT pg_try_advisory_lock(hashtextextended('staging has one writer', 0))"
@@ -24,8 +25,7 @@ def hold_writing(database: Database) -> Iterator[Callable[[], None]]:
     """
 
     def take(connection: psycopg.Connection) -> None:
-        row = connection.execute(_TRY).fetchone()
-        if row is None or not row[0]:
+        if not is_granted(connection, _TRY):
             raise AnotherRunActiveError("another run writes to staging, and S3 takes one at a time: wait for it to end")
 
     with holding(database, take) as hold:
