@@ -15,19 +15,18 @@ from pathlib import Path
 _SIGNATURE = re.compile(r"META-INF/[^/]+\.(SF|DSA|RSA|EC)")
 
 
-def drop_signature(jar: Path) -> bool:
-    """Replace a signed jar by one without the signature; says whether it was signed."""
+def drop_signature(jar: Path) -> None:
+    """Replace a jar by one without the signature, if it has one."""
     with zipfile.ZipFile(jar) as signed:
         kept = [entry for entry in signed.infolist() if not _SIGNATURE.fullmatch(entry.filename)]
         if len(kept) == len(signed.infolist()):
-            return False
+            return
         # A new file, not an edited one: uv may have linked it from its cache.
         new = jar.with_suffix(".new")
         with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as unsigned:
             for entry in kept:
                 unsigned.writestr(entry, signed.read(entry))
     new.replace(jar)
-    return True
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Known:
 def read_known(context: StageContext, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
     """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is young enough."""
     kinds = list(kinds)
+    # Only charts ask for the dates that are known of a ticker.
     if context.request.refresh and Kind.CHART not in kinds:
         return Known({}, {}, {}, {})
     rows = _known_rows(context, tickers, kinds).collect()
