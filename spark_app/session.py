@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.errors import ServiceUnavailableError
 from spark_app.installation import LAUNCHER
+from spark_app.java_names import remember_java_names
 from spark_app.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
@@ -46,6 +47,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
+    remember_java_names(spark)
     keep_secrets_out_of_java_logs(spark)
     _stop_without_waiting(spark)
     _require_jars(spark)
