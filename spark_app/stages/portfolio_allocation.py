@@ -73,8 +73,8 @@ def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], opt
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
     sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
-    # A row per member of a trending sector: kept here, their long plan is made once and not again for each table.
-    return portfolio_decisions(market, sector_trends, options).localCheckpoint()
+    # A row per member of a trending sector: kept from their first use, their long plan is not made for each table.
+    return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
 
 
 def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:
