@@ -50,7 +50,9 @@ def test_a_package_is_looked_for_once(spark: SparkSession, monkeypatch: pytest.M
     assert asked == []
 
 
-def test_a_class_that_is_not_there_yet_is_looked_for_again(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_is_not_there_yet_is_looked_for_again(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jvm: Any = spark.sparkContext._jvm
     for _ in range(2):
         with _questions(monkeypatch) as asked:
