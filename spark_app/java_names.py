@@ -27,7 +27,7 @@ class _KnownClass(JavaClass):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         member = super().__getattr__(name)
         if isinstance(member, JavaMember):
-            vars(self)[name] = member
+            setattr(self, name, member)
         return member
 
 
@@ -43,7 +43,7 @@ class _KnownPackage(JavaPackage):  # type: ignore[misc]
             found = _KnownPackage(found._fqn, found._gateway_client, found._jvm_id)
         elif isinstance(found, JavaClass):
             found = _KnownClass(found._fqn, found._gateway_client)
-        vars(self)[name] = found
+        setattr(self, name, found)
         return found
 
 
