@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import Measurement, best_seconds
+from benchmarks.report import Measurement, best_in_turns, best_seconds
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LAUNCHER = _ROOT / "spark_jobs_launcher.sh"
@@ -20,9 +20,11 @@ def measure() -> list[Measurement]:
     with tempfile.TemporaryDirectory(prefix="spark_app-bench-") as folder:
         place = Path(folder)
         place.chmod(0o755)
-        bare = best_seconds(lambda: _bare_session(place))
-        day = best_seconds(lambda: _synthetic_day(place, "--refresh"))
-        again = best_seconds(lambda: _synthetic_day(place))
+        bare, day, again = best_in_turns(
+            lambda: _bare_session(place),
+            lambda: _synthetic_day(place, "--refresh"),
+            lambda: _synthetic_day(place),
+        )
     jobs = sorted(path.stem for path in (_ROOT / "jobs").glob("*.py"))
     helps = {job: best_seconds(lambda job=job: _help(job)) for job in jobs}
     slowest = max(helps, key=lambda job: helps[job])
