@@ -73,7 +73,8 @@ def run_guarded(
     logger.setLevel(logging.INFO)
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    # At its end Python would look once more through all objects for such as only name each other.
+    # Looking for objects that only name each other costs Python a tenth of a start: seldom then, and not at its end.
+    gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     # Written first without a result: an unwritable place is refused before anything is done.
     with job.interruption.watching():
