@@ -134,6 +134,8 @@ class EmbeddedPostgres:
         log = str(self._home / "server.log")
         for _ in range(5):
             options = f"-c listen_addresses=127.0.0.1 -c port={_free_port()} -c unix_socket_directories="
+            # Passwords that are set from now on are a user's: stretched as everywhere.
+            options += " -c scram_iterations=4096"
             started = self._control("start", "-w", "-l", log, "-o", options, keep=[lock.fileno()])
             if started.returncode == 0:
                 return
