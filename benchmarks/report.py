@@ -28,7 +28,7 @@ def best_seconds(action: Callable[[], object], *, runs: int = 3) -> float:
 
 
 def best_in_turns(*actions: Callable[[], object], rounds: int = 5) -> list[float]:
-    """The shortest run of each action, all of them once a round: what is compared meets the machine in one mood."""
+    """The shortest run of each action, all of them once a round: so a busy spell of the machine falls on all alike."""
     return [
         min(times) for times in zip(*[[_seconds(action) for action in actions] for _ in range(rounds)], strict=True)
     ]

@@ -1,6 +1,6 @@
-"""What a Java name means, asked once of the JVM and not at each use.
+"""What the JVM has said about Java names, kept by the driver: packages and classes below `org`, PySpark's functions.
 
-PySpark asks for every column and function that a plan names, thousands of times in a run of seconds; and whether
+PySpark asks anew for every column and function that a plan names, thousands of times in a run of seconds; and whether
 a name is a package, like the `org` of `org.apache`, Java finds out by looking into every jar.
 """
 
@@ -12,7 +12,7 @@ from py4j.java_gateway import JavaClass, JavaMember, JavaPackage
 from pyspark.sql import SparkSession
 
 _FUNCTIONS = "org.apache.spark.sql.functions"
-# PySpark has these at hand by short names, the functions by both.
+# PySpark names these classes without their package; the functions also in full.
 _CLASSES = {
     "functions": _FUNCTIONS,
     _FUNCTIONS: _FUNCTIONS,
@@ -37,7 +37,7 @@ class _KnownPackage(JavaPackage):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
         if isinstance(found, JavaPackage):
-            # Java calls all that is no class a package; a class may come with a jar that is added later.
+            # What is no class counts as a package; one with a capital is a class that may come with a later jar.
             if name[0].isupper():
                 return found
             found = _KnownPackage(found._fqn, found._gateway_client, found._jvm_id)
@@ -48,7 +48,7 @@ class _KnownPackage(JavaPackage):  # type: ignore[misc]
 
 
 def remember_java_names(spark: SparkSession) -> None:
-    """Let this session's view of the JVM keep what it is told."""
+    """Let the driver's view of the JVM keep what it is told; every session of this process has the same one."""
     jvm: Any = spark.sparkContext._jvm
     jvm.org = _KnownPackage("org", jvm._gateway_client, jvm._id)
     for name, full_name in _CLASSES.items():

@@ -73,8 +73,7 @@ def run_guarded(
     logger.setLevel(logging.INFO)
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    # Looking for objects that only name each other costs Python a tenth of a start: seldom then, and not at its end.
-    gc.set_threshold(100_000)
+    # When a process ends, Python looks once more through all objects for those that only name each other: not here.
     atexit.register(gc.freeze)
     # Written first without a result: an unwritable place is refused before anything is done.
     with job.interruption.watching():

@@ -73,7 +73,7 @@ def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], opt
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
     sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
-    # A row per member of a trending sector: kept from their first use, their long plan is not made for each table.
+    # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
     return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
 
 

@@ -134,8 +134,6 @@ class EmbeddedPostgres:
         log = str(self._home / "server.log")
         for _ in range(5):
             options = f"-c listen_addresses=127.0.0.1 -c port={_free_port()} -c unix_socket_directories="
-            # Passwords that are set from now on are a user's: stretched as everywhere.
-            options += " -c scram_iterations=4096"
             started = self._control("start", "-w", "-l", log, "-o", options, keep=[lock.fileno()])
             if started.returncode == 0:
                 return
@@ -160,8 +158,6 @@ class EmbeddedPostgres:
             self._account.own(Path(password_file.name))
             done = self._account.run(
                 *(self._program("initdb"), "-D", unfinished, "-U", USER, "-A", "scram-sha-256"),
-                # More rounds would hinder who guesses a password. Nobody guesses this one, and each connection pays.
-                *("--set", "scram_iterations=1"),
                 *("--pwfile", password_file.name, "-E", "UTF8", "--locale=C"),
             )
         if done.returncode != 0:

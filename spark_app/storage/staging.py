@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,10 +185,10 @@ class Staging:
         with staging_at_work(f"looking for {self.path(table)}"):
             return any(name.endswith(".json") for name in self._log_files(table))
 
-    def _log_files(self, table: str) -> Iterator[str]:
+    def _log_files(self, table: str) -> Iterable[str]:
         """Name the files of a table's log, each as it is looked at: a log of months has hundreds."""
         system, log = self._log(table)
-        return (file.getPath().getName() for file in system.listStatus(log)) if system.exists(log) else iter(())
+        return (file.getPath().getName() for file in system.listStatus(log)) if system.exists(log) else ()
 
     def _clear_unfinished_log(self, table: str) -> None:
         """Remove the log of a table that has no commit: with its folder there, Delta would not create the table."""

@@ -171,14 +171,6 @@ def test_the_password_is_readable_by_its_owner_alone(server: EmbeddedPostgres, o
     assert password_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_passwords_of_users_are_stretched_as_on_any_server(server: EmbeddedPostgres) -> None:
-    with server.lease() as url, psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'from a person'")
-        rows = connection.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL").fetchall()
-    # SCRAM-SHA-256$<rounds>:<salt>$<keys>
-    assert {name: secret.split("$")[1].split(":")[0] for name, secret in rows} == {"spark_app": "1", "reader": "4096"}
-
-
 def test_programs_and_files_out_of_the_servers_reach_are_put_where_it_can_reach_them(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
