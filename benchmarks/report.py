@@ -24,14 +24,13 @@ class Measurement:
 
 def best_seconds(action: Callable[[], object], *, runs: int = 3) -> float:
     """The shortest of several runs: what the machine's other work disturbed least."""
-    return min(_seconds(action) for _ in range(runs))
+    return best_in_turns(action, rounds=runs)[0]
 
 
 def best_in_turns(*actions: Callable[[], object], rounds: int = 5) -> list[float]:
     """The shortest run of each action, all of them once a round: so a busy spell of the machine falls on all alike."""
-    return [
-        min(times) for times in zip(*[[_seconds(action) for action in actions] for _ in range(rounds)], strict=True)
-    ]
+    each_round = [[_seconds(action) for action in actions] for _ in range(rounds)]
+    return [min(times) for times in zip(*each_round, strict=True)]
 
 
 def _seconds(action: Callable[[], object]) -> float:
