@@ -134,6 +134,7 @@ class SyntheticSettings(_Section):
 
     seed: Annotated[int, Field(ge=0)] = 20
     stocks_per_sector: Annotated[int, Field(ge=1, le=500)] = 12
+    leading_sectors: Annotated[int, Field(ge=0, le=11)] = 2
 
 
 class Settings(BaseSettings):

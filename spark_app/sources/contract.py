@@ -160,4 +160,5 @@ class SourceConfig:
     max_retries: int = 3
     synthetic_seed: int = 20
     synthetic_stocks_per_sector: int = 12
+    synthetic_leading_sectors: int = 2
     sessions: tuple[dt.date, ...] = field(default=(), repr=False)

@@ -44,7 +44,12 @@ class SyntheticSource:
         if config.synthetic_stocks_per_sector < 1:
             raise SettingsError("The synthetic market needs at least one stock per sector.")
         self._sessions = config.sessions
-        self._market = _market(config.synthetic_seed, len(config.sessions), config.synthetic_stocks_per_sector)
+        self._market = _market(
+            config.synthetic_seed,
+            len(config.sessions),
+            config.synthetic_stocks_per_sector,
+            config.synthetic_leading_sectors,
+        )
 
     def fetch(self, request: FetchRequest) -> list[Answer]:
         """One answer per ticker, in the order of the request. Holdings are those of `window_end`, if it is given."""

@@ -53,11 +53,12 @@ _SHARED_STOCK, _SHARED_STOCK_FRAC = ("XLC", "ZXLY01"), 0.2
 class Market:
     """All listings of one market. Paths are built when asked for, the latest ones are kept."""
 
-    def __init__(self, seed: int, sessions: int, stocks_per_sector: int) -> None:
+    def __init__(self, seed: int, sessions: int, stocks_per_sector: int, leading_sectors: int) -> None:
         self._seed = seed
-        self._factors = sector_factors(seed, sessions)
+        self._factors = sector_factors(seed, sessions, leading_sectors)
         self._funds = {fund.ticker: fund for fund in _fund_listings(seed)}
-        self._stocks = {stock.ticker: stock for stock in _stock_listings(seed, stocks_per_sector)}
+        stocks = _stock_listings(seed, stocks_per_sector, has_rivals=leading_sectors > 0)
+        self._stocks = {stock.ticker: stock for stock in stocks}
         self.listings = self._funds | self._stocks
         self.path = lru_cache(maxsize=128)(self._build_path)
 
@@ -99,7 +100,7 @@ def _benchmark_exposure(ticker: str) -> dict[str, float]:
     return {sector: part / sum(parts.values()) for sector, part in parts.items()}
 
 
-def _stock_listings(seed: int, stocks_per_sector: int) -> list[Listing]:
+def _stock_listings(seed: int, stocks_per_sector: int, *, has_rivals: bool) -> list[Listing]:
     # No US share has a digit in its ticker, so these cannot be taken for real ones.
     return [
         _draw_listing(
@@ -109,14 +110,27 @@ def _stock_listings(seed: int, stocks_per_sector: int) -> list[Listing]:
             {fund: 1.0},
             _STOCK,
             usual_cap_usd=_LARGEST_START_CAP_USD / number**0.8,
+            rivalry=_rivalry(fund, number) if has_rivals else None,
         )
         for fund, sector in SECTOR_NAMES.items()
         for number in range(1, stocks_per_sector + 1)
     ]
 
 
+def _rivalry(fund: str, number: int) -> tuple[str, int]:
+    """Pair the stocks of a sector by size: of each pair one is ahead of the sector."""
+    return f"{fund}/pair {(number + 1) // 2}", 1 if number % 2 else -1
+
+
 def _draw_listing(
-    seed: int, ticker: str, name: str, exposure: dict[str, float], style: Style, *, usual_cap_usd: float = 0.0
+    seed: int,
+    ticker: str,
+    name: str,
+    exposure: dict[str, float],
+    style: Style,
+    *,
+    usual_cap_usd: float = 0.0,
+    rivalry: tuple[str, int] | None = None,
 ) -> Listing:
     rng = stream(seed, ticker, "listing")
     size, price_level = rng.standard_normal(2)
@@ -133,6 +147,7 @@ def _draw_listing(
         first_dividend=1 + int(ex_date * QUARTER_SESSIONS),
         split_habit=_SPLIT_HABITS[int(habit * len(_SPLIT_HABITS))],
         reports_market_cap=bool(reporting >= style.no_market_cap_chance),
+        rivalry=rivalry,
     )
 
 

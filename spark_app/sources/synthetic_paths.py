@@ -19,13 +19,17 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Drifts and noises are log returns per session. A sell-off ends each rise of the market; it is deep
+# Drifts and noises are log returns per session. A sell-off ends each rise of the market; left to chance it is deep
 # enough to pull every sector below zero, so that there are dates on which none trends.
 _RISE_DRIFT, _RISE_SESSIONS = 0.0016, (60, 120)
 _FALL_DRIFT, _FALL_SESSIONS = -0.0055, (18, 24)
 _MARKET_NOISE = 0.006
 _SECTOR_DRIFTS, _SECTOR_NOISE = (-0.0018, -0.0009, 0.0, 0.0009, 0.0018), 0.004
 _REGIME_SESSIONS = (15, 40)
+# Leading sectors stay above zero and the benchmark by so much over so many sessions (log return).
+_LEAD, _LEAD_SESSIONS = 0.01, 20
+# Rivals share their noise with opposite signs; so much of it each has to itself.
+_OWN_NOISE_FRAC = 0.1
 
 QUARTER_SESSIONS = 63
 _SPLIT_CHANCE = 1 / 40
@@ -54,7 +58,8 @@ class Listing:
     """What never changes about one ticker.
 
     `exposure` says how much of each sector factor its return contains. `first_dividend` is a
-    session. `split_habit` is the price in USD above which it splits, and the ratio.
+    session. `split_habit` is the price in USD above which it splits, and the ratio. `rivalry` names a pair of
+    competitors and the side of this one (1 or -1): what one gains on its sector the other loses.
     """
 
     ticker: str
@@ -67,6 +72,7 @@ class Listing:
     first_dividend: int
     split_habit: tuple[float, float]
     reports_market_cap: bool
+    rivalry: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +101,21 @@ def stream(seed: int, *name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def sector_factors(seed: int, sessions: int) -> dict[str, FloatArray]:
-    """Log return per session of each sector: the market's, a drift that changes every few weeks, and noise."""
+def sector_factors(seed: int, sessions: int, leading_sectors: int = 0) -> dict[str, FloatArray]:
+    """Log return per session of each sector: the market's, a drift that changes every few weeks, and noise.
+
+    Args:
+        leading_sectors: how many sectors trend over 20 sessions on every session; 0 leaves it to chance.
+    """
     market = _market_drifts(seed, sessions) + _noise(seed, "market", _MARKET_NOISE, sessions)
-    return {
-        sector: market
-        + _regime_drifts(seed, sector, _SECTOR_DRIFTS, sessions)
-        + _noise(seed, sector, _SECTOR_NOISE, sessions)
+    drawn = [
+        market + _regime_drifts(seed, sector, _SECTOR_DRIFTS, sessions) + _noise(seed, sector, _SECTOR_NOISE, sessions)
         for sector in SECTOR_NAMES
-    }
+    ]
+    returns = np.stack(drawn)
+    for session in range(sessions if leading_sectors else 0):
+        _lift_leaders(returns[:, max(0, session + 1 - _LEAD_SESSIONS) : session + 1], leading_sectors)
+    return dict(zip(SECTOR_NAMES, returns, strict=True))
 
 
 def build_path(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> PricePath:
@@ -134,6 +146,21 @@ def build_path(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> P
     )
 
 
+def _lift_leaders(window: FloatArray, leading_sectors: int) -> None:
+    """Raise the last return of the best sectors of a window as far as they need it to lead.
+
+    It depends on the past alone, so a market that is one session longer has the same past.
+    """
+    over_window = window.sum(axis=1)
+    best = np.argsort(-over_window, kind="stable")[:leading_sectors]
+    # To lift a sector lifts the benchmark, too, by an eleventh: the second pass makes up for it.
+    for _ in range(2):
+        lead_from = max(0.0, float(over_window.mean())) + _LEAD
+        lift = np.maximum(lead_from - over_window[best], 0.0)
+        window[best, -1] += lift
+        over_window[best] += lift
+
+
 def _noise(seed: int, name: str, sigma: float, sessions: int) -> FloatArray:
     return sigma * stream(seed, name, "noise").standard_normal(sessions)
 
@@ -157,9 +184,16 @@ def _between(limits: tuple[int, int], draws: FloatArray) -> IntArray:
 
 def _total_returns(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> FloatArray:
     sector_part = np.sum([share * factors[sector] for sector, share in listing.exposure.items()], axis=0)
-    drifts = _regime_drifts(seed, listing.ticker, listing.style.drifts, len(sector_part))
-    returns: FloatArray = sector_part + drifts + _noise(seed, listing.ticker, listing.style.noise, len(sector_part))
+    own_part = _own_part(seed, listing.ticker, listing.style, len(sector_part))
+    if listing.rivalry is not None:
+        pair, side = listing.rivalry
+        own_part = side * _own_part(seed, pair, listing.style, len(sector_part)) + _OWN_NOISE_FRAC * own_part
+    returns: FloatArray = sector_part + own_part
     return returns
+
+
+def _own_part(seed: int, name: str, style: Style, sessions: int) -> FloatArray:
+    return _regime_drifts(seed, name, style.drifts, sessions) + _noise(seed, name, style.noise, sessions)
 
 
 def _unsplit_close(listing: Listing, returns: FloatArray, is_ex_date: BoolArray) -> FloatArray:

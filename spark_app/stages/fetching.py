@@ -179,6 +179,7 @@ def _source_config(context: StageContext) -> SourceConfig:
         max_retries=context.settings.fetch.max_retries,
         synthetic_seed=synthetic.seed,
         synthetic_stocks_per_sector=synthetic.stocks_per_sector,
+        synthetic_leading_sectors=synthetic.leading_sectors,
         sessions=tuple(market_calendar.sessions_between(_SYNTHETIC_START, last)) if is_synthetic else (),
     )
 

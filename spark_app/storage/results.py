@@ -30,8 +30,12 @@ SELECT ticker, company_name, sector, portfolio_weight, return_20d, market_cap
 FROM analytics_portfolio_allocation WHERE as_of_date = %s ORDER BY portfolio_weight DESC, ticker
 """
 _ALLOCATED = """
-SELECT 1 FROM logs_pipeline_run
-WHERE stage = 'stage5_portfolio_allocation' AND as_of_date = %s AND status = 'ok' LIMIT 1
+SELECT coalesce((parameters ->> 'basis_sessions')::integer, 20) FROM logs_pipeline_run
+WHERE stage = 'stage5_portfolio_allocation' AND as_of_date = %s AND status = 'ok'
+ORDER BY finished_at DESC LIMIT 1
+"""
+_EXCLUDED = """
+SELECT reason, count(*) FROM analytics_portfolio_exclusion WHERE as_of_date = %s GROUP BY reason ORDER BY 2 DESC, 1
 """
 _TABLES = (
     "collected_daily_etf_ohlc",
@@ -88,14 +92,24 @@ def _draw_trends(connection: psycopg.Connection, as_of: object) -> str:
 def _draw_portfolio(connection: psycopg.Connection, as_of: object) -> str:
     rows = connection.execute(_PORTFOLIO, (as_of,)).fetchall()
     if not rows:
-        done = connection.execute(_ALLOCATED, (as_of,)).fetchone()
-        return "No position: no stock of a trending sector is ahead of its sector." if done else "Not computed yet."
+        return _why_no_position(connection, as_of)
     drawn = [
         (ticker, name or "", sector, f"{weight * 100:.2f} %", _percent(change), f"{cap / 1e9:,.1f}")
         for ticker, name, sector, weight, change, cap in rows
     ]
     header = ("ticker", "company", "sector", "weight", "20 sessions", "market cap, $bn")
     return draw_table(header, drawn, right={3, 4, 5})
+
+
+def _why_no_position(connection: psycopg.Connection, as_of: object) -> str:
+    allocated = connection.execute(_ALLOCATED, (as_of,)).fetchone()
+    if allocated is None:
+        return "Not computed yet."
+    excluded = connection.execute(_EXCLUDED, (as_of,)).fetchall()
+    if not excluded:
+        return f"No position: no sector trends over {allocated[0]} sessions."
+    reasons = ", ".join(f"{number} {reason}" for reason, number in excluded)
+    return f"No position: every stock of the trending sectors is excluded ({reasons})."
 
 
 def _percent(value: object) -> str:

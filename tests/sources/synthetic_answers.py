@@ -16,9 +16,17 @@ SESSIONS = tuple(day for day in (FIRST_DAY + dt.timedelta(n) for n in range(4000
 FUND_TICKERS = (*BENCHMARKS, *SECTOR_NAMES)
 
 
-def make_source(sessions: tuple[dt.date, ...] = SESSIONS, seed: int = 20, stocks: int = 12) -> SyntheticSource:
+def make_source(
+    sessions: tuple[dt.date, ...] = SESSIONS, seed: int = 20, stocks: int = 12, leading_sectors: int = 2
+) -> SyntheticSource:
     return SyntheticSource(
-        SourceConfig(name="synthetic", sessions=sessions, synthetic_seed=seed, synthetic_stocks_per_sector=stocks)
+        SourceConfig(
+            name="synthetic",
+            sessions=sessions,
+            synthetic_seed=seed,
+            synthetic_stocks_per_sector=stocks,
+            synthetic_leading_sectors=leading_sectors,
+        )
     )
 
 

@@ -31,18 +31,6 @@ def daily_log_returns(ticker: str) -> dict[dt.date, float]:
     }
 
 
-@cache
-def trending_sectors() -> list[int]:
-    """How many sectors trend over 20 sessions, for each session that has 20 before it."""
-
-    def returns(ticker: str) -> list[float]:
-        closes = [bar.adj_close_price for bar in bars_of(ticker)]
-        return [closes[t] / closes[t - 20] - 1 for t in range(20, len(closes))]
-
-    by_sector = [returns(sector) for sector in SECTOR_NAMES]
-    return [sum(r > max(spy, 0) for r in sectors) for spy, *sectors in zip(returns("SPY"), *by_sector, strict=True)]
-
-
 def test_sectors_and_stocks_move_on_their_own() -> None:
     tickers = (*SECTOR_NAMES, "ZXLK01", "ZXLK02")
     assert len({tuple(daily_log_returns(ticker).values()) for ticker in tickers}) == len(tickers)
@@ -132,7 +120,7 @@ def test_a_split_leaves_the_adjusted_prices_continuous() -> None:
 
 
 def test_a_fallen_price_is_lifted_by_a_reverse_split() -> None:
-    source = make_source(stocks=50)
+    source = make_source(stocks=50, leading_sectors=0)
     tickers = (f"Z{sector}{number:02d}" for sector in SECTOR_NAMES for number in range(1, 51))
     charts = (fetch_one(source, Kind.CHART, ticker).bars for ticker in tickers)
     bars = next(bars for bars in charts if any(bar.split_ratio < 1 for bar in bars))
@@ -141,13 +129,6 @@ def test_a_fallen_price_is_lifted_by_a_reverse_split() -> None:
     traded_on_the_day = on_the_day.close_price * later_split_ratio(bars, on_the_day.trade_date)
     assert traded_before < 6
     assert 8.5 < traded_on_the_day / traded_before < 11.5
-
-
-@pytest.mark.parametrize("last", range(300, len(SESSIONS), 125))
-def test_any_250_dates_hold_some_with_trending_sectors_and_some_without(last: int) -> None:
-    counts = trending_sectors()[last - 270 : last - 20]
-    assert sum(count == 0 for count in counts) >= 5
-    assert sum(2 <= count <= 9 for count in counts) >= 100
 
 
 def test_each_sector_trends_on_a_part_of_the_dates() -> None:
