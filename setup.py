@@ -8,8 +8,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-# What a run needs besides the package. It comes along as spark_app/installed, where spark_app/installation.py and
-# the launcher look for it.
+# What a run needs besides the package. It comes along as spark_app/installed, where the launcher and
+# spark_app/config/installation.py look for it.
 INSTALLED = (
     "jobs/*.py",
     "conf/*",
@@ -53,7 +53,7 @@ setup(
     version=read_version(),
     description="A daily sector-rotation pipeline on Apache Spark",
     packages=find_packages(include=["spark_app", "spark_app.*"]),
-    package_data={"spark_app": ["py.typed"], "spark_app.storage": ["migrations/*.sql", "roles.sql"]},
+    package_data={"spark_app": ["py.typed"], "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql"]},
     cmdclass={"build_py": BuildWithJobs},
     scripts=["spark_jobs_launcher.sh"],
     python_requires=">=3.11",

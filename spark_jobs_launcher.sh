@@ -165,7 +165,7 @@ case "$job" in
   setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
 [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
-case "$job" in psql | db | show) exec "$python" -m spark_app.database "$job" "$@" ;; esac
+case "$job" in psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;; esac
 script="$root/jobs/$job.py"
 [[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "there is no job $job; --list shows all of them"
 case "$master" in

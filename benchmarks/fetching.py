@@ -19,9 +19,9 @@ from pathlib import Path
 
 from benchmarks.report import Measurement
 from spark_app import market_calendar
-from spark_app.funds import FUNDS, STAGGERED_FUNDS
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.universe import FUNDS, STAGGERED_FUNDS
 from tests.emulator import Bar, Holding, Market, Quote, Snapshot, YahooEmulator
 
 _ROOT = Path(__file__).resolve().parents[1]

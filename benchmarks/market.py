@@ -8,7 +8,7 @@ import pandas as pd
 
 from spark_app import market_calendar
 from spark_app.sources.contract import FetchRequest, Kind, SourceConfig
-from spark_app.sources.synthetic import SyntheticSource
+from spark_app.sources.synthetic.source import SyntheticSource
 
 TICKERS = 550
 SESSIONS = 504

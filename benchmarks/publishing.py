@@ -14,12 +14,12 @@ from pyspark.sql import functions as F
 
 from benchmarks.report import Measurement, best_seconds
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
-from spark_app.storage.migrate import migrate
-from spark_app.storage.postgres_programs import psql_program
-from spark_app.storage.publish import Publication, publish
-from spark_app.storage.run_log import RunKey, RunResult, start_run
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.programs import psql_program
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.run_log import RunKey, RunResult, start_run
 
 _COLUMNS = ETF_OHLC.schema.fieldNames()
 _WAVE = 55  # Tickers that a file of the benchmark holds.

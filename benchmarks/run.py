@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import fetching, market, publishing, startup, throttle, transforms  # noqa: E402
 from benchmarks.report import draw  # noqa: E402
-from spark_app.session import build_session  # noqa: E402
+from spark_app.spark.session import build_session  # noqa: E402
 
 _ALL = ("startup", "throttle", "fetching", "publishing", "transforms")
 

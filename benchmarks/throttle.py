@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.report import Measurement
-from spark_app.sources.http_session import LimitedSession
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
-from spark_app.storage.limiter import FetchLimits, limiter_of
-from spark_app.storage.migrate import migrate
+from spark_app.sources.http import LimitedSession
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.storage.postgres.limiter import FetchLimits, limiter_of
+from spark_app.storage.postgres.migrate import migrate
 from tests.emulator import YahooEmulator
 
 _WORKERS = 8

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_retention
+from spark_app.cli.entrypoint import run_retention
 
 if __name__ == "__main__":
     sys.exit(run_retention("apply_retention", __doc__))

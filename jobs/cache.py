@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_cache
+from spark_app.cli.entrypoint import run_cache
 
 if __name__ == "__main__":
     sys.exit(run_cache("cache", __doc__))

@@ -2,8 +2,8 @@
 
 import sys
 
-from spark_app.arguments import STAGES
-from spark_app.entrypoint import run_job
+from spark_app.cli.entrypoint import run_job
+from spark_app.cli.parser import STAGES
 
 if __name__ == "__main__":
     sys.exit(run_job("daily_pipeline", __doc__, STAGES))

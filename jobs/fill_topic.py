@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_fill
+from spark_app.cli.entrypoint import run_fill
 
 if __name__ == "__main__":
     sys.exit(run_fill("fill_topic", __doc__))

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_replay
+from spark_app.cli.entrypoint import run_replay
 
 if __name__ == "__main__":
     sys.exit(run_replay("replay_topic", __doc__))

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_republish
+from spark_app.cli.entrypoint import run_republish
 
 if __name__ == "__main__":
     sys.exit(run_republish("republish", __doc__))

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_job
+from spark_app.cli.entrypoint import run_job
 
 if __name__ == "__main__":
     sys.exit(run_job("stage2_etf_holdings", __doc__, ["stage2_etf_holdings"]))

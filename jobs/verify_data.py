@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.entrypoint import run_verify_data
+from spark_app.cli.entrypoint import run_verify_data
 
 if __name__ == "__main__":
     sys.exit(run_verify_data("verify_data", __doc__))

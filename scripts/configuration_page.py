@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from spark_app.arguments import settings_overrides
-from spark_app.settings import Settings
+from spark_app.cli.parser import settings_overrides
+from spark_app.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "CONFIGURATION.md"
@@ -26,7 +26,7 @@ FILE = ROOT / "conf" / "pipeline.toml"
 
 HEAD = """# Settings
 
-Made by `make docs` from `spark_app/settings.py` and `conf/pipeline.toml`; change those.
+Made by `make docs` from `spark_app/config/settings.py` and `conf/pipeline.toml`; change those.
 
 Each setting stands in `conf/pipeline.toml` (or the file of `--config`) and can be set in the environment. The command
 line beats the environment, the environment beats the file. An empty variable counts as unset. A misspelt setting or

@@ -36,7 +36,7 @@ def main() -> None:
     """Build both and say where they are."""
     sys.path.insert(0, str(ROOT))
     from spark_app import __version__
-    from spark_app.installation import write_package
+    from spark_app.config.installation import write_package
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist"
     folder.mkdir(parents=True, exist_ok=True)

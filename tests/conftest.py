@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.session import build_session
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
-from spark_app.storage.migrate import migrate
+from spark_app.spark.session import build_session
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.storage.postgres.migrate import migrate
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

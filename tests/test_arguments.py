@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from spark_app.arguments import build_backfill_parser, build_staggered_parser, resume_command
+from spark_app.cli.parser import build_backfill_parser, build_staggered_parser, resume_command
 
 DAY = dt.date(2024, 5, 10)
 LAUNCHER = "./spark_jobs_launcher.sh"

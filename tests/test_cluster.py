@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from spark_app.cluster import check_cluster, is_local, is_on_this_machine
+from spark_app.config.installation import write_package
+from spark_app.config.settings import DatabaseSettings, Settings, StagingSettings
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
-from spark_app.installation import write_package
-from spark_app.settings import DatabaseSettings, Settings, StagingSettings
+from spark_app.spark.cluster import check_cluster, is_local, is_on_this_machine
 
 EMBEDDED = DatabaseSettings()
 NAMED = DatabaseSettings(url=SecretStr("postgresql://someone:s3cret@db.example/market"))
@@ -74,7 +74,7 @@ def test_a_master_that_does_not_answer_is_named(master: str) -> None:
 def test_the_package_holds_all_code_and_sql_and_is_imported_from_the_zip(tmp_path: Path) -> None:
     file = write_package(tmp_path / "spark_app.zip")
     names = zipfile.ZipFile(file).namelist()
-    assert {"spark_app/sources/worker.py", "spark_app/storage/roles.sql", "spark_app/py.typed"} <= set(names)
+    assert {"spark_app/sources/worker.py", "spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("/")]
     script = "import sys; sys.path.insert(0, sys.argv[1]); from spark_app.sources import worker; print(worker.__file__)"
     done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True, check=True, cwd="/")

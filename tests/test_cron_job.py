@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.arguments import STAGES
+from spark_app.cli.parser import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 CRONTAB = (ROOT / "conf" / "crontab").read_text()

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from spark_app.database import main
-from spark_app.storage.database import Database
+from spark_app.cli.database import main
+from spark_app.storage.postgres.database import Database
 
 PASSWORD_OF_NOBODY = "s3cret"
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from spark_app import entrypoint
+from spark_app.cli import entrypoint
+from spark_app.config.settings import load_settings
 from spark_app.errors import SparkAppError
-from spark_app.settings import load_settings
-from spark_app.storage.database import Database
-from spark_app.storage.roles import set_up_roles
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.documented_commands import ROOT, commands
 
 LAUNCHER = ROOT / "spark_jobs_launcher.sh"

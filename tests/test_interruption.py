@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from spark_app.interruption import Interruption
+from spark_app.cli.interruption import Interruption
 
 
 class Clock:

@@ -132,7 +132,7 @@ def test_help_of_a_job_comes_from_python_alone(clone: Path) -> None:
 @pytest.mark.parametrize("command", ["psql", "db", "show"])
 def test_database_commands_go_to_the_database_module(clone: Path, command: str) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", command, "x")
-    assert done.stdout == f"python -m spark_app.database {command} x\n"
+    assert done.stdout == f"python -m spark_app.cli.database {command} x\n"
 
 
 def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.arguments import STAGES
-from spark_app.entrypoint import (
+from spark_app.cli.entrypoint import (
     run_backfill,
     run_cache,
     run_job,
@@ -21,7 +20,8 @@ from spark_app.entrypoint import (
     run_staggered_backfill,
     run_verify_data,
 )
-from spark_app.storage.database import Database
+from spark_app.cli.parser import STAGES
+from spark_app.storage.postgres.database import Database
 
 STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
 BACKFILL, STAGGERED, CACHE = "backfill_etf_benchmarks", "staggered_sector_backfill", "cache"

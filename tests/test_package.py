@@ -17,7 +17,7 @@ import pytest
 from spark_app import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/migrations/*.sql")}
+MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/postgres/migrations/*.sql")}
 
 
 def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +64,7 @@ def test_the_wheel_carries_the_package_its_sql_its_types_and_what_a_run_needs_be
     conf = {f"spark_app/installed/conf/{path.name}" for path in ROOT.glob("conf/*")}
     assert jobs
     assert MIGRATIONS
-    assert MIGRATIONS | jobs | conf | {"spark_app/storage/roles.sql", "spark_app/py.typed"} <= names
+    assert MIGRATIONS | jobs | conf | {"spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= names
     assert {name.split("/")[0] for name in names if not name.startswith("spark_app-")} == {"spark_app"}
 
 
@@ -87,11 +87,11 @@ def test_built_again_both_are_byte_for_byte_the_same(dist: Path, tmp_path: Path)
 def test_the_zip_holds_the_package_alone_and_its_sql_is_read_from_within(dist: Path) -> None:
     file = dist / f"spark_app-{__version__}.zip"
     names = set(zipfile.ZipFile(file).namelist())
-    assert MIGRATIONS | {"spark_app/storage/roles.sql", "spark_app/__init__.py", "spark_app/py.typed"} <= names
+    assert MIGRATIONS | {"spark_app/storage/postgres/roles.sql", "spark_app/__init__.py", "spark_app/py.typed"} <= names
     assert {name.split("/")[0] for name in names} == {"spark_app"}
     read = (
-        "import sys; from importlib import resources; from spark_app.storage.migrate import migrations;"
-        "from spark_app.settings import load_settings;"
+        "import sys; from importlib import resources; from spark_app.storage.postgres.migrate import migrations;"
+        "from spark_app.config.settings import load_settings;"
         "roles = (resources.files('spark_app.storage') / 'roles.sql').read_text();"
         "print(sys.modules['spark_app'].__file__, len(migrations()), 'GRANT' in roles, load_settings().fetch.wave_size)"
     )
@@ -169,7 +169,7 @@ def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_p
     job = f"{installed}/jobs/stage1_etf_ohlc.py"
     command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
     assert done.stdout.splitlines() == [home, f"{installed}/conf", str(python), *command]
-    said = run(python, "-c", "from spark_app.settings import app_home; print(app_home())", **env)
+    said = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
     assert said.stdout == f"{home}\n", said.stderr
 
 

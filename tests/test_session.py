@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app import session
 from spark_app.errors import ServiceUnavailableError
+from spark_app.spark import session
 
 
 def test_a_spark_without_the_jars_is_refused_in_one_sentence(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from spark_app.config.installation import PROJECT_ROOT
+from spark_app.config.settings import app_home, load_database_settings, load_settings
 from spark_app.errors import SettingsError
-from spark_app.installation import PROJECT_ROOT
-from spark_app.settings import app_home, load_database_settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
-from spark_app.sources import build_source
+from spark_app.sources.build import build_source
 from spark_app.sources.clock import utc_now
 from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig
 
@@ -53,7 +53,7 @@ def import_source(batches: Iterator[pd.DataFrame], *, name: str) -> Iterator[pd.
     Columns out: any; there are no rows.
     """
     for _ in batches:
-        importlib.import_module(f"spark_app.sources.{name}")
+        importlib.import_module(f"spark_app.sources.{name}.source")
     yield from ()
 
 

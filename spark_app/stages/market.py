@@ -12,12 +12,12 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
-from spark_app.funds import BENCHMARK, FUNDS
-from spark_app.stages.context import StageContext
-from spark_app.stages.staging_rows import read_bars, read_holdings
+from spark_app.ingestion.staging_rows import read_bars, read_holdings
+from spark_app.pipeline.context import StageContext
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.trends import sector_trends
+from spark_app.universe import BENCHMARK, FUNDS
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = f"{BENCHMARK}: no "

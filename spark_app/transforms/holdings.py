@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_app.funds import BENCHMARKS, SECTOR_NAMES
 from spark_app.schemas import ETF_HOLDINGS
 from spark_app.transforms.point_in_time import is_later, join_point_in_time
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.trends import sector_name
+from spark_app.universe import BENCHMARKS, SECTOR_NAMES
 
 
 def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_app.funds import BENCHMARK, SECTOR_NAMES
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.returns import PERIODS, session_returns
 from spark_app.transforms.serving import served_columns
+from spark_app.universe import BENCHMARK, SECTOR_NAMES
 
 
 def sector_trends(

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from spark_app.application import stage_work
-from spark_app.application.job import Job
-from spark_app.arguments import STAGES
+from spark_app.cli import stage_work
+from spark_app.cli.job import Job
+from spark_app.cli.parser import STAGES
 from spark_app.errors import RunInterruptedError
-from spark_app.stages import run as stage_running
-from spark_app.stages.context import RunRequest, StageReport
+from spark_app.pipeline import execution as stage_running
+from spark_app.pipeline.context import RunRequest, StageReport
 
 DAY = dt.date(2023, 6, 30)
 

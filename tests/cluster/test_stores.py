@@ -9,7 +9,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from spark_app.storage.single_writer import hold_writing
+from spark_app.storage.postgres.single_writer import hold_writing
 from tests.cluster.market import PATIENCE_SECONDS, differing, submitted_day, worked
 from tests.cluster.servers import free_port, listens, server, wait_until
 from tests.cluster.standalone import SMALL_EXECUTORS, Cluster

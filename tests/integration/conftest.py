@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.storage.database import Database
-from spark_app.storage.roles import set_up_roles
-from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE, Staging
+from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE, Staging
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld

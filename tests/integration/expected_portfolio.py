@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from spark_app.funds import SHARE_CLASSES
+from spark_app.universe import SHARE_CLASSES
 from tests.emulator import Quote
 from tests.emulator.market import NEW_YORK
 from tests.integration.expected import (

@@ -9,8 +9,8 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from spark_app.stages.context import StageReport
-from spark_app.storage.staging import Staging
+from spark_app.pipeline.context import StageReport
+from spark_app.storage.delta.staging import Staging
 from tests.emulator import Fault, Request
 from tests.integration.expected import Known, Rows, daily_prices
 from tests.integration.fetch_market import AS_OF, FUNDS, MORNING_AFTER, fetch_market

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.arguments import STAGES
-from spark_app.entrypoint import run_job
-from spark_app.storage.database import Database
-from spark_app.storage.migrate import migrations
-from spark_app.storage.roles import set_up_roles
+from spark_app.cli.entrypoint import run_job
+from spark_app.cli.parser import STAGES
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.migrate import migrations
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.storage.logins import login_as, url_of
 
 STAGE_1 = STAGES[0]

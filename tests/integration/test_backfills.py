@@ -15,8 +15,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app import market_calendar
-from spark_app.entrypoint import run_backfill, run_staggered_backfill
-from spark_app.funds import FUNDS
+from spark_app.cli.entrypoint import run_backfill, run_staggered_backfill
+from spark_app.universe import FUNDS
 from tests.emulator import Bar, Market, YahooEmulator
 from tests.integration.lateness import watching_lateness
 from tests.integration.processes import submitted

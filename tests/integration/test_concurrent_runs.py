@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.stages import bars
-from spark_app.stages import run as running
-from spark_app.stages.context import StageContext, StageOutput, StageReport
-from spark_app.storage.staging import BARS_TABLE, Staging
+from spark_app.ingestion import bars
+from spark_app.pipeline import execution as running
+from spark_app.pipeline.context import StageContext, StageOutput, StageReport
+from spark_app.storage.delta.staging import BARS_TABLE, Staging
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER, fetch_market

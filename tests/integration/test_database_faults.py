@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.stages.context import StageReport
-from spark_app.storage.migrate import migrate
-from spark_app.storage.patience import Patience
-from spark_app.storage.roles import set_up_roles
+from spark_app.pipeline.context import StageReport
+from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, STAGE_1, fetch_market
 from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, right_prices, served_prices, waves_of

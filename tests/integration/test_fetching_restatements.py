@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spark_app.stages import bars
+from spark_app.ingestion import bars
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
 from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
@@ -91,7 +91,7 @@ def incomplete(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
 
 
 def crash_before_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
-    patch.setattr("spark_app.stages.bars.stage_bars", out_of_memory)
+    patch.setattr("spark_app.ingestion.bars.stage_bars", out_of_memory)
     with pytest.raises(MemoryError):
         fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
     return 0

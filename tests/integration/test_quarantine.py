@@ -113,7 +113,7 @@ def test_a_jump_is_told_although_the_run_that_staged_it_was_killed(
 ) -> None:
     fall(fetch_world.world.emulator.market, "XLK", to=0.5, since=AS_OF)
     with monkeypatch.context() as until_killed:
-        until_killed.setattr("spark_app.stages.run.publish", kill)
+        until_killed.setattr("spark_app.pipeline.execution.publish", kill)
         with pytest.raises(Killed):
             fetch_world.run()
     assert fetch_world.errors() == []

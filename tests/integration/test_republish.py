@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.arguments import STAGES
+from spark_app.cli.parser import STAGES
 from spark_app.errors import DataIncompleteError, UsageError
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows

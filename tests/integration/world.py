@@ -17,14 +17,14 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from pyspark.sql import SparkSession
 
-from spark_app.arguments import STAGES
-from spark_app.settings import Settings, load_settings
-from spark_app.stages.context import RunRequest, StageContext, StageReport
-from spark_app.stages.run import prepare, run_stage, start
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
-from spark_app.storage.migrate import migrate
-from spark_app.storage.roles import set_up_roles
+from spark_app.cli.parser import STAGES
+from spark_app.config.settings import Settings, load_settings
+from spark_app.pipeline.context import RunRequest, StageContext, StageReport
+from spark_app.pipeline.execution import prepare, run_stage, start
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
 from tests.storage.logins import login_as

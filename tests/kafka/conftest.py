@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.storage.database import Database
-from spark_app.storage.migrate import migrate
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.migrate import migrate
 from tests.kafka.broker import KafkaBroker, running_broker
 
 

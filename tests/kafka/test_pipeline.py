@@ -15,13 +15,13 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DateType, DecimalType, TimestampType
 
-from spark_app.arguments import STAGES
+from spark_app.cli.parser import STAGES
+from spark_app.pipeline import execution as run_module
+from spark_app.pipeline.announcing import send_owed
+from spark_app.pipeline.context import StageReport
+from spark_app.pipeline.execution import run_stage
 from spark_app.schemas import SERVED_TABLES
-from spark_app.stages import run as run_module
-from spark_app.stages.announcing import send_owed
-from spark_app.stages.context import StageReport
-from spark_app.stages.run import run_stage
-from spark_app.storage.database import Database
+from spark_app.storage.postgres.database import Database
 from tests.emulator import Bar, Market
 from tests.integration.expected import sessions_ending
 from tests.integration.fetch_market import ALL_STOCKS, AS_OF, LAST_DAY, MORNING_AFTER

@@ -12,18 +12,18 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
+from spark_app.config.kafka import KafkaAccess, KafkaSettings, TopicStart
+from spark_app.config.settings import Settings
 from spark_app.errors import ServiceUnavailableError, UsageError
-from spark_app.kafka_settings import KafkaAccess, KafkaSettings, TopicStart
+from spark_app.pipeline.context import RunRequest, StageContext, StageReport
+from spark_app.pipeline.execution import run_stage
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
-from spark_app.settings import Settings
-from spark_app.stages.context import RunRequest, StageContext, StageReport
-from spark_app.stages.run import run_stage
-from spark_app.storage.database import Database
-from spark_app.storage.delivery import deliver
-from spark_app.storage.publish import Publication, RowSet, publish
-from spark_app.storage.run_log import start_run
-from spark_app.storage.staging import Staging
-from spark_app.storage.topic_reader import find_span
+from spark_app.storage.delta.staging import Staging
+from spark_app.storage.kafka.delivery import deliver
+from spark_app.storage.kafka.reader import find_span
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.publish import Publication, RowSet, publish
+from spark_app.storage.postgres.run_log import start_run
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import read_topic
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key

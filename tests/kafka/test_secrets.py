@@ -13,15 +13,15 @@ import pytest
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
+from spark_app.config.kafka import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.errors import ServiceUnavailableError, SettingsError
-from spark_app.kafka_settings import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage.database import Database
-from spark_app.storage.delivery import deliver
-from spark_app.storage.publish import Publication, publish
-from spark_app.storage.run_log import start_run
-from spark_app.storage.topic_reader import Span, find_span
-from spark_app.storage.topic_reader import read_topic as read_topic_by_spark
+from spark_app.storage.kafka.delivery import deliver
+from spark_app.storage.kafka.reader import Span, find_span
+from spark_app.storage.kafka.reader import read_topic as read_topic_by_spark
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.run_log import start_run
 from tests.integration.world import PROJECT
 from tests.kafka.broker import PASSWORD, SCRAM_PASSWORD, USER, KafkaBroker, make_certificates, sign
 from tests.kafka.topics import read_topic

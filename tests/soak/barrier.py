@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from spark_app.storage.database import Database
+from spark_app.storage.postgres.database import Database
 from tests.integration.world import KEYS
 
 LOADING, MERGING, COMMITTING, COMMITTED = "loading", "merging", "committing", "committed"

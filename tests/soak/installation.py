@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
-from spark_app.storage.migrate import migrate
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from spark_app.storage.postgres.migrate import migrate
 from tests.emulator import YahooEmulator
 from tests.integration.processes import Submitted
 from tests.integration.world import PROJECT

@@ -7,9 +7,9 @@ import hashlib
 import math
 from functools import cache
 
-from spark_app.funds import BENCHMARKS, SECTOR_NAMES
 from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Quote, SourceConfig
-from spark_app.sources.synthetic import SyntheticSource
+from spark_app.sources.synthetic.source import SyntheticSource
+from spark_app.universe import BENCHMARKS, SECTOR_NAMES
 
 FIRST_DAY = dt.date(2015, 1, 1)
 SESSIONS = tuple(day for day in (FIRST_DAY + dt.timedelta(n) for n in range(4000)) if day.weekday() < 5)

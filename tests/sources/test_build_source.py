@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spark_app.errors import UsageError
-from spark_app.sources import build_source
+from spark_app.sources.build import build_source
 from spark_app.sources.contract import Outcome, SourceConfig
 from tests.emulator import YahooEmulator
 from tests.sources.yahoo_world import CountingLimiter, chart, make_market

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from spark_app import sources
-from spark_app.sources import build_source
+from spark_app.sources.build import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConfig
 from spark_app.sources.worker import answer_requests
 from tests.emulator import Bar as MarketBar

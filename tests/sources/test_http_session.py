@@ -9,7 +9,7 @@ import pytest
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
-from spark_app.sources.http_session import LimitedSession
+from spark_app.sources.http import LimitedSession
 
 Reply = tuple[int, dict[str, str], bytes]
 

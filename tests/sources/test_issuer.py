@@ -15,7 +15,7 @@ from openpyxl import Workbook
 
 from spark_app.sources.contract import Holding, Outcome
 from spark_app.sources.failures import FetchError
-from spark_app.sources.issuer import parse_workbook
+from spark_app.sources.issuer.workbook import parse_workbook
 
 HEADER = ("Name", "Ticker", "Identifier", "SEDOL", "Weight", "Sector", "Shares Held", "Local Currency")
 FOOTER = ((), ("Past performance is not a reliable indicator of future performance.",), ("Holdings may change.",))

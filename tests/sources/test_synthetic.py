@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from spark_app.errors import SettingsError
-from spark_app.funds import SECTOR_NAMES
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.universe import SECTOR_NAMES
 from tests.sources.synthetic_answers import (
     FIRST_DAY,
     FUND_TICKERS,

@@ -9,9 +9,9 @@ import exchange_calendars
 import pandas as pd
 import pytest
 
-from spark_app.funds import SECTOR_NAMES
 from spark_app.sources.contract import Kind
-from spark_app.sources.synthetic import SyntheticSource
+from spark_app.sources.synthetic.source import SyntheticSource
+from spark_app.universe import SECTOR_NAMES
 from tests.sources.synthetic_answers import SESSIONS, fetch_one, make_source
 
 STOCKS = {fund: [f"Z{fund}{number:02d}" for number in range(1, 13)] for fund in SECTOR_NAMES}

@@ -10,8 +10,8 @@ from functools import cache
 
 import pytest
 
-from spark_app.funds import SECTOR_NAMES
 from spark_app.sources.contract import Kind
+from spark_app.universe import SECTOR_NAMES
 from tests.sources.synthetic_answers import (
     FUND_TICKERS,
     SESSIONS,

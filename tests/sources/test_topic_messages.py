@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spark_app.sources.topic_messages import TopicRow, UnreadableMessageError, read_batches, read_message
+from spark_app.storage.kafka.messages import TopicRow, UnreadableMessageError, read_batches, read_message
 
 HEADERS = {"message_id": b"7", "schema_version": b"1", "origin": b"real"}
 NO_HEADERS: dict[str, bytes | None] = {"message_id": None, "schema_version": None, "origin": None}

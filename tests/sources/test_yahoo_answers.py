@@ -10,7 +10,7 @@ import pytest
 
 from spark_app.sources.contract import Holding, Outcome
 from spark_app.sources.failures import FetchError
-from spark_app.sources.yahoo_answers import parse_holdings, parse_quotes, refusal
+from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, refusal
 
 
 def make_summary(*holdings: dict[str, Any]) -> dict[str, Any]:

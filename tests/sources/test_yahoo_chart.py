@@ -10,7 +10,7 @@ import pytest
 
 from spark_app.sources.contract import Bar, Outcome
 from spark_app.sources.failures import FetchError
-from spark_app.sources.yahoo_chart import parse_chart
+from spark_app.sources.yahoo.chart import parse_chart
 
 # 2024-03-07, 08, 11 and 12 (Thursday to Tuesday), 09:30 in New York; on the 10th clocks went forward.
 THU, FRI, MON, TUE = 1709821800, 1709908200, 1710163800, 1710250200

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from spark_app.errors import RateLimitedError
 from spark_app.sources.contract import FetchRequest, Kind, Limiter, SourceConfig
-from spark_app.sources.yahoo import YahooSource
-from spark_app.sources.yahoo_session import YahooSession, open_yahoo_session
+from spark_app.sources.yahoo.session import YahooSession, open_yahoo_session
+from spark_app.sources.yahoo.source import YahooSource
 from tests.emulator import Bar, Holding, Market, Quote, Snapshot, YahooEmulator
 
 THU, FRI, MON, TUE = (dt.date(2024, 3, day) for day in (7, 8, 11, 12))

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from spark_app.stages.completeness import judge_completeness
+from spark_app.ingestion.completeness import judge_completeness
 
 MON, TUE, WED, THU = (dt.date(2024, 3, day) for day in (11, 12, 13, 14))
 ALWAYS = dt.date.min

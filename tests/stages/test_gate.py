@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_app.config.settings import Settings
 from spark_app.errors import (
     DataIncompleteError,
     RateLimitedError,
@@ -15,16 +16,15 @@ from spark_app.errors import (
     ServiceUnavailableError,
     SparkAppError,
 )
-from spark_app.settings import Settings
+from spark_app.ingestion.bars import CollectedBars
+from spark_app.ingestion.completeness import Completeness
+from spark_app.ingestion.gate import Verdict, judge_answers, judge_bars
+from spark_app.ingestion.landing import LandedTicker, Landing
+from spark_app.ingestion.staging_rows import StagedBars
+from spark_app.pipeline.context import RunRequest, StageContext
 from spark_app.sources.contract import Kind, Outcome
-from spark_app.stages.bars import CollectedBars
-from spark_app.stages.completeness import Completeness
-from spark_app.stages.context import RunRequest, StageContext
-from spark_app.stages.gate import Verdict, judge_answers, judge_bars
-from spark_app.stages.landing import LandedTicker, Landing
-from spark_app.stages.staging_rows import StagedBars
-from spark_app.storage.database import Database
-from spark_app.storage.staging import Staging
+from spark_app.storage.delta.staging import Staging
+from spark_app.storage.postgres.database import Database
 
 COMMAND = "./spark_jobs_launcher.sh stage4_stock_history --as-of 2023-06-30"
 DAY = dt.date(2023, 6, 30)

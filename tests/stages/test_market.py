@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pyspark.sql import Row
 
+from spark_app.pipeline.context import RunRequest, StageContext
 from spark_app.stages import market
-from spark_app.stages.context import RunRequest, StageContext
-from spark_app.storage.staging import Staging
+from spark_app.storage.delta.staging import Staging
 
 DAY = dt.date(2023, 6, 30)
 TREND = Row(as_of_date=DAY, unavailable_reason=None)

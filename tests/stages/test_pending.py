@@ -6,14 +6,14 @@ import datetime as dt
 
 import pytest
 
-from spark_app.arguments import STAGES
+from spark_app.cli.parser import STAGES
+from spark_app.config.settings import load_settings
 from spark_app.errors import DataIncompleteError, RateLimitedError, UsageError, first_to_count
-from spark_app.settings import load_settings
-from spark_app.stages.context import RunRequest
-from spark_app.stages.run import pending_stages
-from spark_app.storage.database import Database
-from spark_app.storage.publish import publish
-from spark_app.storage.run_log import RowCounts, RunKey, RunResult, finish_run, start_run
+from spark_app.pipeline.context import RunRequest
+from spark_app.pipeline.execution import pending_stages
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.run_log import RowCounts, RunKey, RunResult, finish_run, start_run
 
 DAY = dt.date(2023, 6, 30)
 PARAMETERS: dict[str, dict[str, object]] = {

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from spark_app.arguments import STAGES
+from spark_app.cli.parser import STAGES
 from spark_app.errors import AnotherRunActiveError, UsageError
-from spark_app.stages.bars import missing_bars
-from spark_app.stages.context import StageContext, StageReport
-from spark_app.stages.retention import apply_retention, describe_loss, plan_retention
-from spark_app.stages.verification import verify
-from spark_app.storage.holds import hold_stage, hold_tables_alone
-from spark_app.storage.retention import Cut
-from spark_app.storage.run_log import RunKey
+from spark_app.ingestion.bars import missing_bars
+from spark_app.operations.retention import apply_retention, describe_loss, plan_retention
+from spark_app.operations.verify_data import verify
+from spark_app.pipeline.context import StageContext, StageReport
+from spark_app.storage.postgres.holds import hold_stage, hold_tables_alone
+from spark_app.storage.postgres.retention import Cut
+from spark_app.storage.postgres.run_log import RunKey
 from tests.emulator import Snapshot
 from tests.emulator.market import NEW_YORK
 from tests.integration.expected import Rows, sessions_ending

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.stages.context import StageContext
-from spark_app.stages.verification import Finding, verify
-from spark_app.storage.database import Database
+from spark_app.operations.verify_data import Finding, verify
+from spark_app.pipeline.context import StageContext
+from spark_app.storage.postgres.database import Database
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER
 from tests.integration.world import World
 from tests.outside import without_settings_of_a_user

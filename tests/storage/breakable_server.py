@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 
 
 class BreakableServer:

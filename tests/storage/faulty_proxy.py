@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from spark_app.storage.database import Database
+from spark_app.storage.postgres.database import Database
 
 _RESET = struct.pack("ii", 1, 0)
 _LOOK_AROUND_SECONDS = 0.05

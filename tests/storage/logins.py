@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from spark_app.storage.database import Database
+from spark_app.storage.postgres.database import Database
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import multiprocessing
 import urllib.request
 from multiprocessing.synchronize import Barrier
 
-from spark_app.storage.database import Database
-from spark_app.storage.limiter import FetchLimits, limiter_of
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.limiter import FetchLimits, limiter_of
 
 
 def send_together(database: Database, url: str, jobs: list[tuple[FetchLimits, int]], *, requests: int) -> None:

@@ -8,9 +8,9 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from spark_app.config.settings import DatabaseSettings
 from spark_app.errors import ServiceUnavailableError, SettingsError
-from spark_app.settings import DatabaseSettings
-from spark_app.storage.database import Database, open_database, parse_url
+from spark_app.storage.postgres.database import Database, open_database, parse_url
 
 
 def test_a_remote_host_is_reached_with_full_verification_by_default() -> None:

@@ -24,16 +24,16 @@ from spark_app.errors import (
     SparkAppError,
 )
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage import loading
-from spark_app.storage import publish as publish_module
-from spark_app.storage.database import Database
-from spark_app.storage.holds import hold_stage, hold_staging, hold_tables_alone
-from spark_app.storage.limiter import FetchLimits, PostgresLimiter
-from spark_app.storage.migrate import migrate
-from spark_app.storage.patience import Patience
-from spark_app.storage.publish import Publication, publish
-from spark_app.storage.run_log import ConsumerError, RowCounts, start_run
-from spark_app.storage.throttle import read_throttle
+from spark_app.storage.postgres import loading
+from spark_app.storage.postgres import publish as publish_module
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.holds import hold_stage, hold_staging, hold_tables_alone
+from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
+from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
+from spark_app.storage.postgres.throttle import read_throttle
 from tests.storage.breakable_server import BreakableServer, breakable_server
 from tests.storage.faulty_proxy import FaultyProxy, behind_proxy
 from tests.storage.test_publish import OK, bars, closes, run_key

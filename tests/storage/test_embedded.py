@@ -14,13 +14,14 @@ import psycopg
 import pytest
 
 from spark_app.errors import ServiceUnavailableError
-from spark_app.storage import embedded, postgres_programs
-from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.postgres.embedded import programs as postgres_programs
+from spark_app.storage.postgres.embedded import server as embedded
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 
 _HOLD_A_LEASE = """
 import sys, time
 from pathlib import Path
-from spark_app.storage.embedded import EmbeddedPostgres
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])).lease() as url:
     print(url, flush=True)
     time.sleep(60)

@@ -17,8 +17,8 @@ from spark_app.schemas import (
     TRENDING_SECTORS,
     ServedTable,
 )
-from spark_app.storage.database import Database
-from spark_app.storage.migrate import migrate
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.migrate import migrate
 
 SERVED = [
     ETF_OHLC,

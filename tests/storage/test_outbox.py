@@ -11,14 +11,14 @@ import pytest
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
+from spark_app.config.kafka import KafkaAccess, KafkaSettings
 from spark_app.errors import SparkAppError
-from spark_app.kafka_settings import KafkaAccess, KafkaSettings
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION, SERVED_TABLES
-from spark_app.storage.database import Database
-from spark_app.storage.delivery import deliver
-from spark_app.storage.outbox import lock_head
-from spark_app.storage.publish import Publication, RowSet, owe_rows, publish
-from spark_app.storage.run_log import RunKey, start_run
+from spark_app.storage.kafka.delivery import deliver
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.outbox import lock_head
+from spark_app.storage.postgres.publish import Publication, RowSet, owe_rows, publish
+from spark_app.storage.postgres.run_log import RunKey, start_run
 from tests.kafka.topics import Record, broker_in_process, read_topic
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key, wait_for_merges
 
@@ -140,7 +140,9 @@ def test_what_is_sent_twice_has_the_same_id(
     """As where a run is killed between the broker's answer and the removal from the outbox."""
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
     with monkeypatch.context() as patch:
-        patch.setattr("spark_app.storage.delivery.forget", lambda *_: (_ for _ in ()).throw(SparkAppError("killed")))
+        patch.setattr(
+            "spark_app.storage.kafka.delivery.forget", lambda *_: (_ for _ in ()).throw(SparkAppError("killed"))
+        )
         assert "killed" in deliver(database, access(servers)).problem
     deliver(database, access(servers))
     first, second = read_topic(servers)

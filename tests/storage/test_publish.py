@@ -13,10 +13,18 @@ from pyspark.sql import functions as F
 
 from spark_app.errors import AnotherRunActiveError, SparkAppError, UsageError
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
-from spark_app.storage.database import Database
-from spark_app.storage.holds import hold_stage
-from spark_app.storage.publish import Publication, RowSet, publish, sweep_orphans
-from spark_app.storage.run_log import ConsumerError, RowCounts, RunKey, RunResult, check_origin, is_done, start_run
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.holds import hold_stage
+from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.postgres.run_log import (
+    ConsumerError,
+    RowCounts,
+    RunKey,
+    RunResult,
+    check_origin,
+    is_done,
+    start_run,
+)
 
 DAY = dt.date(2023, 6, 30)
 FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)

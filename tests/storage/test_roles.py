@@ -11,25 +11,25 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app import database as command
+from spark_app.cli import database as command
+from spark_app.config.kafka import KafkaAccess, KafkaSettings
+from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
-from spark_app.kafka_settings import KafkaAccess, KafkaSettings
+from spark_app.pipeline.execution import prepare
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
-from spark_app.settings import Settings
-from spark_app.stages.run import prepare
-from spark_app.storage import migrate as migrate_module
-from spark_app.storage.database import Database
-from spark_app.storage.delivery import Delivery, deliver
-from spark_app.storage.holds import hold_stage
-from spark_app.storage.limiter import FetchLimits, PostgresLimiter
-from spark_app.storage.loading import SCHEMA, create_table
-from spark_app.storage.migrate import Migration, migrate
-from spark_app.storage.publish import Publication, RowSet, publish, sweep_orphans
-from spark_app.storage.recovery import mark_recovered, unstaged_runs
-from spark_app.storage.results import render_results
-from spark_app.storage.roles import ROLES, set_up_roles
-from spark_app.storage.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
-from spark_app.storage.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
+from spark_app.storage.kafka.delivery import Delivery, deliver
+from spark_app.storage.postgres import migrate as migrate_module
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.holds import hold_stage
+from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
+from spark_app.storage.postgres.loading import SCHEMA, create_table
+from spark_app.storage.postgres.migrate import Migration, migrate
+from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
+from spark_app.storage.postgres.results import render_results
+from spark_app.storage.postgres.roles import ROLES, set_up_roles
+from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
+from spark_app.storage.postgres.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
 from tests.kafka.topics import broker_in_process
 from tests.storage.logins import drop_user, login_as, url_of
 from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key, send

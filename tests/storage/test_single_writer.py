@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spark_app.errors import AnotherRunActiveError
-from spark_app.storage.database import Database
-from spark_app.storage.single_writer import hold_writing
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.single_writer import hold_writing
 
 _END_ALL = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity

@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.errors import ServiceUnavailableError, UsageError
 from spark_app.schemas import BARS, FETCHES
-from spark_app.storage.delta_state import read_delta_state
-from spark_app.storage.staging import BARS_TABLE, FETCHES_TABLE, Staging
+from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, Staging
+from spark_app.storage.delta.table_state import read_delta_state
 
 FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)
 

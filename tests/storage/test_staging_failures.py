@@ -10,8 +10,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_app.errors import ServiceUnavailableError
-from spark_app.storage.staging import FETCHES_TABLE, Staging
-from spark_app.storage.staging_failures import staging_in_use
+from spark_app.storage.delta.failures import staging_in_use
+from spark_app.storage.delta.staging import FETCHES_TABLE, Staging
 
 
 def test_tables_that_cannot_be_created_are_one_sentence(spark: SparkSession) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from spark_app.errors import RateLimitedError, RunInterruptedError, ServiceUnavailableError, SparkAppError
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.limiter import FetchLimits, PostgresLimiter, limiter_of
-from spark_app.storage.patience import Patience
-from spark_app.storage.throttle import (
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter, limiter_of
+from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.throttle import (
     ThrottleState,
     block_source,
     clear_block,

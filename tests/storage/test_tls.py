@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from spark_app.errors import PassingFailureError, ServiceUnavailableError
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage import loading
-from spark_app.storage.database import Database, parse_url
-from spark_app.storage.publish import Publication
+from spark_app.storage.postgres import loading
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.publish import Publication
 from tests.storage.test_publish import bars, closes, send
 from tests.storage.tls_front import TlsFront, make_authority, make_certificate, tls_front
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
-from spark_app.funds import SHARE_CLASSES
 from spark_app.schemas import BARS, ServedTable
+from spark_app.universe import SHARE_CLASSES
 
 NOON = dt.datetime(2023, 12, 1, 17, 0, tzinfo=dt.UTC)
 """When bars were fetched unless a test says otherwise: noon of 2023-12-01 in New York."""

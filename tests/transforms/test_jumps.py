@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from spark_app.transforms.jumps import with_jump
+from spark_app.transforms.outliers import with_jump
 from tests.transforms.frames import bars_frame, session, sessions_frame
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.funds import SECTOR_NAMES
 from spark_app.transforms.prices import with_price_change
 from spark_app.transforms.returns import session_returns
 from spark_app.transforms.trends import sector_trends
+from spark_app.universe import SECTOR_NAMES
 
 
 def _bars(spark: SparkSession, path: Path) -> DataFrame:

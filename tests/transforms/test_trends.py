@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.funds import SECTOR_NAMES
 from spark_app.schemas import BARS, TRENDING_SECTORS
 from spark_app.transforms.trends import sector_trends
+from spark_app.universe import SECTOR_NAMES
 from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, served_types, session, sessions_frame
 
 

@@ -1,0 +1,74 @@
+"""How Kafka is reached: the section `kafka` of the settings, the password, and where to begin with a topic."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from spark_app.config.secrets import secret_in_file_of, secret_of
+from spark_app.errors import SettingsError
+
+
+class KafkaSettings(BaseModel):
+    """Where committed rows are announced; nowhere without `bootstrap_servers`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bootstrap_servers: Annotated[str, Field(pattern=r"^([^\s,:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+|,)*$")] = ""
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "stock-market-data"
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    ssl_ca_file: str = ""
+    ssl_certificate_file: str = ""
+    ssl_key_file: str = ""
+
+
+@dataclass(frozen=True)
+class TopicStart:
+    """Where to begin: at an offset of each partition, or at a time; else at the beginning.
+
+    `offset` holds for the partitions that `offsets` does not name.
+    """
+
+    offset: int = 0
+    offsets: Mapping[int, int] | None = None
+    time: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class KafkaAccess:
+    """The settings with the password, if one is asked for; never shows it."""
+
+    settings: KafkaSettings
+    password: SecretStr | None = None
+
+
+def load_kafka_access(settings: KafkaSettings) -> KafkaAccess | None:
+    """Add the password of KAFKA_PASSWORD, or of the file named by KAFKA_PASSWORD_FILE; None where Kafka is not used.
+
+    Raises: SettingsError: a user, a password or a file of certificates is missing.
+    """
+    if not settings.bootstrap_servers:
+        return None
+    for key in ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file"):
+        file = getattr(settings, key)
+        if file and not os.access(file, os.R_OK):
+            raise SettingsError(f"setting kafka.{key}: cannot read {file}")
+    if bool(settings.ssl_certificate_file) != bool(settings.ssl_key_file):
+        raise SettingsError("settings kafka.ssl_certificate_file and kafka.ssl_key_file belong together")
+    if not settings.security_protocol.startswith("SASL"):
+        return KafkaAccess(settings)
+    password = secret_in_file_of("KAFKA_PASSWORD_FILE") or secret_of("KAFKA_PASSWORD")
+    if not settings.sasl_username or password is None:
+        raise SettingsError(
+            f"setting kafka.security_protocol: {settings.security_protocol} needs kafka.sasl_username and a password,"
+            " in KAFKA_PASSWORD or in the file that KAFKA_PASSWORD_FILE names"
+        )
+    return KafkaAccess(settings, password)

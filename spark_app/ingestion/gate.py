@@ -1,0 +1,130 @@
+"""The gate of the fetching stages: has enough come to serve it, and what does the run end with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spark_app.errors import (
+    DataIncompleteError,
+    RateLimitedError,
+    RunInterruptedError,
+    ServiceUnavailableError,
+    SparkAppError,
+)
+from spark_app.ingestion.bars import CollectedBars
+from spark_app.ingestion.landing import NOT_ASKED, Landing
+from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.fetch_summary import FetchSummary
+from spark_app.sources.contract import Kind, Outcome
+from spark_app.universe import BENCHMARK
+
+logger = logging.getLogger(__name__)
+
+_LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
+_SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
+_NOTHING = {Kind.HOLDINGS: (*_SILENT, Outcome.NO_DATA, Outcome.NOT_FOUND)}
+"""The outcomes that are no answer, where they are others than `_SILENT`: a fund always holds something."""
+
+_LISTED = 10
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether what came may be served, and the failure that the run ends with, if any."""
+
+    may_publish: bool
+    failure: SparkAppError | None = None
+
+
+def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
+    """Judge what came by the fraction of tickers that got an answer.
+
+    That a ticker is unknown or has no data is an answer, but of a fund's holdings; a failure, a broken body and a
+    rate limit are none.
+
+    Args:
+        what: the tickers in a word, for messages.
+        coverage: the fraction that is needed.
+    """
+    summary = landing.summary(kind)
+    silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
+    is_enough = len(silent) <= (1 - coverage) * summary.asked + _ROUNDING
+    if stopped := _stopped(context, landing, summary, what):
+        return Verdict(is_enough, stopped)
+    if nothing := _nothing(summary, what):
+        return Verdict(False, nothing)
+    if is_enough:
+        return Verdict(True)
+    return Verdict(False, DataIncompleteError(f"{_listed(summary, silent, what)}; what came is kept: run it again"))
+
+
+def judge_bars(
+    context: StageContext, collected: CollectedBars, counted: Collection[str], *, what: str, coverage: float
+) -> Verdict:
+    """Judge what came by the bars that the exchange calendar promises.
+
+    Args:
+        counted: the tickers whose bars count; the benchmark, where it is one of them, must miss none.
+        what: the tickers in a word, for messages.
+        coverage: the fraction of the promised bars that is needed.
+    """
+    summary, completeness = collected.landing.summary(Kind.CHART), collected.completeness
+    covered = completeness.coverage(counted)
+    benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
+    is_enough = covered >= coverage - _ROUNDING and not benchmark_misses
+    if stopped := _stopped(context, collected.landing, summary, what):
+        return Verdict(is_enough, stopped)
+    if nothing := _nothing(summary, what):
+        return Verdict(False, nothing)
+    if is_enough:
+        return Verdict(True)
+    failed = summary.tickers_with(*_SILENT)
+    told = f" ({_listed(summary, failed, what)})" if failed else ""
+    percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
+    needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent
+    return Verdict(
+        False,
+        DataIncompleteError(
+            f"bars are missing: {completeness.describe(counted)}; {needed}{told}; what came is kept: run it again"
+        ),
+    )
+
+
+def _stopped(context: StageContext, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
+    """The failure of a run that ended before everything was asked; what is left is named in the log."""
+    if not (left := summary.tickers_with(*_LEFT)):
+        return None
+    logger.info("%d of %d %s are left: %s", len(left), summary.asked, what, ", ".join(left))
+    done, command = f"{len(summary.answered)} of {summary.asked} {what} done", context.request.resume_command
+    if landing.is_interrupted:
+        return RunInterruptedError(f"interrupted: {done}; go on with: {command}")
+    if landing.is_rate_limited:
+        resume_at, reason = landing.hold or (dt.datetime.now(dt.UTC), "")
+        told = f"{done}, nothing was asked" if not summary.requests else done
+        because = f" ({reason})" if reason else ""
+        return RateLimitedError(
+            f"rate limited: {told}{because}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}",
+            resume_at=resume_at,
+        )
+    return None
+
+
+def _nothing(summary: FetchSummary, what: str) -> SparkAppError | None:
+    """The failure of a run to which the source said nothing at all."""
+    if summary.answered or not summary.failed:
+        return None
+    silent = summary.tickers_with(*_SILENT)
+    if len(silent) < len(summary.failed):
+        return DataIncompleteError(f"{_listed(summary, sorted(summary.failed), what)}; nothing was served")
+    _, message = summary.failed[silent[0]]
+    return ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}")
+
+
+def _listed(summary: FetchSummary, tickers: list[str], what: str) -> str:
+    shown = [f"{t} ({summary.failed[t][0]}: {summary.failed[t][1]})" for t in tickers[:_LISTED]]
+    more = f" and {len(tickers) - _LISTED} more" if len(tickers) > _LISTED else ""
+    return f"{len(tickers)} of {summary.asked} {what} brought nothing: {', '.join(shown)}{more}"

@@ -1,0 +1,101 @@
+"""What of the cache a user sees, and how a ticker is forgotten: staging is only added to, this too."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from spark_app.errors import UsageError
+from spark_app.ingestion.cache import FORGOTTEN, first_fresh_moment
+from spark_app.ingestion.fetching import payload_rows
+from spark_app.ingestion.progress import format_minutes
+from spark_app.pipeline.context import StageContext
+from spark_app.schemas import FETCHES
+from spark_app.sources.contract import Outcome
+from spark_app.sources.symbols import parse_ticker
+from spark_app.storage.delta.staging import FETCHES_TABLE
+from spark_app.text_table import draw_table
+
+_FORGOTTEN = StructType([StructField("kind", StringType()), StructField("ticker", StringType())])
+
+
+@dataclass(frozen=True)
+class CachedFetch:
+    """The newest fetch of one kind and ticker that came; `rows` bars, holdings or quotes."""
+
+    kind: str
+    ticker: str
+    window_start: dt.date | None
+    window_end: dt.date | None
+    rows: int
+    fetched_at: dt.datetime
+
+
+def list_cache(context: StageContext) -> list[CachedFetch]:
+    """List the newest fetch of each kind and ticker that came and was not forgotten since."""
+    values = ("fetched_at", "outcome", "window_start", "window_end")
+    fetches = context.staging.read(FETCHES_TABLE).where(F.col("outcome").isin(Outcome.OK, FORGOTTEN))
+    newest = fetches.groupBy("kind", "ticker").agg(
+        F.max(F.struct(*values, payload_rows().alias("rows"))).alias("newest")
+    )
+    found = newest.where(F.col("newest.outcome") == Outcome.OK).orderBy("kind", "ticker").collect()
+    return [
+        CachedFetch(
+            kind=row["kind"],
+            ticker=row["ticker"],
+            window_start=row["newest"]["window_start"],
+            window_end=row["newest"]["window_end"],
+            rows=row["newest"]["rows"],
+            # Spark hands out naive times, in the zone of this process.
+            fetched_at=row["newest"]["fetched_at"].astimezone(dt.UTC),
+        )
+        for row in found
+    ]
+
+
+def draw_cache(context: StageContext, cached: Sequence[CachedFetch]) -> str:
+    """Draw what is cached, how old it is, and whether a run for this session would still use it."""
+    if not cached:
+        return "Nothing is cached."
+    fresh_from = first_fresh_moment(context)
+    rows = [
+        (
+            fetch.ticker,
+            fetch.kind,
+            f"{fetch.window_start} to {fetch.window_end}" if fetch.window_start else "",
+            f"{fetch.rows:,}",
+            f"{fetch.fetched_at:%Y-%m-%d %H:%M} UTC",
+            format_minutes((context.request.now - fetch.fetched_at).total_seconds()),
+            "yes" if fetch.fetched_at >= fresh_from else "no",
+        )
+        for fetch in cached
+    ]
+    return draw_table(("ticker", "kind", "window", "rows", "fetched", "age", "fresh"), rows, right={3, 5})
+
+
+def forget(context: StageContext, cached: Sequence[CachedFetch], tickers: Sequence[str] | None) -> list[str]:
+    """Let no run use what was fetched of `tickers`, None for all, any more; returns the tickers it holds for.
+
+    The bars, holdings and quotes themselves stay, and so do the landed fetches.
+    Raises: UsageError: a ticker that is none, or of which nothing is cached.
+    """
+    named = None if tickers is None else {parse_ticker(ticker) for ticker in tickers}
+    if named is not None and (unknown := sorted(named - {fetch.ticker for fetch in cached})):
+        raise UsageError(f"nothing is cached of {', '.join(unknown)}")
+    chosen = [fetch for fetch in cached if named is None or fetch.ticker in named]
+    if chosen:
+        _append_forgotten(context, chosen)
+    return sorted({fetch.ticker for fetch in chosen})
+
+
+def _append_forgotten(context: StageContext, chosen: Sequence[CachedFetch]) -> None:
+    request = context.request
+    given = {"outcome": FORGOTTEN, "requests": 0, "seconds": 0.0, "run_id": request.run_id, "source": "user"}
+    given |= {"fetched_at": request.now}
+    named = context.local_frame([(fetch.kind, fetch.ticker) for fetch in chosen], _FORGOTTEN)
+    others = [F.lit(given.get(f.name)).cast(f.dataType).alias(f.name) for f in FETCHES if f.name not in named.columns]
+    context.staging.append(FETCHES_TABLE, named.select("*", *others))

@@ -1,0 +1,152 @@
+"""Yahoo's JSON answers, turned into the pipeline's own data: pure functions over parsed bodies.
+
+A body of another shape raises one of `failures.BODY_ERRORS`, one that says why it brings no data a
+FetchError. Shapes: recorded answers of the chart, quoteSummary and v7/quote endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from spark_app.sources.clock import NEW_YORK
+from spark_app.sources.contract import Answer, Holding, LeftOutHolding, Outcome, Quote
+from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
+from spark_app.sources.holdings import classify_holding
+from spark_app.sources.http import RAW_TEXT_CHARS
+from spark_app.sources.values import LARGEST_LONG, read_number, read_text, read_time, read_whole
+
+_OF_ONE_TICKER = ("chart", "quoteSummary")
+"""The envelopes of endpoints that answer for one ticker; their 404 is about it, any other about the endpoint."""
+
+
+def refusal(status: int, body: bytes) -> FetchError:
+    """Say what an answer with an error status means."""
+    envelope, words = _error_words(_parsed(body))
+    is_lost = status == 404 and envelope not in _OF_ONE_TICKER
+    if words is None or status >= 500 or status in (401, 403) or is_lost:
+        return FetchError(
+            Outcome.TRANSIENT, f"Yahoo answered with status {status}: {words or 'no reason given'}", may_pass=True
+        )
+    if status == 404:
+        return FetchError(Outcome.NOT_FOUND, f"Yahoo does not know this ticker: {words}")
+    return _failure_in_words(words)
+
+
+def results(payload: dict[str, Any], envelope: str) -> list[Any]:
+    """Return the results in an answer's envelope; it may be an empty list.
+
+    Raises: FetchError where there are none.
+    """
+    found, words = _error_words(payload)
+    if words is not None and found != envelope:
+        # Yahoo's gateway answers for any endpoint, under "finance", and not always with an error status.
+        raise FetchError(Outcome.TRANSIENT, f"Yahoo answered: {words}", may_pass=True)
+    if words is not None:
+        raise _failure_in_words(words)
+    listed = payload[envelope]["result"]
+    if listed is None:
+        raise _no_result()
+    return list(listed)
+
+
+def only_result(payload: dict[str, Any], envelope: str) -> Any:
+    """Return the one result in an answer's envelope.
+
+    Raises: FetchError where there is none.
+    """
+    listed = results(payload, envelope)
+    if not listed:
+        raise _no_result()
+    return listed[0]
+
+
+def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[LeftOutHolding, ...]]:
+    """Read a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and what is no share.
+
+    Raises: FetchError if the fund lists none.
+    """
+    rows = only_result(payload, "quoteSummary")["topHoldings"]["holdings"]
+    if not rows:
+        raise FetchError(Outcome.NO_DATA, "Yahoo lists no holdings of this fund")
+    read = [_read_holding(row) for row in rows]
+    holdings = tuple(row for row in read if isinstance(row, Holding))
+    if not holdings:
+        raise FetchError(Outcome.NO_DATA, "Yahoo lists no shares among the holdings of this fund")
+    return holdings, tuple(row for row in read if isinstance(row, LeftOutHolding))
+
+
+def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:
+    """Read a v7/quote answer, one Answer per ticker asked; Yahoo leaves out those that it does not know.
+
+    Raises: FetchError where it answers for none.
+    """
+    listed = results(payload, "quoteResponse")
+    rows = {row["symbol"]: row for row in listed if isinstance(row, dict) and "symbol" in row}
+    has_nameless = any(not isinstance(row, dict) or "symbol" not in row for row in listed)
+    absent = Outcome.MALFORMED if has_nameless else Outcome.NOT_FOUND
+    return [
+        _answer_quote(ticker, rows[ticker])
+        if ticker in rows
+        else Answer(ticker, absent, f"Yahoo gave no quote under the name {ticker}")
+        for ticker in tickers
+    ]
+
+
+def _read_holding(row: dict[str, Any]) -> Holding | LeftOutHolding:
+    fraction = read_number(row.get("holdingPercent"))
+    percent = None if fraction is None else fraction * 100
+    return classify_holding(read_text(row.get("symbol")) or "", read_text(row.get("holdingName")), percent)
+
+
+def _answer_quote(ticker: str, row: dict[str, Any]) -> Answer:
+    try:
+        return Answer(ticker, Outcome.OK, quote=_read_quote(row))
+    except BODY_ERRORS as error:
+        failure = FetchError(Outcome.MALFORMED, f"Yahoo's quote of {ticker} cannot be read: {describe(error)}")
+        return Answer(ticker, failure.outcome, str(failure), raw_text=json.dumps(row)[:RAW_TEXT_CHARS])
+
+
+def _read_quote(row: dict[str, Any]) -> Quote:
+    quoted_at = read_time(row["regularMarketTime"])
+    return Quote(
+        quoted_at=quoted_at,
+        quote_date=quoted_at.astimezone(NEW_YORK).date(),
+        market_cap=_positive_cap(row.get("marketCap")),
+        price=read_number(row.get("regularMarketPrice")),
+        long_name=read_text(row.get("longName")),
+        short_name=read_text(row.get("shortName")),
+    )
+
+
+def _positive_cap(value: Any) -> int | None:
+    number = read_number(value)
+    if number is None or not 0 < number <= LARGEST_LONG:
+        return None
+    return read_whole(value)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_words(payload: Any) -> tuple[str, str] | tuple[None, None]:
+    """Return the envelope (chart, quoteSummary, quoteResponse, finance) that holds an error, and Yahoo's words."""
+    for name, envelope in payload.items() if isinstance(payload, dict) else ():
+        match envelope:
+            case {"error": {"description": str(words)}}:
+                return name, words
+    return None, None
+
+
+def _no_result() -> FetchError:
+    return FetchError(Outcome.NO_DATA, "Yahoo answered without a result")
+
+
+def _failure_in_words(words: str) -> FetchError:
+    if words.startswith(("No data found", "Data doesn't exist")):
+        return FetchError(Outcome.NO_DATA, f"Yahoo has no data: {words}")
+    return FetchError(Outcome.MALFORMED, f"Yahoo answered: {words}")

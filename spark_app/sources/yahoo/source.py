@@ -1,0 +1,152 @@
+"""Yahoo Finance through yfinance: charts, a fund's largest holdings, quotes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import tenacity
+import yfinance as yf
+from yfinance.data import YfData
+from yfinance.exceptions import YFException
+
+from spark_app.errors import RateLimitedError
+from spark_app.sources.clock import NEW_YORK, utc_now
+from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig
+from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
+from spark_app.sources.issuer.workbook import fetch_issuer_holdings
+from spark_app.sources.symbols import is_ticker
+from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
+from spark_app.sources.yahoo.chart import find_odd_rows, parse_chart
+from spark_app.sources.yahoo.session import YahooSession
+
+_SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
+_QUOTE_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
+_HOLDINGS_MODULES = "quoteType,summaryProfile,topHoldings,fundProfile"
+_LONGEST_BACKOFF_SECONDS = 60.0
+_LISTED = 10
+
+
+class YahooSource:
+    """Asks Yahoo, and the issuer for holdings where the settings say so."""
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        session: YahooSession,
+        *,
+        clock: Callable[[], dt.datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._config = config
+        self._session = session
+        self._clock = clock
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, FetchError) and error.may_pass),
+            stop=tenacity.stop_after_attempt(1 + config.max_retries),
+            wait=tenacity.wait_random_exponential(multiplier=1, max=_LONGEST_BACKOFF_SECONDS),
+            sleep=sleep,
+            reraise=True,
+        )
+
+    def fetch(self, request: FetchRequest) -> list[Answer]:
+        """Ask for the tickers of `request`; a failure is an outcome, nothing is raised for it."""
+        sent, spent = self._session.requests_sent, self._session.seconds_spent
+        known = tuple(ticker for ticker in request.tickers if is_ticker(ticker))
+        answers = {answer.ticker: answer for answer in self._answer(dataclasses.replace(request, tickers=known))}
+        provider = self._provider(request.kind)
+        first, *rest = [
+            dataclasses.replace(answers.get(ticker) or _answer_not_a_ticker(ticker), provider=provider)
+            for ticker in request.tickers
+        ]
+        cost = (self._session.requests_sent - sent, self._session.seconds_spent - spent)
+        return [dataclasses.replace(first, requests=cost[0], seconds=cost[1]), *rest]
+
+    def _provider(self, kind: Kind) -> str:
+        return self._config.holdings_provider if kind is Kind.HOLDINGS else "yahoo"
+
+    def _answer(self, request: FetchRequest) -> list[Answer]:
+        if not request.tickers:
+            return []
+        try:
+            return self._retrying(self._ask, request)
+        except RateLimitedError as error:
+            outcome, message = Outcome.RATE_LIMITED, str(error)
+        except FetchError as error:
+            outcome, message = error.outcome, str(error)
+        return [Answer(ticker, outcome, message, self._session.raw_text()) for ticker in request.tickers]
+
+    def _ask(self, request: FetchRequest) -> list[Answer]:
+        """Ask once; everything that can go wrong with an answer comes out as a FetchError."""
+        asking = {Kind.CHART: self._ask_chart, Kind.HOLDINGS: self._ask_holdings, Kind.QUOTE: self._ask_quotes}
+        self._session.needs_crumb = request.kind is not Kind.CHART
+        # Nothing but the answer to this request may be read below.
+        self._session.last_response = None
+        try:
+            return asking[request.kind](request)
+        except json.JSONDecodeError as error:
+            raise FetchError(Outcome.MALFORMED, f"the answer is not JSON: {error}", may_pass=True) from error
+        except OSError as error:  # every error of curl_cffi is one
+            raise FetchError(Outcome.TRANSIENT, f"the request failed: {error}", may_pass=True) from error
+        except (*BODY_ERRORS, YFException) as error:
+            raise FetchError(Outcome.MALFORMED, f"the answer has another shape: {describe(error)}") from error
+
+    def _ask_chart(self, request: FetchRequest) -> list[Answer]:
+        (ticker,) = request.tickers
+        if request.window_start is None or request.window_end is None:
+            raise AssertionError("a chart request names its window")
+        asked = yf.Ticker(ticker, session=self._session)
+        # Spares a request per ticker; all tickers are listed in the United States.
+        asked._tz = NEW_YORK.key
+        # yfinance also caches answers that are errors, and would repeat them to a retry.
+        YfData.cache_get.cache_clear()
+        # The body, read below, tells more than the exception.
+        with contextlib.suppress(YFException, json.JSONDecodeError):
+            asked.history(
+                start=request.window_start,
+                end=request.window_end + dt.timedelta(days=1),
+                auto_adjust=False,
+                timeout=self._config.timeout_seconds,
+            )
+        # The answer itself is read, not yfinance's frame: that turns a null volume into 0, moves an
+        # event whose bar is missing to the bar before, and cuts events before the first bar.
+        window = (request.window_start, request.window_end)
+        bars = parse_chart(self._session.payload(), *window)
+        today = self._clock().astimezone(NEW_YORK).date()
+        odd = find_odd_rows(self._session.payload(), *window, today)
+        return [Answer(ticker, Outcome.OK, *_describe_odd(odd), bars=bars)]
+
+    def _ask_holdings(self, request: FetchRequest) -> list[Answer]:
+        (ticker,) = request.tickers
+        if self._config.holdings_provider == "issuer":
+            return [fetch_issuer_holdings(self._session, self._config.holdings_url, ticker)]
+        # `funds_data` sends this same request, but loses the fund when one holding has no symbol, and
+        # gives None or UnboundLocalError for an empty answer.
+        self._get(_SUMMARY_URL + ticker, {"modules": _HOLDINGS_MODULES, "formatted": "false"})
+        holdings, left_out = parse_holdings(self._session.payload())
+        # Yahoo dates no holdings.
+        snapshot_date = self._clock().astimezone(NEW_YORK).date()
+        return [Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, left_out=left_out)]
+
+    def _ask_quotes(self, request: FetchRequest) -> list[Answer]:
+        self._get(_QUOTE_URL, {"symbols": ",".join(request.tickers), "formatted": "false"})
+        return parse_quotes(self._session.payload(), request.tickers)
+
+    def _get(self, url: str, params: dict[str, str]) -> None:
+        YfData(session=self._session).get(url, params=params, timeout=self._config.timeout_seconds)
+
+
+def _describe_odd(odd: Mapping[str, Sequence[Bar]]) -> tuple[str | None, str | None]:
+    """The message and raw text of a chart with odd rows; nothing of a sound one."""
+    if not odd:
+        return None, None
+    told = [f"{what}: {', '.join(sorted({str(b.trade_date) for b in rows})[:_LISTED])}" for what, rows in odd.items()]
+    return "rows left out, " + "; ".join(told), "; ".join(str(b) for rows in odd.values() for b in rows[:_LISTED])
+
+
+def _answer_not_a_ticker(ticker: str) -> Answer:
+    return Answer(ticker, Outcome.NOT_FOUND, f"{ticker[:40]!r} is not a ticker, it was not asked for")

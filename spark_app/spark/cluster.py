@@ -1,0 +1,110 @@
+"""Spark on more machines than this one: what they must be able to reach, and what is sent to them.
+
+On each machine a cluster needs Java, Spark and a Python with the libraries of `requirements/runtime.in`; by default at
+the path that they have here. The pipeline itself goes along with each run, as do the jars that Spark lacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.find_spark_home import _find_spark_home
+from pyspark.sql import SparkSession
+
+from spark_app.config.installation import write_package
+from spark_app.config.settings import DatabaseSettings, Settings
+from spark_app.errors import ServiceUnavailableError, UsageError
+
+_PACKAGE = Path(__file__).parents[1]
+_JARS = ("delta-spark_*.jar", "delta-storage-*.jar", "postgresql-*.jar")
+_STANDALONE = "spark://"
+_CONNECT_SECONDS = 10.0
+
+
+def configured_master() -> str:
+    """The master that spark-submit, or conf/spark-defaults.conf, names."""
+    SparkContext._ensure_initialized()
+    return SparkConf().get("spark.master", "local") or "local"
+
+
+def spark_home() -> Path:
+    """The folder of the Spark that runs the driver; under spark-submit the Python package may be a .zip elsewhere."""
+    return Path(_find_spark_home())
+
+
+def is_local(master: str) -> bool:
+    """Say whether everything runs in the driver's own process."""
+    return re.fullmatch(r"local(\[.*\])?", master) is not None
+
+
+def is_on_this_machine(master: str) -> bool:
+    """Say whether it is sure that no other machine takes part: a local master, or a cluster on loopback."""
+    if master.startswith("local"):
+        return True
+    hosts = [host for host, _ in _standalone_masters(master)]
+    return bool(hosts) and all(re.fullmatch(r"localhost|127(\.\d+){3}|::1", host) for host in hosts)
+
+
+def check_cluster(master: str, settings: Settings, database: DatabaseSettings) -> None:
+    """Refuse a cluster that cannot do the work, before Spark tries for a minute.
+
+    Raises: UsageError: its machines would not find the database or the staging tables.
+        ServiceUnavailableError: no master of a standalone cluster answers.
+    """
+    if not is_on_this_machine(master):
+        if database.url is None:
+            raise UsageError(
+                f"the machines of {master} cannot reach the embedded database: name one that they can (DATABASE_URL)"
+            )
+        if not settings.staging.path:
+            raise UsageError(
+                f"the machines of {master} cannot reach {settings.staging_path}: name a place for staging that they"
+                f" can (staging.path: s3a://..., hdfs://... or a folder that all of them share)"
+            )
+    masters = _standalone_masters(master)
+    if masters and not any(_answers(host, port) for host, port in masters):
+        raise ServiceUnavailableError(f"no Spark master answers at {master}")
+
+
+@contextlib.contextmanager
+def shipped(spark: SparkSession) -> Iterator[None]:
+    """Send the pipeline and its jars to the executors of a cluster, for the duration of the block.
+
+    The driver goes on with the package that it has imported: a .zip has no conf/ beside it. Where Spark brought the
+    package along itself (--py-files), there is none to send.
+    """
+    context = spark.sparkContext
+    with tempfile.TemporaryDirectory(prefix="spark_app-") as folder:
+        if not is_local(context.master or "local"):
+            if _PACKAGE.is_dir():
+                context.addPyFile(str(write_package(Path(folder) / "spark_app.zip")))
+            for jar in _own_jars():
+                context._jsc.addJar(str(jar))
+        yield
+
+
+def _own_jars() -> list[Path]:
+    """The jars that set-up adds to Spark's own: a cluster's Spark may lack them."""
+    return [jar for pattern in _JARS for jar in sorted((spark_home() / "jars").glob(pattern))]
+
+
+def _standalone_masters(master: str) -> list[tuple[str, int]]:
+    """Host and port of each master that spark://host:port,host:port names; none of another kind of cluster."""
+    if not master.startswith(_STANDALONE):
+        return []
+    found = re.findall(r"([^,\s]+?):(\d+)(?:,|$)", master.removeprefix(_STANDALONE))
+    return [(host.strip("[]"), int(port)) for host, port in found]
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), _CONNECT_SECONDS):
+            return True
+    except (OSError, OverflowError):
+        return False

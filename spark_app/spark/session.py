@@ -1,0 +1,74 @@
+"""The only place that builds a Spark session."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from spark_app.config.installation import LAUNCHER
+from spark_app.errors import ServiceUnavailableError
+from spark_app.spark.java_names import remember_java_names
+from spark_app.spark.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
+
+_SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
+_REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A speculative or doubled task would send its requests to Yahoo a second time.
+    "spark.speculation": "false",
+    # Workers are handed what they need; the driver's own environment would show it to whoever may look at them.
+    **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
+}
+_JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
+
+
+def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """Build the session: what the pipeline cannot do without here, everything tunable in conf/spark-defaults.conf.
+
+    Args:
+        app_name: shown in Spark's UI and logs.
+        master: only for tests and plain `python`; under spark-submit the command line decides.
+        extra: further settings.
+    Raises: ServiceUnavailableError: this Spark lacks the jars for Delta or PostgreSQL.
+    """
+    builder = SparkSession.builder.appName(app_name)
+    if master is not None:
+        builder = builder.master(master)
+        # Spark would take whatever python3 is first on PATH for its workers; spark-submit gets it from spark-env.sh.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    for key, value in {**_REQUIRED, **(extra or {})}.items():
+        builder = builder.config(key, value)
+    keep_secrets_out_of_python_logs()
+    spark = builder.getOrCreate()
+    remember_java_names(spark)
+    keep_secrets_out_of_java_logs(spark)
+    _stop_without_waiting(spark)
+    _require_jars(spark)
+    return spark
+
+
+def _stop_without_waiting(spark: SparkSession) -> None:
+    """Spare the end of a run the second after which PySpark's server for accumulators hears that it is to end."""
+    context: Any = spark.sparkContext
+    server = context._accumulatorServer
+    shut_down = server.shutdown
+    server.shutdown = lambda: threading.Thread(target=shut_down, daemon=True).start()
+
+
+def _require_jars(spark: SparkSession) -> None:
+    """Spark itself would say so in the middle of a stage, by a stack trace."""
+    jvm: Any = spark.sparkContext._jvm
+    loader = jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
+    missing = [name for name, resource in _JARS.items() if loader.getResource(resource) is None]
+    if missing:
+        spark.stop()
+        raise ServiceUnavailableError(
+            f"this Spark has no jar for {' and '.join(missing)}: run `{LAUNCHER} setup`, and start jobs with {LAUNCHER}"
+        )

@@ -1,0 +1,104 @@
+"""Stage 5: the portfolio of the trending stocks, weighted by market cap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql.types import DateType, StringType, StructField, StructType
+
+from spark_app.errors import DataIncompleteError, SettingsError
+from spark_app.ingestion.staging_rows import read_bars, read_quotes
+from spark_app.pipeline.context import StageContext, StageOutput
+from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
+from spark_app.stages.market import (
+    describe_stand_ins,
+    describe_trending,
+    read_members,
+    read_sector_trends,
+    trend_sessions,
+)
+from spark_app.transforms.allocation import (
+    MarketFrames,
+    portfolio_decisions,
+    portfolio_exclusions,
+    portfolio_positions,
+)
+from spark_app.transforms.options import PortfolioOptions
+from spark_app.universe import SHARE_CLASSES
+
+STAGE = "stage5_portfolio_allocation"
+_SHARE_CLASSES = StructType(
+    [
+        StructField("ticker", StringType()),
+        StructField("issuer", StringType()),
+        StructField("valid_from", DateType()),
+        StructField("valid_to", DateType()),
+    ]
+)
+
+
+def run(context: StageContext) -> StageOutput:
+    """Decide on every member of the trending sectors and serve positions and exclusions."""
+    options = PortfolioOptions(**context.settings.portfolio.model_dump())
+    members, trends = read_members(context), read_sector_trends(context)
+    decisions = decide(context, context.local_frame(members, MEMBERSHIPS), trends, options)
+    positions = portfolio_positions(decisions, options).collect()
+    exclusions = portfolio_exclusions(decisions).collect()
+    _require_stock_bars(context, positions, exclusions)
+    require_feasible(positions, options)
+    parts = [
+        describe_trending(trends, options.basis_sessions),
+        f"{len(positions)} positions",
+        _describe_exclusions(exclusions),
+        describe_stand_ins(context, members),
+    ]
+    return StageOutput(
+        message=", ".join(part for part in parts if part),
+        publications=(
+            context.dated_publication(PORTFOLIO_ALLOCATION, positions),
+            context.dated_publication(PORTFOLIO_EXCLUSION, exclusions),
+        ),
+    )
+
+
+def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
+    """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
+    market = MarketFrames(
+        bars=read_bars(context),
+        memberships=members,
+        quotes=read_quotes(context),
+        sessions=trend_sessions(context),
+        share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
+    )
+    sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
+    # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
+    return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
+
+
+def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:
+    if exclusions and not positions and all(row["reason"] == "missing_bars" for row in exclusions):
+        raise DataIncompleteError(
+            f"no returns for any of the {len(exclusions)} stocks of the trending sectors on {context.as_of}: "
+            f"run stage 4 first"
+        )
+
+
+def require_feasible(positions: Sequence[Row], options: PortfolioOptions) -> None:
+    """Refuse a largest weight that the positions of a date cannot keep.
+
+    Raises: SettingsError: there are too few of them.
+    """
+    for as_of_date in sorted({row["as_of_date"] for row in positions if row["portfolio_weight"] is None}):
+        number = sum(row["as_of_date"] == as_of_date for row in positions)
+        raise SettingsError(
+            f"setting portfolio.max_weight: {options.max_weight} x {number} positions of {as_of_date} "
+            f"is less than 1: raise it, or leave it out"
+        )
+
+
+def _describe_exclusions(exclusions: Sequence[Row]) -> str:
+    counts = Counter(row["reason"] for row in exclusions)
+    listed = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+    return f"{len(exclusions)} excluded" + (f" ({listed})" if listed else "")

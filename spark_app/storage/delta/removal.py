@@ -1,0 +1,78 @@
+"""The only ways in which staging tables lose rows: retention removes, narrows, compacts and sweeps.
+
+Nothing else may write meanwhile (`holds.hold_tables_alone`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_app.errors import ServiceUnavailableError
+from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
+from spark_app.storage.delta.staging import FETCHES_TABLE, WHOLE_FROM, Staging
+
+_VACUUM_SETTINGS = {
+    # Delta refuses less than a week, for the sake of writers at work: here there are none.
+    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+    # It would list one folder by 10,000 tasks.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
+}
+
+
+def remove_rows(staging: Staging, table: str, doomed: DataFrame, key: Sequence[str]) -> None:
+    """Remove the rows that have one of these keys, by one commit."""
+    same = " AND ".join(f"held.{name} = doomed.{name}" for name in key)
+    with _translated(staging, table) as held:
+        held.alias("held").merge(doomed.select(*key).distinct().alias("doomed"), same).whenMatchedDelete().execute()
+
+
+def note_whole_from(staging: Staging, moment: dt.datetime) -> None:
+    """Note from which moment on staging can still tell what was known; the latest that was ever noted counts."""
+    known = staging.property_of(FETCHES_TABLE, WHOLE_FROM)
+    noted = moment.astimezone(dt.UTC).isoformat()
+    if known is None or dt.datetime.fromisoformat(known) < moment:
+        staging.note_property(FETCHES_TABLE, WHOLE_FROM, noted)
+
+
+def narrow_charts(staging: Staging, kept_from: DataFrame) -> None:
+    """Let no landed chart claim to cover sessions whose bars are no longer kept.
+
+    Columns in: ticker, kept_from, unique per ticker.
+    """
+    same = "held.ticker = kept.ticker AND held.kind = 'chart' AND held.window_start < kept.kept_from"
+    with _translated(staging, FETCHES_TABLE) as held:
+        merge = held.alias("held").merge(kept_from.alias("kept"), same)
+        merge.whenMatchedUpdate(set={"window_start": "kept.kept_from"}).execute()
+
+
+def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
+    """Put many small files into few, and delete those that no version has used for `unused_for`."""
+    with _translated(staging, table) as held, _vacuum_settings(staging.spark):
+        held.optimize().executeCompaction()
+        held.vacuum(unused_for.total_seconds() / 3600)
+
+
+@contextlib.contextmanager
+def _vacuum_settings(spark: SparkSession) -> Iterator[None]:
+    before = {name: spark.conf.get(name, None) for name in _VACUUM_SETTINGS}
+    try:
+        for name, value in _VACUUM_SETTINGS.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, known in before.items():
+            spark.conf.unset(name) if known is None else spark.conf.set(name, known)
+
+
+@contextlib.contextmanager
+def _translated(staging: Staging, table: str) -> Iterator[DeltaTable]:
+    place = staging.path(table)
+    try:
+        yield DeltaTable.forPath(staging.spark, place)
+    except JAVA_ERRORS as error:
+        raise ServiceUnavailableError(f"staging failed while cutting {place}: {reason_of(error)}") from error

@@ -1,0 +1,153 @@
+"""Reading the topic as a batch: from where to where, and with Spark's connector, whose jars only this needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_app.config.kafka import KafkaAccess, TopicStart
+from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
+from spark_app.storage.kafka.sender import SILENT, client_options, refused_settings
+
+_HEADERS = ("message_id", "schema_version", "origin")
+_LOGIN_MODULES = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
+}
+
+Span = Mapping[int, tuple[int, int]]
+"""Partition -> the first offset to read, and the one after the last."""
+
+
+def find_span(access: KafkaAccess, start: TopicStart) -> Span:
+    """Find out what there is to read of each partition now; nothing of those that have nothing.
+
+    Raises: ServiceUnavailableError: no broker answers. UsageError: there is no such topic, or no such partition.
+        SettingsError: a file of certificates that is none, or the like.
+    """
+    topic, timeout = access.settings.topic, access.settings.timeout_seconds
+    heard: list[KafkaError] = []
+    consumer = _open_consumer(access, heard)
+    try:
+        known = consumer.list_topics(topic, timeout=timeout).topics[topic]
+        if known.error is not None:
+            raise KafkaException(known.error)
+        strange = sorted(set(start.offsets or {}) - set(known.partitions))
+        if strange:
+            raise UsageError(f"--from-offset: the topic {topic} has no partition {strange[0]}")
+        firsts = _firsts(consumer, topic, sorted(known.partitions), start, timeout)
+        ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout) for n in firsts}
+    except KafkaException as error:
+        problem: KafkaError = error.args[0]
+        if problem.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise UsageError(f"there is no topic {topic} at {access.settings.bootstrap_servers}") from error
+        reason = _heard(consumer, heard) or str(problem.str())
+        raise ServiceUnavailableError(
+            f"cannot read from Kafka at {access.settings.bootstrap_servers}: {reason}"
+        ) from error
+    finally:
+        consumer.close()
+    spans = {n: (max(firsts[n], low), high) for n, (low, high) in ends.items()}
+    return {n: (first, end) for n, (first, end) in spans.items() if first < end}
+
+
+def _open_consumer(access: KafkaAccess, heard: list[KafkaError]) -> Consumer:
+    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
+    try:
+        return Consumer({**client_options(access), **options}, logger=SILENT)
+    except KafkaException as error:
+        raise refused_settings(error) from error
+
+
+def _heard(consumer: Consumer, heard: Sequence[KafkaError]) -> str:
+    """What a broker answered last, which says more than that there was no answer; "" where none did."""
+    # The client tells it when it is polled.
+    consumer.poll(0)
+    said = [str(error.str()) for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]
+    return said[-1] if said else ""
+
+
+def _firsts(consumer: Consumer, topic: str, numbers: list[int], start: TopicStart, timeout: float) -> dict[int, int]:
+    if start.time is None:
+        return {n: (start.offsets or {}).get(n, start.offset) for n in numbers}
+    milliseconds = int(start.time.timestamp() * 1000)
+    asked = [TopicPartition(topic, n, milliseconds) for n in numbers]
+    # Where nothing came since, the answer is the end, which is spelt -1.
+    found = consumer.offsets_for_times(asked, timeout=timeout)
+    return {part.partition: part.offset if part.offset >= 0 else 2**62 for part in found}
+
+
+def read_topic(spark: SparkSession, access: KafkaAccess, span: Span) -> DataFrame:
+    """Read messages: key, value, partition, offset, and as columns the headers message_id, schema_version and origin.
+
+    Raises: ServiceUnavailableError: set-up did not bring the connector.
+    """
+    _add_connector(spark)
+    topic = access.settings.topic
+    options = {
+        **connector_options(access),
+        "assign": json.dumps({topic: sorted(span)}),
+        "startingOffsets": json.dumps({topic: {str(n): first for n, (first, _) in span.items()}}),
+        "endingOffsets": json.dumps({topic: {str(n): end for n, (_, end) in span.items()}}),
+        "includeHeaders": "true",
+    }
+    messages = spark.read.format("kafka").options(**options).load()
+    return messages.select("key", "value", "partition", "offset", *map(_header, _HEADERS))
+
+
+def hold(messages: DataFrame) -> int:
+    """Read the messages now and keep them as long as the session lasts, for all that is asked of them; counts them.
+
+    Raises: ServiceUnavailableError: Kafka went away.
+    """
+    try:
+        return messages.persist().count()
+    except JAVA_ERRORS as error:
+        raise ServiceUnavailableError(f"reading from Kafka failed: {reason_of(error)}") from error
+
+
+def connector_options(access: KafkaAccess) -> dict[str, str]:
+    """The settings in the words of Kafka's Java client. Files go by their content: workers may not have them."""
+    settings = access.settings
+    given = {"bootstrap.servers": settings.bootstrap_servers, "security.protocol": settings.security_protocol}
+    if access.password is not None:
+        login = _LOGIN_MODULES[settings.sasl_mechanism]
+        user, password = _quoted(settings.sasl_username), _quoted(access.password.get_secret_value())
+        given["sasl.mechanism"] = settings.sasl_mechanism
+        given["sasl.jaas.config"] = f"{login} required username={user} password={password};"
+    if settings.ssl_ca_file:
+        given["ssl.truststore.type"] = "PEM"
+        given["ssl.truststore.certificates"] = Path(settings.ssl_ca_file).read_text()
+    if settings.ssl_certificate_file:
+        given["ssl.keystore.type"] = "PEM"
+        given["ssl.keystore.certificate.chain"] = Path(settings.ssl_certificate_file).read_text()
+        given["ssl.keystore.key"] = Path(settings.ssl_key_file).read_text()
+    return {f"kafka.{name}": value for name, value in given.items()}
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _header(name: str) -> Column:
+    named = F.filter("headers", lambda header: header["key"] == name)
+    return F.try_element_at(named, F.lit(1))["value"].alias(name)
+
+
+def _add_connector(spark: SparkSession) -> None:
+    # Beside Spark's own jars; where pyspark itself is imported from is another place under spark-submit.
+    jvm: Any = spark.sparkContext._jvm
+    jars = sorted(Path(jvm.java.lang.System.getenv("SPARK_HOME"), "kafka-jars").glob("*.jar"))
+    if not jars:
+        raise ServiceUnavailableError("Spark's connector for Kafka is not there; run `make setup`")
+    for jar in jars:
+        spark.sql(f"ADD JAR '{jar}'")

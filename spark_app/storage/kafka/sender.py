@@ -1,0 +1,99 @@
+"""Kafka as the driver uses it: sending messages with a bound on the waiting, and where the partitions begin and end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from spark_app.config.kafka import KafkaAccess
+from spark_app.errors import SettingsError
+from spark_app.storage.postgres.outbox import OwedMessage
+
+logger = logging.getLogger(__name__)
+# What the client has to say of each broken connection is told once, by whoever sends.
+SILENT = logging.getLogger(f"{__name__}.client")
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
+
+
+class TopicSender:
+    """Sends messages in order; those of one key stay in order whatever is lost on the way."""
+
+    def __init__(self, access: KafkaAccess) -> None:
+        """Connects later, when there is something to send.
+
+        Raises: SettingsError: a file of certificates that is none, or the like.
+        """
+        self._timeout = access.settings.timeout_seconds
+        self._problem: KafkaError | None = None
+        # The partition of a key as Kafka's own clients choose it; a broker that lost an answer keeps one copy.
+        options = {"enable.idempotence": True, "partitioner": "murmur2_random", "error_cb": self._note}
+        try:
+            self._producer = Producer({**client_options(access), **options}, logger=SILENT)
+        except KafkaException as error:
+            raise refused_settings(error) from error
+
+    def send(self, messages: Sequence[OwedMessage]) -> list[int]:
+        """Send messages and wait for the broker, as long as the settings say; returns the ids of those that it has."""
+        acknowledged: list[int] = []
+        try:
+            for message in messages:
+                self._producer.produce(
+                    message.topic,
+                    value=None if message.value is None else message.value.encode(),
+                    key=message.key.encode(),
+                    headers=message.headers,
+                    on_delivery=self._noting(message.id, acknowledged),
+                )
+        except KafkaException as error:
+            self._note(error.args[0])
+        if self._producer.flush(self._timeout):
+            # Given up for now: they stay owed. An answer that comes later would come too late.
+            self._producer.purge()
+            self._producer.flush(0)
+        return acknowledged
+
+    @property
+    def problem(self) -> str:
+        """What Kafka answered last, or that it did not."""
+        if self._problem is None:
+            return f"no answer within {self._timeout:g} s"
+        return str(self._problem.str())
+
+    def _noting(self, message_id: int, acknowledged: list[int]) -> Any:
+        def note(error: KafkaError | None, _message: object) -> None:
+            if error is None:
+                acknowledged.append(message_id)
+            elif error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+                self._note(error)
+
+        return note
+
+    def _note(self, error: KafkaError) -> None:
+        # "All brokers are down" comes last and says least.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._problem is None:
+            self._problem = error
+
+
+def refused_settings(error: KafkaException) -> SettingsError:
+    """What the client says of settings with which it does not even begin."""
+    return SettingsError(f"Kafka's client refuses the settings: {error.args[0].str()}")
+
+
+def client_options(access: KafkaAccess) -> dict[str, Any]:
+    """The settings in the words of librdkafka."""
+    settings = access.settings
+    given = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "ssl.ca.location": settings.ssl_ca_file,
+        "ssl.certificate.location": settings.ssl_certificate_file,
+        "ssl.key.location": settings.ssl_key_file,
+    }
+    if access.password is not None:
+        given |= {"sasl.mechanism": settings.sasl_mechanism, "sasl.username": settings.sasl_username}
+        given |= {"sasl.password": access.password.get_secret_value()}
+    return {name: value for name, value in given.items() if value}

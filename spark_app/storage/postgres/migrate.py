@@ -1,0 +1,106 @@
+"""Numbered SQL migrations: applied in order, once, under a lock, each in its own transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+import psycopg
+
+from spark_app.errors import SettingsError
+from spark_app.storage.postgres.database import Database, translated_errors
+from spark_app.storage.postgres.retry import retried
+from spark_app.storage.postgres.roles import renew_rights
+
+_LOCK = 7_236_409_182
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """List the migrations that come with this version of the code, in order."""
+    folder = resources.files("spark_app.storage.postgres") / "migrations"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [Migration(int(f.name.split("_")[0]), f.name, f.read_text()) for f in files]
+
+
+@retried
+def migrate(database: Database) -> list[str]:
+    """Bring the schema up to date; returns the names of what was applied.
+
+    Raises: SettingsError: the database was made by other code: a migration was altered, or is unknown here.
+    """
+    known = migrations()
+    with translated_errors("migrating the schema"), database.connect() as connection:
+        if _is_current(connection, known):
+            return []
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute(_LEDGER)
+        applied = _applied(connection)
+        _check(applied, known)
+        pending = [m for m in known if m.version not in applied]
+        for migration in pending:
+            with connection.transaction():
+                connection.execute(migration.sql.encode())
+                connection.execute(
+                    "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
+                    (migration.version, migration.name, migration.checksum),
+                )
+                # With the last one: then every table is there that the roles get rights on.
+                if migration is pending[-1]:
+                    renew_rights(connection)
+        return [m.name for m in pending]
+
+
+@retried
+def has_tables(database: Database) -> bool:
+    """Say whether any migration was ever applied."""
+    with translated_errors("reading the schema"), database.connect() as connection:
+        return _has_ledger(connection)
+
+
+def _has_ledger(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+def _is_current(connection: psycopg.Connection, known: list[Migration]) -> bool:
+    if not _has_ledger(connection):
+        return False
+    return _applied(connection) == {m.version: m.checksum for m in known}
+
+
+def _applied(connection: psycopg.Connection) -> dict[int, str]:
+    return dict(connection.execute("SELECT version, checksum FROM schema_migrations").fetchall())
+
+
+def _check(applied: dict[int, str], known: list[Migration]) -> None:
+    ours = {m.version: m for m in known}
+    for version, checksum in sorted(applied.items()):
+        if version not in ours:
+            raise SettingsError(f"the database has migration {version}, unknown to this version: use newer code")
+        if ours[version].checksum != checksum:
+            raise SettingsError(
+                f"migration {ours[version].name} was altered after it was applied: "
+                f"restore the file and add a new one instead"
+            )

@@ -1,0 +1,38 @@
+"""The database's roles: one each for migrations, the pipeline, retention and readers; `roles.sql` says who may what."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import psycopg
+
+from spark_app.storage.postgres.database import Database, translated_errors
+from spark_app.storage.postgres.retry import retried
+
+ROLES = ("spark_app_owner", "spark_app_pipeline", "spark_app_retention", "spark_app_reader")
+
+_ARE_SET_UP = """
+SELECT pg_get_userbyid(relowner) = 'spark_app_owner' FROM pg_class WHERE oid = to_regclass('schema_migrations')
+"""
+
+
+@retried
+def set_up_roles(database: Database) -> None:
+    """Create the roles that are missing, and give each its rights in this database, whose schema is up to date.
+
+    Raises: ServiceUnavailableError. SparkAppError: the database's user may not do this.
+    """
+    with translated_errors("setting up the roles"), database.connect() as connection, connection.transaction():
+        _apply(connection)
+
+
+def renew_rights(connection: psycopg.Connection) -> None:
+    """Give the roles their rights on what a migration has made, where this database has roles at all."""
+    row = connection.execute(_ARE_SET_UP).fetchone()
+    if row is not None and row[0]:
+        _apply(connection)
+
+
+def _apply(connection: psycopg.Connection) -> None:
+    text = (resources.files("spark_app.storage.postgres") / "roles.sql").read_text()
+    connection.execute(text.encode())
