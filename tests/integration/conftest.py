@@ -18,7 +18,7 @@ from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
 from tests.outside import without_settings_of_a_user
-from tests.storage.logins import login_as
+from tests.storage.postgres.logins import login_as
 
 
 @pytest.fixture(scope="module")

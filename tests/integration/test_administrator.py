@@ -12,7 +12,7 @@ from spark_app.cli.parser import STAGES
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrations
 from spark_app.storage.postgres.roles import set_up_roles
-from tests.storage.logins import login_as, url_of
+from tests.storage.postgres.logins import login_as, url_of
 
 STAGE_1 = STAGES[0]
 

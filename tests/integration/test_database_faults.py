@@ -21,9 +21,9 @@ from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, STAGE_1, fetch_market
 from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, right_prices, served_prices, waves_of
 from tests.integration.world import World, differences
-from tests.storage.breakable_server import BreakableServer, breakable_server
-from tests.storage.logins import login_as
-from tests.storage.test_database_faults import locked_prices, wait_for, wait_for_merge
+from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
+from tests.storage.postgres.logins import login_as
+from tests.storage.postgres.test_database_faults import locked_prices, wait_for, wait_for_merge
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 END_OF_LOCKS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"

@@ -11,7 +11,7 @@ from pyspark.errors import PySparkException
 from tests.integration.fetch_market import ALL_STOCKS, STAGE_1
 from tests.integration.fetch_world import STAGE1, STAGE2, STAGE4, FetchWorld, each_once, right_prices, served_prices
 from tests.integration.world import differences, without_text
-from tests.storage.faulty_proxy import behind_proxy
+from tests.storage.postgres.faulty_proxy import behind_proxy
 
 KEYS = {
     "fetches": ("kind", "ticker"),

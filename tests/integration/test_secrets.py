@@ -17,7 +17,7 @@ from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, fetch_market
 from tests.integration.spying import Spy, forms_of, spied, where
 from tests.integration.world import World
-from tests.storage.logins import drop_user
+from tests.storage.postgres.logins import drop_user
 
 PASSWORD = "s3cRet/Pa+ss w0rd%&='?:@"
 USER = "test_secretive"

@@ -27,7 +27,7 @@ from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
-from tests.storage.logins import login_as
+from tests.storage.postgres.logins import login_as
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEYS = {

@@ -28,8 +28,8 @@ from tests.integration.fetch_market import ALL_STOCKS, AS_OF, LAST_DAY, MORNING_
 from tests.integration.world import KEYS, World, differences
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import Record, read_topic
+from tests.operations.installation import installation, trending_market
 from tests.outside import without_settings_of_a_user
-from tests.stages.installation import installation, trending_market
 
 Tables = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
 

@@ -26,7 +26,7 @@ from spark_app.storage.postgres.publish import Publication, RowSet, publish
 from spark_app.storage.postgres.run_log import start_run
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import read_topic
-from tests.storage.test_publish import DAY, OK, bars, exclusions, run_key
+from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key
 
 OF_DAY = RowSet(("as_of_date",), ((DAY,),))
 TABLES = (ETF_OHLC.name, PORTFOLIO_EXCLUSION.name)

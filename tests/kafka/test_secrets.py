@@ -25,8 +25,8 @@ from spark_app.storage.postgres.run_log import start_run
 from tests.integration.world import PROJECT
 from tests.kafka.broker import PASSWORD, SCRAM_PASSWORD, USER, KafkaBroker, make_certificates, sign
 from tests.kafka.topics import read_topic
-from tests.storage.logins import url_of
-from tests.storage.test_publish import OK, bars, run_key
+from tests.storage.postgres.logins import url_of
+from tests.storage.postgres.test_publish import OK, bars, run_key
 
 DEBUG_LOG = """
 status = off

@@ -20,7 +20,7 @@ from tests.integration.expected import Rows
 from tests.integration.fetch_market import AS_OF
 from tests.integration.processes import submitted
 from tests.integration.world import World, differences, without_text
-from tests.stages.installation import installation, trending_market
+from tests.operations.installation import installation, trending_market
 
 DELAY_SECONDS = 0.05
 FETCHING = ("--as-of", str(AS_OF), "--refresh", "--delay", str(DELAY_SECONDS))

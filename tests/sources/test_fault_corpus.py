@@ -15,7 +15,7 @@ from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConf
 from spark_app.sources.worker import answer_requests
 from tests.emulator import Bar as MarketBar
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo_world import (
+from tests.sources.yahoo.yahoo_world import (
     FRI,
     MON,
     THU,

@@ -27,7 +27,7 @@ from spark_app.sources.contract import (
 )
 from spark_app.sources.worker import answer_requests
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, CountingLimiter, make_market
+from tests.sources.yahoo.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, CountingLimiter, make_market
 
 FETCHED_AT = dt.datetime(2024, 3, 13, 9, 0, 1, 250_000, tzinfo=dt.UTC)
 CONFIG = SourceConfig("yahoo")

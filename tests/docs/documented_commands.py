@@ -1,0 +1,71 @@
+"""The commands of the documentation: where they stand, and which kinds there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / name for name in ("README.md", "WORKFLOW.md", "ARCHITECTURE.md")] + sorted(ROOT.glob("docs/*.md"))
+
+# Blocks that show something else than commands, by the beginning of their first line.
+SHOWN = (
+    "SYNTHETIC DATA: made up",
+    "outside                workers",
+    "stage 1  prices of the funds",
+    "wave 7/21",
+    "restated: XLK",
+    '{"table":"collected_daily_etf_ohlc"',
+    "252 messages are owed",
+    "2 jumps (see",
+    "stage4_stock_history: rate limited",
+    "stage1_etf_ohlc: cannot reach PostgreSQL",
+    "chart of SIVB: not_found: Yahoo does not know",
+    "stage5_portfolio_allocation: no returns",
+    "this Spark has no jar",
+)
+# Code in the running text that is a command begins with one of these.
+IN_TEXT = re.compile(
+    r"(?:[A-Z_]+=\S+ )*(?:(?:\./)?spark_jobs_launcher\.sh|\.venv/bin/python|make|spark-submit|SELECT|INSERT|pip) "
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of a page that somebody may type."""
+
+    text: str
+    place: str
+
+
+def commands() -> Iterator[Command]:
+    """All commands of all pages, in their order."""
+    for page in PAGES:
+        yield from in_blocks(page)
+        yield from in_text(page)
+
+
+def in_blocks(page: Path) -> Iterator[Command]:
+    """The lines of indented and fenced blocks, except of those that show something else."""
+    block: list[Command] = []
+    fenced = False
+    for number, line in enumerate([*page.read_text().splitlines(), ""], start=1):
+        fence = line.startswith("```")
+        fenced ^= fence
+        if not fence and (fenced or line.startswith("    ")):
+            block.append(Command(re.sub(r"\s+# .*$", "", line.strip()), f"{page.name}:{number}"))
+            continue
+        # An empty line does not end a picture.
+        if block and (line or not block[0].text.startswith(SHOWN)):
+            yield from () if block[0].text.startswith(SHOWN) else block
+            block = []
+
+
+def in_text(page: Path) -> Iterator[Command]:
+    for number, line in enumerate(page.read_text().splitlines(), start=1):
+        if not line.startswith("    "):
+            for code in re.findall(r"`([^`]+)`", line):
+                if IN_TEXT.match(code):
+                    yield Command(code.replace("\\|", "|"), f"{page.name}:{number}")

@@ -1,0 +1,184 @@
+"""Verifying: a sound installation passes every check, and each kind of damage is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.operations.verify_data import Finding, verify
+from spark_app.pipeline.context import StageContext
+from spark_app.storage.postgres.database import Database
+from tests.integration.fetch_market import AS_OF, MORNING_AFTER
+from tests.integration.world import World
+from tests.operations.installation import installation, trending_market
+from tests.outside import without_settings_of_a_user
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
+    """Whoever runs the tests may have settings and a database of their own."""
+    with without_settings_of_a_user():
+        yield
+
+
+@pytest.fixture(scope="module")
+def world(open_folder: Path, spark: SparkSession) -> Iterator[World]:
+    """An installation after one good run of all stages."""
+    with installation(open_folder, trending_market()) as opened:
+        reports = opened.run(spark, AS_OF, now=MORNING_AFTER)
+        assert [report.exit_code for report in reports.values()] == [0] * 5, reports
+        yield opened
+
+
+@pytest.fixture
+def context(world: World, spark: SparkSession) -> StageContext:
+    return world.open(spark, AS_OF, now=MORNING_AFTER)
+
+
+@pytest.fixture
+def damage(world: World) -> Iterator[Damage]:
+    """Do damage to the database that is undone after the test."""
+    damage = Damage(world.owner)
+    yield damage
+    damage.undo()
+
+
+class Damage:
+    """Changes of tables; the tables as they were are kept aside."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tables: list[str] = []
+
+    def do(self, table: str, statement: str) -> None:
+        """Keep a copy of a table, then change it; something must change."""
+        with self._database.connect() as connection:
+            connection.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}".encode())
+            self._tables.append(table)
+            assert connection.execute(statement.encode()).rowcount > 0
+
+    def undo(self) -> None:
+        """Put back what was kept."""
+        with self._database.connect() as connection:
+            for table in self._tables:
+                connection.execute(f"TRUNCATE {table}; INSERT INTO {table} SELECT * FROM kept_{table}".encode())
+                connection.execute(f"DROP TABLE kept_{table}".encode())
+
+
+def failed(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.found for finding in findings if finding.passed is False}
+
+
+def found(findings: list[Finding], check: str) -> str:
+    (finding,) = [finding for finding in findings if finding.check == check]
+    return finding.found
+
+
+def test_a_sound_installation_passes(context: StageContext) -> None:
+    findings = verify(context)
+    assert failed(findings) == {}
+    assert found(findings, "rows of collected_daily_etf_ohlc") == "252 from 2024-04-12 to 2024-05-10"
+    assert found(findings, "benchmarks in collected_daily_benchmark_ohlc") == "2 of 2 are there"
+    assert found(findings, "funds in collected_daily_etf_ohlc") == "12 of 12 are there"
+    agreed = "rows of 33 tickers are as staging says"
+    assert found(findings, "staging and collected_daily_stock_history") == f"{33 * 21} {agreed}"
+    assert found(findings, "last stage5_portfolio_allocation").startswith("ok for 2024-05-10, ended ")
+    assert found(findings, "size of staging bars").endswith("MB")
+
+
+# Put together as no finding tells of more than one damage: never two in a table, nor in tables that one check compares.
+DAMAGES = {
+    "values": [
+        (
+            "collected_daily_etf_ohlc",
+            "UPDATE {} SET close_price = close_price + 0.000001 WHERE ticker = 'XLK' AND trade_date = '2024-05-09'",
+            "staging and collected_daily_etf_ohlc",
+            "1 of 12 tickers differ: XLK (values of its 21 rows)",
+        ),
+        (
+            "collected_daily_stock_history",
+            "UPDATE {} SET company_name = 'Another' WHERE ticker = 'KAA' AND trade_date = '2024-05-09'",
+            "staging and collected_daily_stock_history",
+            "1 of 33 tickers differ: KAA (values of its 21 rows)",
+        ),
+        (
+            "collected_meta_etf",
+            "DELETE FROM {} WHERE etf_ticker = 'XLV' AND holding_ticker = 'VAA'",
+            "staging and collected_meta_etf",
+            "1 of 12 tickers differ: XLV (2 rows served, 3 of them staged)",
+        ),
+        (
+            "analytics_trending_sectors",
+            "UPDATE {} SET rank = rank + 11 WHERE etf_ticker = 'XLY' AND period_days = 10",
+            "flags and ranks of sectors",
+            "1 wrong: 2024-05-10 XLY over 10",
+        ),
+        (
+            "analytics_portfolio_allocation",
+            "UPDATE {} SET portfolio_weight = portfolio_weight + 0.00000001"
+            " WHERE ticker = (SELECT min(ticker) FROM analytics_portfolio_allocation)",
+            "weights of each date",
+            "1 wrong: 2024-05-10 sums to 1.00000001",
+        ),
+        (
+            "logs_pipeline_run",
+            "UPDATE {} SET status = 'running', finished_at = NULL WHERE stage = 'stage3_trending_sectors'",
+            "runs that never finished",
+            "stage3_trending_sectors for 2024-05-10 of ",
+        ),
+    ],
+    "gaps, and flags that do not follow": [
+        (
+            "collected_daily_etf_ohlc",
+            "DELETE FROM {} WHERE ticker = 'XLE' AND trade_date IN ('2024-04-30', '2024-05-10')",
+            "gaps of collected_daily_etf_ohlc",
+            "served once by the run log, and not there: XLE 2024-04-30 2024-05-10",
+        ),
+        (
+            "collected_daily_stock_history",
+            "DELETE FROM {} WHERE ticker = 'KBB' AND trade_date = '2024-04-30'",
+            "gaps of collected_daily_stock_history",
+            "served once by the run log, and not there: KBB 2024-04-30",
+        ),
+        (
+            "analytics_portfolio_allocation",
+            "UPDATE {} SET is_trending_20d = NOT is_trending_20d WHERE ticker = 'KAA'",
+            "flags and ranks of positions",
+            "1 wrong: 2024-05-10 KAA over 20",
+        ),
+    ],
+    "a fund, and a sector's period": [
+        (
+            "collected_daily_etf_ohlc",
+            "DELETE FROM {} WHERE ticker = 'XLU'",
+            "funds in collected_daily_etf_ohlc",
+            "11 of 12 are there; missing: XLU",
+        ),
+        (
+            "analytics_trending_sectors",
+            "DELETE FROM {} WHERE etf_ticker = 'XLC' AND period_days = 5",
+            "each sector and period of a date",
+            "1 wrong: 2024-05-10 has 32 of 33 rows",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("damages", DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_found_and_named(
+    context: StageContext, damage: Damage, damages: list[tuple[str, str, str, str]]
+) -> None:
+    for table, statement, _, _ in damages:
+        damage.do(table, statement.format(table))
+    findings = failed(verify(context))
+    named = {check: findings[check][: len(says)] for _, _, check, says in damages}
+    assert named == {check: says for _, _, check, says in damages}
+
+
+def test_an_empty_database_is_said_to_be_empty(world: World, database: Database, spark: SparkSession) -> None:
+    empty = World(world.home, world.emulator, database, database).open(spark, AS_OF, now=MORNING_AFTER)
+    (finding,) = verify(empty)
+    assert finding == Finding("collected data", "none yet: run ./spark_jobs_launcher.sh daily_pipeline", passed=False)

@@ -1,0 +1,271 @@
+"""The launcher and conf/spark-env.sh, in a clone whose Spark, Python and Java only tell how they were called."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TELLING_SPARK_SUBMIT = """#!/usr/bin/env bash
+printf '%s\\n' "$@"
+echo "PYTHONPATH=${PYTHONPATH:-} SPARK_CONF_DIR=${SPARK_CONF_DIR:-} pid=$$"
+exit 75
+"""
+TELLING_PYTHON = '#!/usr/bin/env bash\necho python "$@"\n'
+JAVA = "#!/usr/bin/env bash\necho 'openjdk version \"{version}\" 2025-04-15' >&2\n"
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone in a path with a space, with one job."""
+    clone = tmp_path / "a clone"
+    for folder in ("conf", "scripts"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    shutil.copy(ROOT / "spark_jobs_launcher.sh", clone)
+    (clone / "jobs").mkdir()
+    (clone / "jobs" / "one_job.py").write_text('"""Does one thing.\n\nAt length.\n"""\n')
+    spark = clone / ".venv" / "lib" / "python3.11" / "site-packages" / "pyspark"
+    _write_program(spark / "bin" / "spark-submit", TELLING_SPARK_SUBMIT)
+    for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            _, artifact, version = line.split()[0].split(":")
+            _write_program(spark / "jars" / f"{artifact}-{version}.jar", "")
+    _write_program(clone / ".venv" / "bin" / "python", TELLING_PYTHON)
+    _write_program(clone / "java" / "bin" / "java", JAVA.format(version="17.0.15"))
+    return clone
+
+
+def _run(launcher: Path, *arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [str(launcher), *arguments]
+    base = {"PATH": os.environ["PATH"], "HOME": str(launcher.parent)}
+    return subprocess.run(command, cwd=cwd, env={**base, **env}, capture_output=True, text=True, check=False)
+
+
+def test_a_job_goes_to_spark_submit_with_its_arguments_and_its_exit_code_comes_back(clone: Path) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "one_job", "--as-of", "2024-05-10", "two words")
+    assert done.returncode == 75
+    assert done.stdout.splitlines()[:6] == [
+        "--master",
+        "local[2,4]",
+        str(clone / "jobs" / "one_job.py"),
+        "--as-of",
+        "2024-05-10",
+        "two words",
+    ]
+
+
+def test_spark_submit_takes_over_the_process_so_that_signals_reach_it(clone: Path) -> None:
+    command = [str(clone / "spark_jobs_launcher.sh"), "one_job"]
+    with subprocess.Popen(command, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, text=True) as process:
+        output, _ = process.communicate()
+    assert f"pid={process.pid}" in output
+
+
+def test_a_link_to_the_launcher_works_from_another_folder(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "run"
+    link.symlink_to(Path("..") / clone.name / "spark_jobs_launcher.sh")
+    done = _run(link, "one_job", cwd=Path("/"))
+    assert str(clone / "jobs" / "one_job.py") in done.stdout
+
+
+def test_the_command_line_beats_spark_master_of_the_environment(clone: Path) -> None:
+    launcher = clone / "spark_jobs_launcher.sh"
+    from_environment = _run(launcher, "one_job", SPARK_MASTER="spark://a:7077").stdout.splitlines()
+    from_command_line = _run(
+        launcher, "--master", "local", "one_job", SPARK_MASTER="spark://a:7077"
+    ).stdout.splitlines()
+    assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "local")
+
+
+def test_yarn_needs_to_be_told_where_it_is(clone: Path) -> None:
+    lost = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
+    assert (lost.returncode, lost.stdout) == (2, "")
+    assert "HADOOP_CONF_DIR" in lost.stderr
+    found = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job", HADOOP_CONF_DIR="/etc/hadoop")
+    assert found.stdout.splitlines()[:2] == ["--master", "yarn"]
+
+
+def test_spark_options_stand_before_the_job(clone: Path) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "--conf", "a=b c", "--bulk", "one_job", "--bulk")
+    bulk = ["--properties-file", str(clone / "conf" / "spark-bulk.conf"), "--load-spark-defaults"]
+    assert done.stdout.splitlines()[2:-1] == ["--conf", "a=b c", *bulk, str(clone / "jobs" / "one_job.py"), "--bulk"]
+
+
+def test_a_packed_environment_goes_to_the_executors_and_the_driver_keeps_its_own(clone: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.tar.gz"
+    packed.touch()
+    done = _run(clone / "spark_jobs_launcher.sh", "--environment", str(packed), "one_job")
+    assert done.stdout.splitlines()[2:8] == [
+        *("--archives", f"{packed}#environment"),
+        *("--conf", "spark.pyspark.python=./environment/bin/python"),
+        *("--conf", f"spark.pyspark.driver.python={clone}/.venv/bin/python"),
+    ]
+    missing = _run(clone / "spark_jobs_launcher.sh", "--environment", "nowhere.tar.gz", "one_job")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "--environment nowhere.tar.gz: there is no such file" in missing.stderr
+
+
+def test_another_sparks_environment_does_not_reach_the_job(clone: Path) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "one_job", PYTHONPATH="/x", SPARK_CONF_DIR="/y", SPARK_HOME="/z")
+    assert "PYTHONPATH= SPARK_CONF_DIR= " in done.stdout
+
+
+def test_help_of_a_job_comes_from_python_alone(clone: Path) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "one_job", "--help")
+    assert done.stdout == f"python {clone}/jobs/one_job.py --help\n"
+
+
+@pytest.mark.parametrize("command", ["psql", "db", "show"])
+def test_database_commands_go_to_the_database_module(clone: Path, command: str) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", command, "x")
+    assert done.stdout == f"python -m spark_app.cli.database {command} x\n"
+
+
+def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "--list")
+    assert done.stdout.split(maxsplit=1) == ["one_job", "Does one thing.\n"]
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["../jobs/one_job"], ["--nope", "one_job"], ["--master"], []])
+def test_a_command_line_that_makes_no_sense_ends_with_2(clone: Path, arguments: list[str]) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+
+
+def test_without_environment_the_launcher_names_the_command_that_makes_it(clone: Path) -> None:
+    shutil.rmtree(clone / ".venv")
+    done = _run(clone / "spark_jobs_launcher.sh", "one_job")
+    assert done.returncode == 69
+    assert "make setup" in done.stderr
+
+
+SUBMIT = "org.apache.spark.deploy.SparkSubmit"
+
+
+def _spark_env(clone: Path, *arguments: str, java: str = "17.0.15", **env: str) -> subprocess.CompletedProcess[str]:
+    """Source spark-env.sh as Spark does: with its own arguments, everything exported."""
+    _write_program(clone / "java" / "bin" / "java", JAVA.format(version=java))
+    script = 'set -a; . "$0"; set +a; exec env'
+    command = ["bash", "-c", script, str(clone / "conf" / "spark-env.sh"), *arguments]
+    base = {"PATH": os.environ["PATH"], "JAVA_HOME": str(clone / "java"), "SPARK_HOME": "/spark home"}
+    return subprocess.run(command, env={**base, **env}, capture_output=True, text=True, check=False)
+
+
+def _exported(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def test_python_is_the_projects_own_and_home_lies_beside_the_code(clone: Path) -> None:
+    settings = {"SPARK_APP_HOME": "", "PYSPARK_DRIVER_PYTHON": "jupyter", "PYSPARK_PYTHON": "python2"}
+    exported = _exported(_spark_env(clone, SUBMIT, **settings))
+    assert exported["PYSPARK_INSTALLED_PYTHON"] == str(clone / ".venv" / "bin" / "python")
+    starting = str(clone / "scripts" / "spark_python.sh")
+    assert (exported["PYSPARK_PYTHON"], exported["PYSPARK_DRIVER_PYTHON"]) == (starting, starting)
+    assert exported["SPARK_APP_HOME"] == str(clone / "var")
+    assert not [name for name in exported if name.startswith(("_p", "_c", "_m", "_a", "BASH_FUNC"))]
+
+
+def test_executors_of_a_cluster_are_told_of_python_itself(clone: Path) -> None:
+    exported = _exported(_spark_env(clone, SUBMIT, "--master", "spark://host:7077", "job.py"))
+    assert exported["PYSPARK_PYTHON"] == str(clone / ".venv" / "bin" / "python")
+
+
+def test_python_takes_the_pyspark_that_is_installed_and_what_else_was_to_be_found(clone: Path) -> None:
+    spark = clone / "spark home"
+    paths = [f"{spark}/python/lib/pyspark.zip", "/a job's/own", f"{spark}/jars/spark-core.jar", "/other.zip"]
+    command = [str(clone / "scripts" / "spark_python.sh"), "-c", "import sys; print(sys.path[1:3])"]
+    environment = {"SPARK_HOME": str(spark), "PYSPARK_INSTALLED_PYTHON": sys.executable, "PYTHONPATH": ":".join(paths)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ast.literal_eval(done.stdout) == ["/a job's/own", "/other.zip"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        ((SUBMIT, "job.py"), "127.0.0.1"),
+        ((SUBMIT, "--master", "local[2]", "job.py"), "127.0.0.1"),
+        ((SUBMIT, "--conf", "spark.master=local[2]", "pyspark-shell"), "127.0.0.1"),
+        ((SUBMIT, "--master", "spark://127.0.0.1:7077", "job.py"), "127.0.0.1"),
+        ((SUBMIT, "--master", "spark://localhost:7077", "job.py"), "127.0.0.1"),
+        ((SUBMIT, "--master", "spark://host:7077", "job.py"), None),
+        (("org.apache.spark.deploy.worker.Worker", "spark://host:7077"), None),
+        ((SUBMIT, "--master=yarn", "job.py"), None),
+    ],
+)
+def test_only_what_is_on_this_machine_is_kept_on_loopback(
+    clone: Path, arguments: tuple[str, ...], address: str | None
+) -> None:
+    assert _exported(_spark_env(clone, *arguments)).get("SPARK_LOCAL_IP") == address
+
+
+def test_daemons_of_a_cluster_get_no_options_of_a_small_run(clone: Path) -> None:
+    assert "SPARK_SUBMIT_OPTS" not in _exported(_spark_env(clone, "org.apache.spark.deploy.worker.Worker"))
+
+
+def test_the_users_own_jvm_options_replace_ours(clone: Path) -> None:
+    assert _exported(_spark_env(clone, SUBMIT, SPARK_SUBMIT_OPTS="-Xss4m"))["SPARK_SUBMIT_OPTS"] == "-Xss4m"
+
+
+def test_the_class_archive_is_used_where_it_exists_with_the_jars_alone_on_the_class_path(
+    clone: Path, tmp_path: Path
+) -> None:
+    archive = clone / ".venv" / "spark-classes.jsa"
+    assert "-cp" not in _exported(_spark_env(clone, SUBMIT))["SPARK_SUBMIT_OPTS"]
+    archive.touch()
+    jars = tmp_path / "spark home" / "jars"
+    jars.mkdir(parents=True)
+    for name in ("a.jar", "b.jar", "spark-mllib_2.13.jar"):
+        (jars / name).touch()
+    options = _exported(_spark_env(clone, SUBMIT, SPARK_HOME=str(jars.parent)))["SPARK_SUBMIT_OPTS"]
+    assert f'-XX:SharedArchiveFile="{archive}"' in options
+    # Spark's machine learning would cost every session half a second.
+    assert f'-cp "{jars}/a.jar:{jars}/b.jar"' in options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"),
+    [
+        (("--driver-class-path", "/x.jar"), {}),
+        (("--conf", "spark.driver.extraClassPath=/x.jar"), {}),
+        ((), {"HADOOP_CONF_DIR": "/etc/hadoop"}),
+    ],
+)
+def test_a_class_path_of_the_users_own_is_left_alone(
+    clone: Path, arguments: tuple[str, ...], env: dict[str, str]
+) -> None:
+    (clone / ".venv" / "spark-classes.jsa").touch()
+    assert "-cp" not in _exported(_spark_env(clone, SUBMIT, *arguments, **env))["SPARK_SUBMIT_OPTS"]
+
+
+@pytest.mark.parametrize("version", ["1.8.0_402", "11.0.2", "16"])
+def test_a_java_that_is_too_old_ends_with_69_and_the_command_that_installs_one(clone: Path, version: str) -> None:
+    done = _spark_env(clone, SUBMIT, java=version)
+    assert done.returncode == 69
+    assert version in done.stderr
+    assert "install" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "25.0.1"])
+def test_java_17_and_newer_will_do(clone: Path, version: str) -> None:
+    assert _spark_env(clone, SUBMIT, java=version).returncode == 0
+
+
+def test_no_java_at_all_ends_with_69(clone: Path) -> None:
+    done = _spark_env(clone, SUBMIT, JAVA_HOME="/nonexistent")
+    assert done.returncode == 69
+    assert "does not run" in done.stderr

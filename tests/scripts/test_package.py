@@ -1,0 +1,190 @@
+"""What is built and installed: the wheel, the zip for Spark's workers, the launcher where pip put it, one version."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spark_app import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/postgres/migrations/*.sql")}
+
+
+def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command outside the checkout, with nothing of this environment but what is named."""
+    base = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(command, cwd="/", env={**base, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, ROOT / "scripts" / "package.py", folder], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    return dist / f"spark_app-{__version__}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment in a path with a space, with the wheel; what it requires is this environment's."""
+    folder = tmp_path_factory.mktemp("an environment") / "venv"
+    # Without pip in it: that of this environment installs, in a second instead of ten.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", wheel], check=True)
+    (site,) = (folder / "lib").glob("python3*/site-packages")
+    (site / "requirements.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # The project's own .pth is not followed from there, so it is the installed package that is imported.
+    assert run(python, "-c", "import spark_app; print(spark_app.__file__)").stdout.startswith(str(site))
+    return folder
+
+
+def launcher(environment: Path) -> Path:
+    return environment / "bin" / "spark_jobs_launcher.sh"
+
+
+def test_the_wheel_carries_the_package_its_sql_its_types_and_what_a_run_needs_besides(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    jobs = {f"spark_app/installed/jobs/{path.name}" for path in ROOT.glob("jobs/*.py")}
+    conf = {f"spark_app/installed/conf/{path.name}" for path in ROOT.glob("conf/*")}
+    assert jobs
+    assert MIGRATIONS
+    assert MIGRATIONS | jobs | conf | {"spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= names
+    assert {name.split("/")[0] for name in names if not name.startswith("spark_app-")} == {"spark_app"}
+
+
+def test_the_wheel_requires_what_the_lock_is_made_of(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"spark_app-{__version__}.dist-info/METADATA").decode()
+    wanted = [line.split("#")[0].strip() for line in (ROOT / "requirements" / "runtime.in").read_text().splitlines()]
+    required = re.findall(r"^Requires-Dist: (\S+)", metadata, re.MULTILINE)
+    assert len(required) == len([line for line in wanted if line])
+    assert "pyspark==4.2.0" in required
+
+
+def test_built_again_both_are_byte_for_byte_the_same(dist: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "package.py", tmp_path], check=True, capture_output=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        file.name: file.read_bytes() for file in dist.iterdir()
+    }
+
+
+def test_the_zip_holds_the_package_alone_and_its_sql_is_read_from_within(dist: Path) -> None:
+    file = dist / f"spark_app-{__version__}.zip"
+    names = set(zipfile.ZipFile(file).namelist())
+    assert MIGRATIONS | {"spark_app/storage/postgres/roles.sql", "spark_app/__init__.py", "spark_app/py.typed"} <= names
+    assert {name.split("/")[0] for name in names} == {"spark_app"}
+    read = (
+        "import sys; from importlib import resources; from spark_app.storage.postgres.migrate import migrations;"
+        "from spark_app.config.settings import load_settings;"
+        "roles = (resources.files('spark_app.storage.postgres') / 'roles.sql').read_text();"
+        "print(sys.modules['spark_app'].__file__, len(migrations()), 'GRANT' in roles, load_settings().fetch.wave_size)"
+    )
+    done = run(sys.executable, "-c", read, PYTHONPATH=str(file))
+    assert done.stdout.split() == [f"{file}/spark_app/__init__.py", str(len(MIGRATIONS)), "True", "25"], done.stderr
+
+
+def test_there_is_one_version(environment: Path, wheel: Path) -> None:
+    said = f"spark_app {__version__}\n"
+    assert run(launcher(environment), "--version").stdout == said
+    assert run(launcher(environment), "daily_pipeline", "--version").stdout == said
+    assert run(ROOT / "spark_jobs_launcher.sh", "--version").stdout == said
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+def test_the_installed_launcher_lists_the_jobs_of_the_checkout(environment: Path) -> None:
+    installed = run(launcher(environment), "--list")
+    assert (installed.returncode, installed.stderr) == (0, "")
+    assert installed.stdout == run(ROOT / "spark_jobs_launcher.sh", "--list").stdout
+
+
+def test_a_link_to_the_installed_launcher_explains_a_job_and_names_itself_as_pip_installs_it(
+    environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").symlink_to(launcher(environment))
+    done = run(tmp_path / "run", "backfill_etf_benchmarks", "--help")
+    assert done.returncode == 0
+    assert "\n  spark_jobs_launcher.sh backfill_etf_benchmarks --days 252 --delay 2\n" in done.stdout
+
+
+TELLING_SPARK_SUBMIT = """#!/usr/bin/env bash
+printf '%s\\n' "$SPARK_APP_HOME" "$SPARK_CONF_DIR" "$PYSPARK_PYTHON" "$@"
+exit 75
+"""
+
+
+@pytest.fixture
+def told_spark(environment: Path) -> Iterator[Path]:
+    """A pyspark of the environment's own that only tells how it was called, and has no jars yet."""
+    (site,) = (environment / "lib").glob("python3*/site-packages")
+    spark = site / "pyspark"
+    (spark / "bin").mkdir(parents=True)
+    (spark / "jars").mkdir()
+    (spark / "__init__.py").touch()
+    (spark / "bin" / "spark-submit").write_text(TELLING_SPARK_SUBMIT)
+    (spark / "bin" / "spark-submit").chmod(0o755)
+    yield spark
+    shutil.rmtree(spark)
+
+
+def add_jars(spark: Path) -> None:
+    for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            _, artifact, version = line.split()[0].split(":")
+            (spark / "jars" / f"{artifact}-{version}.jar").touch()
+
+
+@pytest.mark.parametrize(
+    ("env", "home"),
+    [
+        ({"HOME": "/home/user"}, "/home/user/.local/share/spark_app"),
+        ({"HOME": "/home/user", "XDG_DATA_HOME": "/data"}, "/data/spark_app"),
+        ({"HOME": "/home/user", "SPARK_APP_HOME": "/elsewhere"}, "/elsewhere"),
+    ],
+)
+def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_pip_may_remove(
+    environment: Path, told_spark: Path, env: dict[str, str], home: str
+) -> None:
+    add_jars(told_spark)
+    done = run(launcher(environment), "stage1_etf_ohlc", "--as-of", "2024-05-10", **env)
+    assert done.returncode == 75, done.stderr
+    installed, python = told_spark.parent / "spark_app" / "installed", environment / "bin" / "python"
+    job = f"{installed}/jobs/stage1_etf_ohlc.py"
+    command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
+    assert done.stdout.splitlines() == [home, f"{installed}/conf", str(python), *command]
+    said = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
+    assert said.stdout == f"{home}\n", said.stderr
+
+
+def test_without_sparks_jars_the_installed_launcher_names_the_command_that_fetches_them(
+    environment: Path, told_spark: Path
+) -> None:
+    done = run(launcher(environment), "daily_pipeline")
+    assert done.returncode == 69
+    assert f"run `{launcher(environment)} setup` first" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_beside_a_python_without_the_package_the_launcher_says_so(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "spark_jobs_launcher.sh").write_bytes(launcher(environment).read_bytes())
+    (tmp_path / "python").symlink_to("/usr/bin/false")
+    done = run("bash", tmp_path / "spark_jobs_launcher.sh", "--list")
+    assert done.returncode == 69
+    assert "pip install" in done.stderr

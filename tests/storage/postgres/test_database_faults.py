@@ -1,0 +1,434 @@
+"""PostgreSQL stopped, slow, full or out of connections: what is worth another try gets one, within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_app.errors import (
+    AnotherRunActiveError,
+    PassingFailureError,
+    RunInterruptedError,
+    ServiceUnavailableError,
+    SparkAppError,
+)
+from spark_app.schemas import ETF_OHLC
+from spark_app.storage.postgres import loading
+from spark_app.storage.postgres import publish as publish_module
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.holds import hold_stage, hold_staging, hold_tables_alone
+from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
+from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
+from spark_app.storage.postgres.throttle import read_throttle
+from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
+from tests.storage.postgres.faulty_proxy import FaultyProxy, behind_proxy
+from tests.storage.postgres.test_publish import OK, bars, closes, run_key
+
+BEFORE, AFTER = {"XLK": Decimal(10)}, {"XLK": Decimal("10.5"), "XLE": Decimal(11)}
+FAULT = """
+CREATE SEQUENCE loading.faults;
+CREATE FUNCTION loading.fail_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('loading.faults') <= {times} THEN {fault}; END IF;
+    RETURN NULL;
+END $$;
+"""
+END_OF_CONNECTION = "PERFORM pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.fixture(scope="module")
+def server(open_folder: Path) -> Iterator[BreakableServer]:
+    with breakable_server(open_folder / "breakable") as own:
+        yield own
+
+
+@pytest.fixture
+def patient(server: BreakableServer) -> Iterator[Database]:
+    """A database of the test's own on that server, with the pipeline's tables, for which half a minute is waited."""
+    server.start()
+    name = f"test_{time.monotonic_ns()}"
+    with server.database.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    database = replace(server.database, parameters={**server.database.parameters, "dbname": name})
+    migrate(database)
+    yield replace(database, patience=Patience(retry_seconds=30))
+    server.start()
+    with server.database.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def proxied(patient: Database) -> Iterator[tuple[FaultyProxy, Database]]:
+    with behind_proxy(patient) as (proxy, database):
+        yield proxy, database
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as threads:
+        yield threads
+
+
+def hasty(database: Database, seconds: float = 0.0) -> Database:
+    return replace(database, patience=Patience(retry_seconds=seconds))
+
+
+def send(database: Database, spark: SparkSession, prices: dict[str, Decimal], run_id: str) -> RowCounts:
+    """Publish closes and a line of `logs_consumer_error` as a stage does."""
+    key = run_key(run_id)
+    rows = Publication(ETF_OHLC, bars(spark, {ticker: str(close) for ticker, close in prices.items()}))
+    start_run(database, key)
+    return database.patience.keep_trying(
+        lambda: publish(database, key, OK, origin="real", publications=[rows], errors=[ConsumerError("odd")])
+    )
+
+
+def served(database: Database) -> tuple[dict[str, Decimal], int]:
+    """The closes, and the number of rows in `logs_consumer_error`."""
+    with hasty(database, 30).connect_patiently() as connection:
+        (errors,) = connection.execute("SELECT count(*) FROM logs_consumer_error").fetchone() or (0,)
+    return closes(database), errors
+
+
+@contextlib.contextmanager
+def locked_prices(database: Database) -> Iterator[psycopg.Connection]:
+    """Let a merge wait for the table of prices."""
+    connection = database.connect()
+    connection.execute("BEGIN; LOCK TABLE collected_daily_etf_ohlc IN SHARE ROW EXCLUSIVE MODE")
+    yield connection
+    with contextlib.suppress(psycopg.Error):
+        connection.execute("ROLLBACK")
+    connection.close()
+
+
+def wait_for(database: Database, condition: str) -> int:
+    """Wait for a connection to the database of which the condition on pg_stat_activity is true; its process."""
+    query = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}"
+    deadline = time.monotonic() + 60
+    with database.connect() as connection:
+        while time.monotonic() < deadline:
+            if found := connection.execute(query.encode()).fetchone():
+                return int(found[0])
+            time.sleep(0.02)
+    raise AssertionError(f"never {condition}")
+
+
+def wait_for_merge(database: Database) -> int:
+    return wait_for(database, "wait_event_type = 'Lock' AND query LIKE '%collected_daily_etf_ohlc%'")
+
+
+def execute(database: Database, text: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with database.connect() as connection:
+        cursor = connection.execute(text.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def merging(
+    pool: ThreadPoolExecutor, database: Database, spark: SparkSession, prices: dict[str, Decimal], run_id: str
+) -> Future[RowCounts]:
+    """A run whose merge waits for the table."""
+    run = pool.submit(send, database, spark, prices, run_id)
+    wait_for_merge(database)
+    return run
+
+
+def test_a_merge_goes_on_after_a_crash_of_the_server(
+    spark: SparkSession, server: BreakableServer, patient: Database, pool: ThreadPoolExecutor
+) -> None:
+    send(patient, spark, BEFORE, "run-00000001")
+    with locked_prices(patient):
+        run = merging(pool, patient, spark, AFTER, "run-00000002")
+        server.restart()
+        assert run.result(timeout=60) == RowCounts(inserted=1, updated=1)
+    assert served(patient) == (AFTER, 2)
+
+
+def test_a_crash_in_mid_merge_leaves_the_tables_as_they_were_and_the_next_run_completes(
+    spark: SparkSession, server: BreakableServer, patient: Database, pool: ThreadPoolExecutor
+) -> None:
+    send(patient, spark, BEFORE, "run-00000001")
+    with locked_prices(patient):
+        run = merging(pool, hasty(patient), spark, AFTER, "run-00000002")
+        server.stop()
+        with pytest.raises(ServiceUnavailableError):
+            run.result(timeout=60)
+    server.start()
+    assert served(patient) == (BEFORE, 1)
+    assert send(patient, spark, AFTER, "run-00000003") == RowCounts(inserted=1, updated=1)
+    assert served(patient) == (AFTER, 2)
+
+
+def test_a_merge_whose_connection_is_ended_is_done_again(
+    spark: SparkSession, patient: Database, pool: ThreadPoolExecutor
+) -> None:
+    with locked_prices(patient):
+        run = merging(pool, patient, spark, AFTER, "run-00000001")
+        execute(patient, "SELECT pg_terminate_backend(%s)", wait_for_merge(patient))
+    assert run.result(timeout=60) == RowCounts(inserted=2)
+    assert served(patient) == (AFTER, 1)
+
+
+@pytest.fixture
+def fail_loading(patient: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the first so many inserts into a loading table fail."""
+    create_table = loading.create_table
+
+    def create_failing(connection: psycopg.Connection, table: Any, name: str) -> None:
+        create_table(connection, table, name)
+        trigger = f'CREATE TRIGGER fault BEFORE INSERT ON loading."{name}" EXECUTE FUNCTION loading.fail_once()'
+        connection.execute(trigger.encode())
+
+    def fail(fault: str, times: int = 1) -> None:
+        execute(patient, FAULT.format(fault=fault, times=times))
+        monkeypatch.setattr(loading, "create_table", create_failing)
+
+    return fail
+
+
+@pytest.mark.parametrize("fault", [END_OF_CONNECTION, "RAISE too_many_connections", "RAISE deadlock_detected"])
+def test_a_load_that_fails_for_a_passing_reason_is_done_again(
+    spark: SparkSession, patient: Database, fail_loading: Callable[..., None], fault: str
+) -> None:
+    fail_loading(fault)
+    assert send(patient, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
+    assert served(patient) == (AFTER, 1)
+
+
+def test_a_full_disk_is_said_at_once_while_rows_are_loaded(
+    spark: SparkSession, patient: Database, fail_loading: Callable[..., None]
+) -> None:
+    fail_loading("RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'", times=1000)
+    with pytest.raises(ServiceUnavailableError, match="No space left on device$") as failure:
+        send(patient, spark, AFTER, "run-00000001")
+    assert not isinstance(failure.value, PassingFailureError)
+    assert served(patient) == ({}, 0)
+
+
+def test_a_full_disk_in_mid_merge_leaves_the_tables_as_they_were(spark: SparkSession, patient: Database) -> None:
+    execute(patient, FAULT.format(fault="RAISE disk_full USING MESSAGE = 'No space left on device'", times=1))
+    execute(
+        patient,
+        "CREATE TRIGGER fault AFTER INSERT ON collected_daily_etf_ohlc EXECUTE FUNCTION loading.fail_once()",
+    )
+    with pytest.raises(ServiceUnavailableError, match="failed while publishing: No space left on device"):
+        send(patient, spark, AFTER, "run-00000001")
+    assert served(patient) == ({}, 0)
+    assert send(patient, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
+
+
+def test_a_lock_that_is_not_had_in_time_is_said_and_nothing_changed(
+    spark: SparkSession, patient: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "_LOCK_SECONDS", 0.1)
+    with locked_prices(patient), pytest.raises(ServiceUnavailableError, match="lock timeout"):
+        send(hasty(patient, 0.3), spark, AFTER, "run-00000001")
+    assert served(patient) == ({}, 0)
+    assert send(patient, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
+
+
+def test_a_lock_that_is_had_at_the_second_try(
+    spark: SparkSession, patient: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "_LOCK_SECONDS", 0.3)
+    with locked_prices(patient):
+        run = merging(pool, patient, spark, AFTER, "run-00000001")
+        process = wait_for_merge(patient)
+        wait_for(patient, f"query LIKE '%collected_daily_etf_ohlc%' AND pid NOT IN ({process}, pg_backend_pid())")
+    assert run.result(timeout=60) == RowCounts(inserted=2)
+
+
+def test_a_server_without_a_free_connection_is_asked_again(
+    patient: Database, server: BreakableServer, pool: ThreadPoolExecutor
+) -> None:
+    with contextlib.ExitStack() as others:
+        with contextlib.suppress(PassingFailureError):
+            while True:
+                others.enter_context(hasty(patient).connect())
+        with pytest.raises(PassingFailureError, match="too many clients already"):
+            read_throttle(hasty(patient), "yahoo")
+        waiting = pool.submit(read_throttle, patient, "yahoo")
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+    assert waiting.result(timeout=60).requests == 0
+
+
+@pytest.mark.parametrize("wrong", [{"dbname": "nowhere"}, {"user": "nobody"}, {"host": "no-such-host.invalid"}])
+def test_a_refusal_that_stays_is_said_at_once(patient: Database, wrong: dict[str, str]) -> None:
+    stubborn = replace(patient, parameters={**patient.parameters, **wrong}, patience=Patience(retry_seconds=3600))
+    with pytest.raises(ServiceUnavailableError, match="^cannot reach PostgreSQL at") as failure:
+        read_throttle(stubborn, "yahoo")
+    assert str(patient.password) not in str(failure.value)
+
+
+def test_waiting_for_a_server_ends_with_the_wish_to_stop(patient: Database, pool: ThreadPoolExecutor) -> None:
+    away = replace(patient, parameters={**patient.parameters, "port": "1"}, patience=Patience(retry_seconds=3600))
+    waiting = pool.submit(read_throttle, away, "yahoo")
+    with pytest.raises(TimeoutError):
+        waiting.result(timeout=0.3)
+    away.patience.stopping.set()
+    with pytest.raises(RunInterruptedError):
+        waiting.result(timeout=10)
+
+
+def test_locks_that_went_with_their_connection_are_taken_again(patient: Database, server: BreakableServer) -> None:
+    with hold_stage(patient, run_key()) as hold:
+        server.restart()
+        hold.confirm()
+        with pytest.raises(AnotherRunActiveError), hold_stage(patient, run_key("run-00000002")):
+            pass
+        with pytest.raises(AnotherRunActiveError), hold_tables_alone(patient):
+            pass
+    with hold_stage(patient, run_key("run-00000003")):
+        pass
+
+
+def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_than_for_an_answer(
+    patient: Database, server: BreakableServer, pool: ThreadPoolExecutor
+) -> None:
+    database = replace(patient, patience=Patience(retry_seconds=60, answer_seconds=0.5))
+
+    def stage() -> None:
+        with hold_staging(database, "bars"):
+            pass
+
+    server.stop()
+    waiting = pool.submit(stage)
+    with pytest.raises(TimeoutError):
+        waiting.result(timeout=0.3)
+    server.start()
+    waiting.result(timeout=60)
+    with hold_staging(patient, "bars"):
+        waiting = pool.submit(stage)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=2)
+    waiting.result(timeout=60)
+
+
+def test_who_lost_its_locks_to_another_run_does_not_publish(spark: SparkSession, patient: Database) -> None:
+    key = run_key()
+    with hold_stage(patient, key) as hold:
+        start_run(patient, key)
+        locks = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        execute(patient, locks)
+        rows = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
+        with hold_stage(patient, run_key("run-00000002")), pytest.raises(AnotherRunActiveError):
+            publish(patient, key, OK, origin="real", publications=[rows], confirm=hold.confirm)
+    assert served(patient) == ({}, 0)
+
+
+def test_locks_behind_a_network_that_failed_are_not_taken_for_those_of_another_run(
+    proxied: tuple[FaultyProxy, Database], patient: Database
+) -> None:
+    proxy, database = proxied
+    with behind_proxy(patient) as (other_proxy, _), hold_stage(database, run_key()) as hold:
+        # The connection to the server stays; only its answers are lost.
+        proxy.is_silent = True
+        hold._connection.answer_seconds = 0.3  # type: ignore[union-attr]
+        hold._impatient = replace(database, parameters={**database.parameters, "port": str(other_proxy.port)})
+        hold.confirm()
+        with pytest.raises(AnotherRunActiveError), hold_stage(patient, run_key("run-00000002")):
+            pass
+
+
+def test_a_slow_network_only_takes_its_time(spark: SparkSession, proxied: tuple[FaultyProxy, Database]) -> None:
+    proxy, database = proxied
+    proxy.delay_seconds = 0.02
+    assert send(database, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
+
+
+@pytest.mark.parametrize("fault", ["silent", "reset"])
+def test_a_network_that_fails_and_heals(
+    spark: SparkSession, proxied: tuple[FaultyProxy, Database], pool: ThreadPoolExecutor, fault: str
+) -> None:
+    proxy, database = proxied
+    database = replace(database, patience=Patience(retry_seconds=60, answer_seconds=1))
+    if fault == "silent":
+        proxy.is_silent = True
+    else:
+        proxy.reset_after = 700
+    run = pool.submit(send, database, spark, AFTER, "run-00000001")
+    with pytest.raises(TimeoutError):
+        run.result(timeout=2)
+    proxy.heal()
+    assert run.result(timeout=60) == RowCounts(inserted=2)
+    assert served(database) == (AFTER, 1)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever(proxied: tuple[FaultyProxy, Database]) -> None:
+    proxy, database = proxied
+    with replace(database, patience=Patience(0, answer_seconds=0.5)).connect() as connection:
+        proxy.is_silent = True
+        with pytest.raises(psycopg.OperationalError, match=r"no answer for 0\.5 s"):
+            connection.execute("SELECT 1")
+
+
+def test_a_merge_that_counted_is_not_done_twice_where_its_answer_was_lost(
+    spark: SparkSession, proxied: tuple[FaultyProxy, Database]
+) -> None:
+    proxy, database = proxied
+    key, losses = run_key(), iter([b"COMMIT"])
+    rows = Publication(ETF_OHLC, bars(spark, {ticker: str(close) for ticker, close in AFTER.items()}))
+
+    def lose_next_commit() -> None:
+        proxy.lose_answer_to = next(losses, None)
+
+    start_run(database, key)
+    counts = database.patience.keep_trying(
+        lambda: publish(
+            *(database, key, OK),
+            origin="real",
+            publications=[rows],
+            errors=[ConsumerError("odd")],
+            confirm=lose_next_commit,
+        )
+    )
+    assert next(losses, None) is proxy.lose_answer_to is None
+    assert counts == RowCounts(inserted=2)
+    assert served(database) == (AFTER, 1)
+
+
+def test_a_claim_whose_answer_was_lost_counts_as_used(proxied: tuple[FaultyProxy, Database]) -> None:
+    proxy, database = proxied
+    limiter = PostgresLimiter(database, "yahoo", FetchLimits(0.5, 1000, 900))
+    limiter.acquire()
+    proxy.lose_answer_to = b"WITH claimed"
+    time.sleep(0.6)
+    limiter.acquire()
+    claimed = time.monotonic()
+    state = read_throttle(database, "yahoo")
+    assert proxy.lose_answer_to is None
+    assert state.requests_today == 3
+    limiter.acquire()
+    assert time.monotonic() - claimed >= 0.45
+
+
+def test_a_claim_outlives_a_restart_of_the_server(patient: Database, server: BreakableServer) -> None:
+    limiter = PostgresLimiter(patient, "yahoo", FetchLimits(0.5, 1000, 900))
+    limiter.acquire()
+    server.restart()
+    back = read_throttle(patient, "yahoo").now
+    limiter.acquire()
+    # The server may have forgotten the last request: a pause begins with the new connection.
+    assert read_throttle(patient, "yahoo").last_sent_at - back >= dt.timedelta(seconds=0.45)
+
+
+def test_a_failure_names_no_password(spark: SparkSession, server: BreakableServer, patient: Database) -> None:
+    server.stop()
+    with pytest.raises(SparkAppError) as failure:
+        publish(patient, run_key(), OK, origin="real", publications=[Publication(ETF_OHLC, bars(spark, {"X": "1"}))])
+    assert str(patient.password) not in str(failure.value)
+    assert str(failure.value).startswith("cannot reach PostgreSQL at 127.0.0.1:")
