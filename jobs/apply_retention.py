@@ -1,8 +1,8 @@
-"""Remove what is older than the settings want it kept, from Postgres and staging, and reclaim the space."""
+"""Remove what is older than the settings keep it, from Postgres and staging, and reclaim the space."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_retention
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_retention("apply_retention", __doc__))
+    sys.exit(main("apply_retention"))

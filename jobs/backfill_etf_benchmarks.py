@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entrypoint import run_backfill
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_backfill("backfill_etf_benchmarks", __doc__))
+    sys.exit(main("backfill_etf_benchmarks"))

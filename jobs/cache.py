@@ -1,8 +1,8 @@
-"""Show what was fetched in the last day and need not be asked for again, or forget it."""
+"""Show the cached fetches, or drop some of them from the cache."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_cache
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_cache("cache", __doc__))
+    sys.exit(main("cache"))

@@ -1,9 +1,8 @@
-"""All five stages of a session in one Spark application, stopping where one fails."""
+"""All five stages of a session in one Spark application, up to the first that fails."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
-from spark_app.cli.parser import STAGES
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("daily_pipeline", __doc__, STAGES))
+    sys.exit(main("daily_pipeline"))

@@ -1,8 +1,8 @@
-"""Send every served row to the topic, where it began later than the database or was lost."""
+"""Send every served row to the topic, where it is younger than the database or was lost."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_fill
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_fill("fill_topic", __doc__))
+    sys.exit(main("fill_topic"))

@@ -1,8 +1,8 @@
-"""Read the topic and upsert what it says into a database that is empty, or lacks some of it."""
+"""Read the topic and upsert its rows into a database that is empty or lacks some of them."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_replay
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_replay("replay_topic", __doc__))
+    sys.exit(main("replay_topic"))

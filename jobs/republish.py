@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entrypoint import run_republish
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_republish("republish", __doc__))
+    sys.exit(main("republish"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("stage1_etf_ohlc", __doc__, ["stage1_etf_ohlc"]))
+    sys.exit(main("stage1_etf_ohlc"))

@@ -1,8 +1,8 @@
-"""Stage 2: collect what SPY and the sector funds hold."""
+"""Stage 2: collect the holdings of SPY and the eleven sector funds."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("stage2_etf_holdings", __doc__, ["stage2_etf_holdings"]))
+    sys.exit(main("stage2_etf_holdings"))

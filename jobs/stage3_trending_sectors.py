@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("stage3_trending_sectors", __doc__, ["stage3_trending_sectors"]))
+    sys.exit(main("stage3_trending_sectors"))

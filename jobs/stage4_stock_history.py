@@ -1,8 +1,8 @@
-"""Stage 4: collect prices and market caps of the stocks in the trending sectors."""
+"""Stage 4: collect prices and market caps of the stocks in trending sectors."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("stage4_stock_history", __doc__, ["stage4_stock_history"]))
+    sys.exit(main("stage4_stock_history"))

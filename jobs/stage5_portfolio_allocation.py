@@ -1,8 +1,8 @@
-"""Stage 5: allocate a portfolio of the trending stocks, weighted by market cap."""
+"""Stage 5: weight the trending stocks by market cap."""
 
 import sys
 
-from spark_app.cli.entrypoint import run_job
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("stage5_portfolio_allocation", __doc__, ["stage5_portfolio_allocation"]))
+    sys.exit(main("stage5_portfolio_allocation"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entrypoint import run_staggered_backfill
+from spark_app.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(run_staggered_backfill("staggered_sector_backfill", __doc__))
+    sys.exit(main("staggered_sector_backfill"))

@@ -5,7 +5,6 @@ So conf/pipeline.toml is the one place that says what a setting does: in the com
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from spark_app.cli.parser import settings_overrides
+from spark_app.cli.jobs import JOBS
 from spark_app.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,14 +116,8 @@ def limits(found: list[Any]) -> str:
 
 
 def options() -> dict[str, str]:
-    """section.key -> the option of the command line that sets it."""
-    names = ("source", "delay", "max_retries", "rate_limit_sleep")
-    spelled = argparse.Namespace(**{name: "--" + name.replace("_", "-") for name in names})
-    return {
-        f"{section}.{key}": str(text)
-        for section, keys in settings_overrides(spelled).items()
-        for key, text in keys.items()
-    }
+    """Say which option of a job sets a setting."""
+    return {option.sets: option.flag for job in JOBS.values() for option in job.all_options if option.is_setting}
 
 
 def row(name: str, field: FieldInfo, entry: Entry | None) -> str:

@@ -1,4 +1,4 @@
-"""Open what a run needs: settings, the database and the Spark session, side by side."""
+"""Opening what a job needs: settings, the database and the Spark session, side by side."""
 
 from __future__ import annotations
 
@@ -9,63 +9,76 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_app.cli.job import Job, Run
-from spark_app.cli.parser import settings_overrides
-from spark_app.cli.request import as_of_session
+from spark_app.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_app.config.settings import DatabaseSettings, Settings
+    from spark_app.pipeline.request import Request
+    from spark_app.pipeline.run import Run
     from spark_app.storage.postgres.database import Database
 
 
-def open_run(job: Job, work: Callable[[Run], int]) -> int:
-    """Open what a run needs and let `work` do it; 0 without it where the day has no session."""
+def run_job(invocation: Invocation) -> int:
+    """Open what the job needs and let it work; returns the exit code, 0 where there is nothing to do."""
     from spark_app.config.settings import load_settings
 
-    settings = load_settings(config_file=job.arguments.config, overrides=settings_overrides(job.arguments))
+    settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
+    if invocation.job.preview:
+        request = invocation.request(settings, dt.datetime.now(dt.UTC))
+        if request is None or invocation.job.show(request):
+            return 0
+    with _opened(invocation, settings) as run:
+        return 0 if run is None else invocation.job.run(run)
+
+
+@contextlib.contextmanager
+def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
+    """Open a run; None where the named day is not a trading day."""
+    job, interruption = invocation.job, invocation.interruption
     with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
-        resources.enter_context(job.interruption.watching_java())
+        resources.enter_context(interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
         checked = beside.submit(_checked_database, settings)
-        preparing = beside.submit(_prepare, job, settings, resources, checked)
+        preparing = beside.submit(_prepare, invocation, settings, resources, checked)
         spark = resources.enter_context(_session(job.name, settings, checked))
-        job.interruption.take_over()
-        if "delay" in job.arguments and not getattr(job.arguments, "dry_run", False):
+        interruption.take_over()
+        if job.fetches:
             beside.submit(_warm_up, spark, settings)
         prepared = preparing.result()
-        if not prepared:
-            return 0
+        if prepared is None:
+            yield None
+            return
+        from spark_app.pipeline.run import open_run
         from spark_app.storage.delta.failures import staging_in_use
 
-        run = Run(job, settings, spark, *prepared)
+        request, database = prepared
+        run = open_run(request, settings, spark, database, stopping=interruption.stopping, summary=invocation.summary)
         resources.enter_context(staging_in_use(settings.staging_path))
-        return work(replace(run, confirm_writer=resources.enter_context(_only_writer(run))))
+        yield replace(run, confirm_lock=resources.enter_context(_only_writer(invocation, run)))
 
 
 def _prepare(
-    job: Job, settings: Settings, resources: contextlib.ExitStack, checked: Future[DatabaseSettings]
-) -> tuple[Database, dt.date, dt.datetime] | None:
+    invocation: Invocation, settings: Settings, resources: contextlib.ExitStack, checked: Future[DatabaseSettings]
+) -> tuple[Request, Database] | None:
     """Find the as-of session and bring the database up to date, which runs until `resources` are closed.
 
     Nothing is touched before the cluster is `checked`.
     """
-    from spark_app.pipeline.execution import prepare, upgrade
+    from spark_app.pipeline.preparation import prepare_database
     from spark_app.storage.postgres.database import administrator_of, open_database
     from spark_app.storage.postgres.retry import Patience
 
-    now = dt.datetime.now(dt.UTC)
-    as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
-    if as_of is None:
+    request = invocation.request(settings, dt.datetime.now(dt.UTC))
+    if request is None:
         return None
     named = checked.result()
-    patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
+    patience = Patience(**settings.database.model_dump(), stopping=invocation.interruption.stopping)
     database = resources.enter_context(open_database(named, patience))
-    # A replay takes what kind of data the topic has, unless the command line names one.
-    takes_any = "topic_start" in job.arguments and job.arguments.source is None
-    (upgrade if takes_any else prepare)(database, settings, admin=administrator_of(named, database))
-    return database, as_of, now
+    admin = administrator_of(named, database)
+    prepare_database(database, settings, admin=admin, any_origin=invocation.takes_any_origin)
+    return request, database
 
 
 def _checked_database(settings: Settings) -> DatabaseSettings:
@@ -86,7 +99,7 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
     from spark_app.spark.session import build_session
 
     checked.result()
-    # Spark makes this folder at its start, by default wherever the user happens to be.
+    # Spark makes this folder at its start, by default in the current folder of the user.
     spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:
         add_s3_libraries(spark, settings.staging_path)
@@ -97,21 +110,26 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
 
 
 @contextlib.contextmanager
-def _only_writer(run: Run) -> Iterator[Callable[[], None]]:
-    """Keep other applications from writing to staging, where the store takes one; yields what makes sure of it."""
+def _only_writer(invocation: Invocation, run: Run) -> Iterator[Callable[[], None]]:
+    """Keep other applications from writing to staging, where the store takes one writer; yields its confirmation."""
     from spark_app.spark.s3 import takes_one_writer
     from spark_app.storage.postgres.single_writer import hold_writing
 
-    arguments = run.job.arguments
-    writes = "delay" in arguments or getattr(arguments, "forget", None) or getattr(arguments, "forget_all", False)
+    request = run.request
+    writes = invocation.job.fetches or request.forget is not None or request.forget_all
     if writes and takes_one_writer(run.spark, run.settings.staging_path):
         with hold_writing(run.database) as confirm:
             yield confirm
     else:
-        yield run.confirm_writer
+        yield run.confirm_lock
 
 
 def _warm_up(spark: SparkSession, settings: Settings) -> None:
-    from spark_app.ingestion.warm_up import warm_up
+    import functools
 
-    warm_up(spark, settings)
+    from spark_app.sources.worker import import_source
+
+    worker = functools.partial(import_source, name=settings.source.name)
+    # One worker at first: stage 1 needs no more, and a free core.
+    for number in (1, spark.sparkContext.defaultParallelism):
+        spark.range(0, number, 1, number).mapInPandas(worker, "nothing int").collect()

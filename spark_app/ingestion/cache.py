@@ -1,7 +1,7 @@
-"""What staging already holds: the cache of a run is what earlier runs fetched and landed.
+"""The cache: fetches of earlier runs in staging that are still fresh.
 
-A fetch serves again while it is fresh: it succeeded, covers the window that is asked for, was made after the
-close of the as-of session, and is not older than `fetch.cache_hours`.
+A fetch is fresh while it is not older than `fetch.cache_hours`, was made after the close of the as-of session, and
+covers the window that is asked for.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
 from spark_app.ingestion.landing import LandedTicker, Landing
-from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TABLE
 
 FORGOTTEN = "forgotten"
-"""The outcome of a row of `fetches` that takes back what was fetched of its ticker before."""
+"""The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
 
 # That a ticker does not exist is an answer, too, and asking again would cost the same request.
 _ANSWERS = (Outcome.OK, Outcome.NOT_FOUND)
@@ -42,15 +42,8 @@ class Known:
     first_asked: Mapping[str, dt.date]
     fetches: Mapping[tuple[str, str], Sequence[Row]]
 
-    def first_dates(self, tickers: Sequence[str], first: dt.date) -> dict[str, dt.date]:
-        """Say from which date on each ticker's bars are asked: `first`, or the earliest date that is known.
-
-        One fetch then covers all stored bars, so they stand on one price basis, and every split since the oldest quote.
-        """
-        return {ticker: min(first, self.first_days.get(ticker, first)) for ticker in tickers}
-
-    def held(self, requests: Sequence[FetchRequest]) -> Landing:
-        """Return what earlier fetches hold of the tickers of `requests`."""
+    def cached(self, requests: Sequence[FetchRequest]) -> Landing:
+        """Return the outcomes that fresh fetches give for the tickers of `requests`."""
         wanted = (self._fresh(request, ticker) for request in requests for ticker in request.tickers)
         return Landing([_as_landed(row) for row in wanted if row is not None])
 
@@ -63,13 +56,13 @@ class Known:
         return None
 
 
-def read_known(context: StageContext, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
+def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
     """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is young enough."""
     kinds = list(kinds)
     # Only charts ask for the dates that are known of a ticker.
-    if context.request.refresh and Kind.CHART not in kinds:
+    if run.request.refresh and Kind.CHART not in kinds:
         return Known({}, {}, {}, {})
-    rows = _known_rows(context, tickers, kinds).collect()
+    rows = _known_rows(run, tickers, kinds).collect()
     fetches: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         for fetch in sorted(row["fetches"], key=lambda fetch: fetch["fetched_at"], reverse=True):
@@ -81,13 +74,13 @@ def read_known(context: StageContext, tickers: Sequence[str], kinds: Iterable[Ki
     return Known(first_bars, first_days, first_asked, fetches)
 
 
-def _known_rows(context: StageContext, tickers: Sequence[str], kinds: list[Kind]) -> DataFrame:
-    is_of_use = F.col("outcome").isin(*_ANSWERS, FORGOTTEN) & _is_young(context)
+def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFrame:
+    is_of_use = F.col("outcome").isin(*_ANSWERS, FORGOTTEN) & _is_young(run)
     is_chart = (F.col("kind") == Kind.CHART) & (F.col("outcome") == Outcome.OK)
     fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"))
     no_day = F.lit(None).cast(DateType())
     known = (
-        context.staging.read(FETCHES_TABLE)
+        run.staging.read(FETCHES_TABLE)
         .where(F.col("kind").isin(kinds) & (is_of_use | is_chart))
         .select(
             "ticker",
@@ -99,7 +92,7 @@ def _known_rows(context: StageContext, tickers: Sequence[str], kinds: list[Kind]
     )
     no_fetch = F.lit(None).cast(known.schema["fetch"].dataType)
     if Kind.CHART in kinds:
-        bars, quotes = context.staging.read(BARS_TABLE), context.staging.read(QUOTES_TABLE)
+        bars, quotes = run.staging.read(BARS_TABLE), run.staging.read(QUOTES_TABLE)
         known = known.unionAll(bars.select("ticker", "trade_date", no_day, no_day, no_fetch))
         known = known.unionAll(quotes.select("ticker", no_day, "quote_date", no_day, no_fetch))
     wanted = known.where(F.col("ticker").isin(list(tickers)))
@@ -111,16 +104,16 @@ def _known_rows(context: StageContext, tickers: Sequence[str], kinds: list[Kind]
     )
 
 
-def first_fresh_moment(context: StageContext) -> dt.datetime:
+def first_fresh_moment(run: Run) -> dt.datetime:
     """Return from when on a fetch is fresh for the as-of session."""
-    too_old = context.request.now - dt.timedelta(hours=context.settings.fetch.cache_hours)
-    return max(too_old, market_calendar.close_of(context.as_of))
+    too_old = run.request.now - dt.timedelta(hours=run.settings.fetch.cache_hours)
+    return max(too_old, market_calendar.close_of(run.as_of))
 
 
-def _is_young(context: StageContext) -> Column:
-    if context.request.refresh:
+def _is_young(run: Run) -> Column:
+    if run.request.refresh:
         return F.lit(False)
-    return F.col("fetched_at") >= F.lit(first_fresh_moment(context))
+    return F.col("fetched_at") >= F.lit(first_fresh_moment(run))
 
 
 def _covers(row: Row, request: FetchRequest) -> bool:

@@ -14,10 +14,10 @@ from spark_app.errors import (
     ServiceUnavailableError,
     SparkAppError,
 )
-from spark_app.ingestion.bars import CollectedBars
+from spark_app.ingestion.completeness import Completeness
 from spark_app.ingestion.landing import NOT_ASKED, Landing
-from spark_app.pipeline.context import StageContext
 from spark_app.pipeline.fetch_summary import FetchSummary
+from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.universe import BENCHMARK
 
@@ -40,7 +40,7 @@ class Verdict:
     failure: SparkAppError | None = None
 
 
-def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
+def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
     """Judge what came by the fraction of tickers that got an answer.
 
     That a ticker is unknown or has no data is an answer, but of a fund's holdings; a failure, a broken body and a
@@ -53,7 +53,7 @@ def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: 
     summary = landing.summary(kind)
     silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
     is_enough = len(silent) <= (1 - coverage) * summary.asked + _ROUNDING
-    if stopped := _stopped(context, landing, summary, what):
+    if stopped := _stopped(run, landing, summary, what):
         return Verdict(is_enough, stopped)
     if nothing := _nothing(summary, what):
         return Verdict(False, nothing)
@@ -62,8 +62,14 @@ def judge_answers(context: StageContext, landing: Landing, kind: Kind, *, what: 
     return Verdict(False, DataIncompleteError(f"{_listed(summary, silent, what)}; what came is kept: run it again"))
 
 
-def judge_bars(
-    context: StageContext, collected: CollectedBars, counted: Collection[str], *, what: str, coverage: float
+def require_bars(
+    run: Run,
+    landing: Landing,
+    completeness: Completeness,
+    counted: Collection[str],
+    *,
+    what: str,
+    coverage: float,
 ) -> Verdict:
     """Judge what came by the bars that the exchange calendar promises.
 
@@ -72,11 +78,11 @@ def judge_bars(
         what: the tickers in a word, for messages.
         coverage: the fraction of the promised bars that is needed.
     """
-    summary, completeness = collected.landing.summary(Kind.CHART), collected.completeness
+    summary = landing.summary(Kind.CHART)
     covered = completeness.coverage(counted)
     benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
     is_enough = covered >= coverage - _ROUNDING and not benchmark_misses
-    if stopped := _stopped(context, collected.landing, summary, what):
+    if stopped := _stopped(run, landing, summary, what):
         return Verdict(is_enough, stopped)
     if nothing := _nothing(summary, what):
         return Verdict(False, nothing)
@@ -94,16 +100,16 @@ def judge_bars(
     )
 
 
-def _stopped(context: StageContext, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
+def _stopped(run: Run, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
     """The failure of a run that ended before everything was asked; what is left is named in the log."""
     if not (left := summary.tickers_with(*_LEFT)):
         return None
     logger.info("%d of %d %s are left: %s", len(left), summary.asked, what, ", ".join(left))
-    done, command = f"{len(summary.answered)} of {summary.asked} {what} done", context.request.resume_command
+    done, command = f"{len(summary.answered)} of {summary.asked} {what} done", run.request.resume_command
     if landing.is_interrupted:
-        return RunInterruptedError(f"interrupted: {done}; go on with: {command}")
+        return RunInterruptedError(f"interrupted: {done}; resume with: {command}")
     if landing.is_rate_limited:
-        resume_at, reason = landing.hold or (dt.datetime.now(dt.UTC), "")
+        resume_at, reason = landing.blocked or (dt.datetime.now(dt.UTC), "")
         told = f"{done}, nothing was asked" if not summary.requests else done
         because = f" ({reason})" if reason else ""
         return RateLimitedError(

@@ -1,9 +1,9 @@
-"""What became of each ticker that a stage wanted: landed in `fetches`, held there already, or not asked."""
+"""The outcome of each ticker that was asked for: landed in `fetches`, cached there already, or not asked."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spark_app.pipeline.fetch_summary import FetchSummary
@@ -11,16 +11,19 @@ from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.postgres.run_log import ConsumerError
 
 NOT_ASKED = "not_asked"
-"""The outcome of a ticker that an interrupted run did not come to; it never lands."""
+"""The outcome of a ticker that an interrupted run did not reach; it never lands."""
 
 _NOT_ASKED = (NOT_ASKED, Outcome.RATE_LIMITED)
 
 
 @dataclass(frozen=True)
 class LandedTicker:
-    """What became of one ticker's request; `rows` bars, holdings or quotes came, `left_out` were no shares.
+    """The outcome of one ticker.
 
-    `is_cached`: an earlier fetch served, and nothing was asked.
+    Attributes:
+        rows: bars, holdings or quotes in the answer.
+        left_out: rows of a holdings answer that are no shares.
+        is_cached: an earlier fetch answers, nothing was asked.
     """
 
     kind: str
@@ -37,30 +40,43 @@ class LandedTicker:
 
 @dataclass
 class Landing:
-    """Everything that a stage wanted and what came; filled wave by wave.
+    """The outcomes of an ingestion, filled wave by wave.
 
-    `hold` says until when the source must not be asked (UTC), and why, where that is so.
+    `blocked` says until when the source must not be asked (UTC), and why; None where it may be.
     """
 
     tickers: list[LandedTicker] = field(default_factory=list)
-    hold: tuple[dt.datetime, str] | None = None
+    blocked: tuple[dt.datetime, str] | None = None
     is_interrupted: bool = False
+
+    @classmethod
+    def of(cls, parts: Iterable[Landing]) -> Landing:
+        """Put the outcomes of several kinds together."""
+        return cls([ticker for part in parts for ticker in part.tickers])
 
     @property
     def is_rate_limited(self) -> bool:
         return any(t.outcome == Outcome.RATE_LIMITED for t in self.tickers)
 
-    def of(self, kind: Kind) -> dict[str, LandedTicker]:
-        """Each ticker of one kind with its last result."""
+    def of_kind(self, kind: Kind) -> dict[str, LandedTicker]:
+        """Each ticker of one kind with its last outcome."""
         return {t.ticker: t for t in self.tickers if t.kind == kind}
 
-    def came(self, kind: Kind) -> list[str]:
-        """List the tickers whose data of one kind was landed just now."""
-        return [t.ticker for t in self.of(kind).values() if t.outcome == Outcome.OK and not t.is_cached]
+    def answered(self, kind: Kind) -> list[LandedTicker]:
+        """The tickers of one kind with data, fetched or cached."""
+        return [t for t in self.of_kind(kind).values() if t.outcome == Outcome.OK]
+
+    def fetched(self, kind: Kind) -> list[str]:
+        """The tickers whose data of one kind was fetched by this run."""
+        return [t.ticker for t in self.answered(kind) if not t.is_cached]
+
+    def partially_parsed(self) -> list[LandedTicker]:
+        """The tickers whose data was fetched by this run, and some of it skipped."""
+        return [t for t in self.tickers if t.outcome == Outcome.OK and t.message and not t.is_cached]
 
     def summary(self, kind: Kind) -> FetchSummary:
         """Sum up one kind, with the requests of all of them."""
-        last = self.of(kind).values()
+        last = self.of_kind(kind).values()
         return FetchSummary(
             requests=sum(t.requests for t in self.tickers),
             answered=tuple(t.ticker for t in last if t.outcome == Outcome.OK),
@@ -69,27 +85,23 @@ class Landing:
         )
 
     def errors(self) -> tuple[ConsumerError, ...]:
-        """What was wrong with what was asked, for `logs_consumer_error`."""
+        """What was wrong with the answers, for `logs_consumer_error`."""
         failed = [t for t in self.tickers if t.outcome != Outcome.OK and not t.is_cached]
         return tuple(
             ConsumerError(f"{t.kind} of {t.ticker}: {t.outcome}: {t.message}", t.raw_text)
             for t in failed
             if t.requests or t.outcome not in _NOT_ASKED
-        ) + tuple(ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.odd())
-
-    def odd(self) -> list[LandedTicker]:
-        """The tickers whose data came just now, some of it in a way that is to be told."""
-        return [t for t in self.tickers if t.outcome == Outcome.OK and t.message and not t.is_cached]
+        ) + tuple(ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.partially_parsed())
 
     def joined(self, later: Landing) -> Landing:
-        """Both together; what came later counts."""
+        """Both together; of a ticker that is in both the later outcome counts."""
         return Landing(
             [*self.tickers, *later.tickers],
-            later.hold or self.hold,
+            later.blocked or self.blocked,
             self.is_interrupted or later.is_interrupted,
         )
 
 
 def without_request(kind: Kind, tickers: Sequence[str], outcome: str, message: str) -> list[LandedTicker]:
-    """The results of tickers that were not asked; `message` says why."""
+    """The outcomes of tickers that were not asked; `message` says why."""
     return [LandedTicker(kind, ticker, outcome, message) for ticker in tickers]

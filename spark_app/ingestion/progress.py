@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class WaveProgress:
-    """Says after each wave what is done and how long the rest will take; silent where one wave does it all."""
+    """Logs after each wave what is done and how long the rest will take; nothing where there is one wave."""
 
     def __init__(self, waves: int, tickers: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._waves = waves

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
-from spark_app.ingestion.staging_rows import read_bars, read_holdings, read_quotes
-from spark_app.pipeline.context import StageContext
+from spark_app.ingestion.staged import read_bars, read_holdings, read_quotes
+from spark_app.pipeline.run import Run
 from spark_app.schemas import ETF_HOLDINGS, MEMBERSHIPS, STOCK_HISTORY, ServedTable
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.checksums import checksum
@@ -59,17 +59,17 @@ class Agreement:
     differences: tuple[str, ...]
 
 
-def find_gaps(context: StageContext, connection: psycopg.Connection, table: ServedTable, stages: Sequence[str]) -> Gaps:
+def find_gaps(run: Run, connection: psycopg.Connection, table: ServedTable, stages: Sequence[str]) -> Gaps:
     """Compare what a price table serves with the exchange calendar and with what runs of `stages` answered for."""
-    calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, context.as_of)
+    calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, run.as_of)
     spans = read_spans(connection, table, calendar)
     if not spans:
         return Gaps({}, {})
     sessions = [session for session in calendar if session >= min(span.first for span in spans)]
     served = _served_dates(spans, sessions)
-    promised = _promised(context, connection, table, stages, sessions)
+    promised = _promised(run, connection, table, stages, sessions)
     absent = {ticker: dates for ticker in served if (dates := promised.get(ticker, set()) - served[ticker])}
-    staged = _staged(context, absent)
+    staged = _staged(run, absent)
     lost = {
         ticker: sorted(d for d in dates if (ticker, d) in staged or (ticker in FUNDS and d > min(served[ticker])))
         for ticker, dates in absent.items()
@@ -79,36 +79,36 @@ def find_gaps(context: StageContext, connection: psycopg.Connection, table: Serv
     return Gaps(_without_empty(unexplained), _without_empty(lost))
 
 
-def compare_prices(context: StageContext, connection: psycopg.Connection, table: ServedTable) -> Agreement:
+def compare_prices(run: Run, connection: psycopg.Connection, table: ServedTable) -> Agreement:
     """Compare every served price row with what the transforms derive from staging."""
-    calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, context.as_of)
+    calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, run.as_of)
     spans = read_spans(connection, table, calendar)
     # A stock's sector is that of the run which served the row: staging alone does not say it.
     columns = [name for name in (*table.key, *table.compared) if name != "sector"]
-    rows = _derived_prices(context, table, spans) if spans else None
+    rows = _derived_prices(run, table, spans) if spans else None
     return _compare(connection, table, columns, rows)
 
 
-def compare_holdings(context: StageContext, connection: psycopg.Connection) -> Agreement:
+def compare_holdings(run: Run, connection: psycopg.Connection) -> Agreement:
     """Compare every served snapshot of holdings with what the transforms derive from staging."""
     snapshots = read_snapshots(connection)
-    served = F.broadcast(context.local_frame(snapshots, _SNAPSHOTS))
-    holdings = read_holdings(context).join(served, on=["etf_ticker", "snapshot_date"], how="left_semi")
+    served = F.broadcast(run.frame(snapshots, _SNAPSHOTS))
+    holdings = read_holdings(run).join(served, on=["etf_ticker", "snapshot_date"], how="left_semi")
     columns = [*ETF_HOLDINGS.key, *ETF_HOLDINGS.compared]
     return _compare(connection, ETF_HOLDINGS, columns, ranked_holdings(holdings) if snapshots else None)
 
 
-def _derived_prices(context: StageContext, table: ServedTable, spans: Sequence[Span]) -> DataFrame:
+def _derived_prices(run: Run, table: ServedTable, spans: Sequence[Span]) -> DataFrame:
     """Compute the rows of the sessions that are served."""
     # The session before gives the first price change.
     first = market_calendar.sessions_ending(min(span.first for span in spans), 2)[0]
     last = max(span.last for span in spans)
     tickers = sorted({span.ticker for span in spans})
-    bars = read_bars(context, first, last).where(F.col("ticker").isin(tickers))
-    rows = daily_prices(bars, context.numbered_sessions(market_calendar.sessions_between(first, last)))
+    bars = read_bars(run, first, last).where(F.col("ticker").isin(tickers))
+    rows = daily_prices(bars, run.sessions(market_calendar.sessions_between(first, last)))
     if table is STOCK_HISTORY:
-        rows = stock_history(rows, context.local_frame([], MEMBERSHIPS), read_quotes(context))
-    served = context.local_frame([(span.ticker, span.first, span.last) for span in spans], _SPANS)
+        rows = stock_history(rows, run.frame([], MEMBERSHIPS), read_quotes(run))
+    served = run.frame([(span.ticker, span.first, span.last) for span in spans], _SPANS)
     is_served = F.col("trade_date").between(F.col("first"), F.col("last"))
     return rows.join(F.broadcast(served), on="ticker", how="inner").where(is_served)
 
@@ -142,7 +142,7 @@ def _served_dates(spans: Iterable[Span], sessions: Sequence[dt.date]) -> dict[st
 
 
 def _promised(
-    context: StageContext,
+    run: Run,
     connection: psycopg.Connection,
     table: ServedTable,
     stages: Sequence[str],
@@ -156,9 +156,9 @@ def _promised(
     runs = {run.run_id: run for run in good_runs(connection, stages)}
     # Of the same window every run says the same.
     windows: dict[str, set[tuple[dt.date, int]]] = {}
-    for run in read_served(connection, table, stages):
-        windows.setdefault(run.ticker or "", set()).add((run.as_of_date, run.sessions))
-    for ticker, run_ids in _staging_runs(context).items():
+    for served in read_served(connection, table, stages):
+        windows.setdefault(served.ticker or "", set()).add((served.as_of_date, served.sessions))
+    for ticker, run_ids in _staging_runs(run).items():
         found: list[Served] = [runs[run_id] for run_id in run_ids if run_id in runs]
         windows.setdefault(ticker, set()).update((run.as_of_date, run.sessions) for run in found)
     promised: dict[str, set[dt.date]] = {}
@@ -169,20 +169,20 @@ def _promised(
     return promised
 
 
-def _staging_runs(context: StageContext) -> dict[str, list[str]]:
+def _staging_runs(run: Run) -> dict[str, list[str]]:
     """List the runs that each ticker's staged bars came with."""
     runs = F.collect_set("run_id").alias("runs")
-    rows = context.staging.read(BARS_TABLE).groupBy("ticker").agg(runs).collect()
+    rows = run.staging.read(BARS_TABLE).groupBy("ticker").agg(runs).collect()
     return {row["ticker"]: row["runs"] for row in rows}
 
 
-def _staged(context: StageContext, dates: Mapping[str, Iterable[dt.date]]) -> set[tuple[str, dt.date]]:
+def _staged(run: Run, dates: Mapping[str, Iterable[dt.date]]) -> set[tuple[str, dt.date]]:
     """Say which of these bars staging has."""
     wanted = [(ticker, date) for ticker, days in dates.items() for date in sorted(days)]
     if not wanted:
         return set()
-    keys = F.broadcast(context.local_frame(wanted, StructType([_TICKER, _DAY])))
-    bars = context.staging.read(BARS_TABLE).join(keys, on=["ticker", "trade_date"], how="left_semi")
+    keys = F.broadcast(run.frame(wanted, StructType([_TICKER, _DAY])))
+    bars = run.staging.read(BARS_TABLE).join(keys, on=["ticker", "trade_date"], how="left_semi")
     return {(row["ticker"], row["trade_date"]) for row in bars.select("ticker", "trade_date").distinct().collect()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,16 +12,33 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from spark_app.errors import UsageError
 from spark_app.ingestion.cache import FORGOTTEN, first_fresh_moment
-from spark_app.ingestion.fetching import payload_rows
 from spark_app.ingestion.progress import format_minutes
-from spark_app.pipeline.context import StageContext
+from spark_app.ingestion.waves import payload_rows
+from spark_app.pipeline.preparation import prepare_staging
+from spark_app.pipeline.run import Run
 from spark_app.schemas import FETCHES
 from spark_app.sources.contract import Outcome
 from spark_app.sources.symbols import parse_ticker
 from spark_app.storage.delta.staging import FETCHES_TABLE
+from spark_app.storage.postgres.holds import hold_tables
 from spark_app.text_table import draw_table
 
+logger = logging.getLogger(__name__)
+
 _FORGOTTEN = StructType([StructField("kind", StringType()), StructField("ticker", StringType())])
+
+
+def show_cache(run: Run) -> int:
+    """Show what is cached, or drop what the request names from the cache; returns the exit code."""
+    prepare_staging(run)
+    cached, request = list_cache(run), run.request
+    if request.forget is None and not request.forget_all:
+        logger.info("%s", draw_cache(run, cached))
+        return 0
+    with hold_tables(run.database):
+        forgotten = forget(run, cached, request.forget.split(",") if request.forget else None)
+    logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
+    return 0
 
 
 @dataclass(frozen=True)
@@ -35,10 +53,10 @@ class CachedFetch:
     fetched_at: dt.datetime
 
 
-def list_cache(context: StageContext) -> list[CachedFetch]:
+def list_cache(run: Run) -> list[CachedFetch]:
     """List the newest fetch of each kind and ticker that came and was not forgotten since."""
     values = ("fetched_at", "outcome", "window_start", "window_end")
-    fetches = context.staging.read(FETCHES_TABLE).where(F.col("outcome").isin(Outcome.OK, FORGOTTEN))
+    fetches = run.staging.read(FETCHES_TABLE).where(F.col("outcome").isin(Outcome.OK, FORGOTTEN))
     newest = fetches.groupBy("kind", "ticker").agg(
         F.max(F.struct(*values, payload_rows().alias("rows"))).alias("newest")
     )
@@ -57,11 +75,11 @@ def list_cache(context: StageContext) -> list[CachedFetch]:
     ]
 
 
-def draw_cache(context: StageContext, cached: Sequence[CachedFetch]) -> str:
+def draw_cache(run: Run, cached: Sequence[CachedFetch]) -> str:
     """Draw what is cached, how old it is, and whether a run for this session would still use it."""
     if not cached:
         return "Nothing is cached."
-    fresh_from = first_fresh_moment(context)
+    fresh_from = first_fresh_moment(run)
     rows = [
         (
             fetch.ticker,
@@ -69,7 +87,7 @@ def draw_cache(context: StageContext, cached: Sequence[CachedFetch]) -> str:
             f"{fetch.window_start} to {fetch.window_end}" if fetch.window_start else "",
             f"{fetch.rows:,}",
             f"{fetch.fetched_at:%Y-%m-%d %H:%M} UTC",
-            format_minutes((context.request.now - fetch.fetched_at).total_seconds()),
+            format_minutes((run.request.now - fetch.fetched_at).total_seconds()),
             "yes" if fetch.fetched_at >= fresh_from else "no",
         )
         for fetch in cached
@@ -77,7 +95,7 @@ def draw_cache(context: StageContext, cached: Sequence[CachedFetch]) -> str:
     return draw_table(("ticker", "kind", "window", "rows", "fetched", "age", "fresh"), rows, right={3, 5})
 
 
-def forget(context: StageContext, cached: Sequence[CachedFetch], tickers: Sequence[str] | None) -> list[str]:
+def forget(run: Run, cached: Sequence[CachedFetch], tickers: Sequence[str] | None) -> list[str]:
     """Let no run use what was fetched of `tickers`, None for all, any more; returns the tickers it holds for.
 
     The bars, holdings and quotes themselves stay, and so do the landed fetches.
@@ -88,14 +106,14 @@ def forget(context: StageContext, cached: Sequence[CachedFetch], tickers: Sequen
         raise UsageError(f"nothing is cached of {', '.join(unknown)}")
     chosen = [fetch for fetch in cached if named is None or fetch.ticker in named]
     if chosen:
-        _append_forgotten(context, chosen)
+        _append_forgotten(run, chosen)
     return sorted({fetch.ticker for fetch in chosen})
 
 
-def _append_forgotten(context: StageContext, chosen: Sequence[CachedFetch]) -> None:
-    request = context.request
+def _append_forgotten(run: Run, chosen: Sequence[CachedFetch]) -> None:
+    request = run.request
     given = {"outcome": FORGOTTEN, "requests": 0, "seconds": 0.0, "run_id": request.run_id, "source": "user"}
     given |= {"fetched_at": request.now}
-    named = context.local_frame([(fetch.kind, fetch.ticker) for fetch in chosen], _FORGOTTEN)
+    named = run.frame([(fetch.kind, fetch.ticker) for fetch in chosen], _FORGOTTEN)
     others = [F.lit(given.get(f.name)).cast(f.dataType).alias(f.name) for f in FETCHES if f.name not in named.columns]
-    context.staging.append(FETCHES_TABLE, named.select("*", *others))
+    run.staging.append(FETCHES_TABLE, named.select("*", *others))

@@ -12,7 +12,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from spark_app.config.kafka import load_kafka_access
 from spark_app.errors import ServiceUnavailableError, SettingsError
-from spark_app.pipeline.context import StageContext, StageOutput
+from spark_app.pipeline.result import StageResult
+from spark_app.pipeline.run import Run
 from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.messages import READ_MESSAGES, key_text, read_batches
@@ -20,11 +21,10 @@ from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.storage.postgres.row_rules import find_refused
 from spark_app.storage.postgres.run_log import ConsumerError, read_origin
 
-STAGE = "replay_topic"
 _REFUSED = StructType([StructField("key", StringType()), StructField("rule", StringType())])
 
 
-def run(context: StageContext) -> StageOutput:
+def run(run: Run) -> StageResult:
     """Read the topic from where the request begins, and let the newest message of each row decide.
 
     Raises: SettingsError: no broker is named. ServiceUnavailableError, UsageError: the topic cannot be read.
@@ -32,32 +32,32 @@ def run(context: StageContext) -> StageOutput:
     # With its own imports, for a run that uses no Kafka shall not pay for the client.
     from spark_app.storage.kafka.reader import find_span, hold, read_topic
 
-    access = load_kafka_access(context.settings.kafka)
+    access = load_kafka_access(run.settings.kafka)
     if access is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     # What this database still owes is newer than all that the topic has of these rows.
-    if (delivery := deliver(context.database, access)).owed != 0:
+    if (delivery := deliver(run.database, access)).owed != 0:
         raise ServiceUnavailableError(f"nothing is replayed before all is sent: {delivery.sentences[-1]}")
-    span = find_span(access, context.request.topic_start)
+    span = find_span(access, run.request.topic_start)
     if not span:
-        return StageOutput(message="no message to read", replayed_origin=context.settings.data_origin)
-    messages = read_topic(context.spark, access, span).mapInArrow(read_batches, READ_MESSAGES)
-    return _output(context, messages, hold(messages))
+        return StageResult(message="no message to read", replayed_origin=run.settings.data_origin)
+    messages = read_topic(run.spark, access, span).mapInArrow(read_batches, READ_MESSAGES)
+    return _output(run, messages, hold(messages))
 
 
-def _output(context: StageContext, messages: DataFrame, number: int) -> StageOutput:
-    origin = context.request.origin or read_origin(context.database) or _newest_origin(messages)
+def _output(run: Run, messages: DataFrame, number: int) -> StageResult:
+    origin = run.request.origin or read_origin(run.database) or _newest_origin(messages)
     newest = _newest_of_each_row(messages, origin).persist()
     named = {row["table"] for row in newest.select("table").distinct().collect()}
     tables = [table for table in SERVED_TABLES if table.name in named]
-    refused = _refused(context, newest, tables)
+    refused = _refused(run, newest, tables)
     unreadable = _unreadable(messages, origin).union(_described(newest, refused))
     rejected = unreadable.count()
-    told = f"{number:,} messages of {origin} data in {context.settings.kafka.topic}"
-    return StageOutput(
+    told = f"{number:,} messages of {origin} data in {run.settings.kafka.topic}"
+    return StageResult(
         message=f"{told}, {rejected:,} could not be used (logs_consumer_error)" if rejected else told,
         publications=tuple(_publication(newest, refused, table) for table in tables),
-        errors=_Unreadable(unreadable, context.settings.kafka.topic),
+        errors=_Unreadable(unreadable, run.settings.kafka.topic),
         rows_rejected=rejected,
         replayed_origin=origin,
     )
@@ -86,14 +86,14 @@ def _rows(newest: DataFrame, table: ServedTable) -> DataFrame:
     return stored.select(F.from_json("row", table.schema).alias("stored")).select("stored.*")
 
 
-def _refused(context: StageContext, newest: DataFrame, tables: Sequence[ServedTable]) -> DataFrame:
+def _refused(run: Run, newest: DataFrame, tables: Sequence[ServedTable]) -> DataFrame:
     """Rows that their table would refuse: key, rule."""
     found: list[tuple[str, str]] = []
     for table in tables:
-        name = f"{table.name}_rules_{context.request.run_id[-8:]}"
-        refused = find_refused(context.database, _rows(newest, table), _replayed(table), name)
+        name = f"{table.name}_rules_{run.request.run_id[-8:]}"
+        refused = find_refused(run.database, _rows(newest, table), _replayed(table), name)
         found += [(key_text(table, key), rule) for key, rule in refused]
-    return F.broadcast(context.local_frame(found, _REFUSED))
+    return F.broadcast(run.frame(found, _REFUSED))
 
 
 def _publication(newest: DataFrame, refused: DataFrame, table: ServedTable) -> Publication:

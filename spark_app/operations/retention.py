@@ -5,13 +5,16 @@ Killed at any moment and run again it ends the same: each step is worked out ane
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from pyspark.sql import DataFrame
 
 from spark_app.config.installation import LAUNCHER
+from spark_app.config.settings import load_database_settings
 from spark_app.operations.retention_plan import (
     REPLACED,
     Limits,
@@ -21,15 +24,40 @@ from spark_app.operations.retention_plan import (
     shortened_tickers,
     staged_cuts,
 )
-from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.preparation import prepare_staging
+from spark_app.pipeline.run import Run
 from spark_app.storage.delta.removal import narrow_charts, note_whole_from, reclaim, remove_rows
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import retention as served
-from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.database import Database, administrator_of
+from spark_app.storage.postgres.holds import hold_tables_alone
 from spark_app.storage.postgres.retention import Cut, OldRows
 from spark_app.text_table import draw_table
 
+logger = logging.getLogger(__name__)
+
 _TABLES = (FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE)
+
+
+def remove_old(run: Run) -> int:
+    """Show what is older than the settings keep it, and remove it unless this is a dry run; returns the exit code."""
+    prepare_staging(run)
+    admin = administrator_of(load_database_settings(), run.database)
+    with contextlib.nullcontext() if run.request.dry_run else hold_tables_alone(run.database) as lock:
+        if lock is not None:
+            run = replace(run, confirm_lock=lock.confirm)
+        plan = plan_retention(run, admin)
+        run.summary.findings["retention"] = [asdict(cut) for cut in plan.cuts]
+        logger.info("%s", draw_cuts(plan.cuts))
+        before = staging_size(run)
+        if run.request.dry_run:
+            logger.info("nothing was removed: this is a dry run")
+        else:
+            apply_retention(run, admin, plan)
+            logger.info("apply_retention: done; %s", describe_space(run, before))
+        if loss := describe_loss(run, plan):
+            logger.info("%s", loss)
+    return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,38 +71,38 @@ class RetentionPlan:
     cuts: tuple[Cut, ...]
 
 
-def plan_retention(context: StageContext, admin: Database) -> RetentionPlan:
+def plan_retention(run: Run, admin: Database) -> RetentionPlan:
     """Work out what is to go; changes nothing."""
-    limits = read_limits(context)
-    old = _old_served(context, limits)
-    staged = staged_cuts(context, limits)
+    limits = read_limits(run)
+    old = _old_served(run, limits)
+    staged = staged_cuts(run, limits)
     measured = [served.measure(admin, rows) for rows in old] + [cut for part in staged for cut in part.measure()]
     cuts = tuple(cut for cut in measured if cut.rows)
-    return RetentionPlan(limits, tuple(old), tuple(staged), shortened_tickers(context, limits), cuts)
+    return RetentionPlan(limits, tuple(old), tuple(staged), shortened_tickers(run, limits), cuts)
 
 
-def apply_retention(context: StageContext, admin: Database, plan: RetentionPlan) -> None:
+def apply_retention(run: Run, admin: Database, plan: RetentionPlan) -> None:
     """Remove what the plan names and give the space back; nobody else may be at work."""
     for old in plan.served:
-        context.confirm_lock()
+        run.confirm_lock()
         served.remove(admin, old)
     doomed = {cut.table for cut in plan.cuts}
     # Before anything goes: killed in between, it may say too much, and never too little.
     if plan.limits.superseded and any(cut.reason == REPLACED for cut in plan.cuts):
-        note_whole_from(context.staging, plan.limits.superseded)
+        note_whole_from(run.staging, plan.limits.superseded)
     # Fetches first: that a session was asked for may never be claimed longer than its bars are there.
     if not plan.shortened.isEmpty():
-        context.confirm_lock()
-        narrow_charts(context.staging, plan.shortened)
+        run.confirm_lock()
+        narrow_charts(run.staging, plan.shortened)
     for part in plan.staged:
         if f"staging {part.table}" in doomed:
-            context.confirm_lock()
-            remove_rows(context.staging, part.table, part.doomed, part.key)
-    unused_for = dt.timedelta(hours=context.settings.retention.vacuum_hours)
+            run.confirm_lock()
+            remove_rows(run.staging, part.table, part.doomed, part.key)
+    unused_for = dt.timedelta(hours=run.settings.retention.vacuum_hours)
     for table in _TABLES:
-        if context.staging.size(table):
-            context.confirm_lock()
-            reclaim(context.staging, table, unused_for=unused_for)
+        if run.staging.size(table):
+            run.confirm_lock()
+            reclaim(run.staging, table, unused_for=unused_for)
 
 
 def draw_cuts(cuts: Sequence[Cut]) -> str:
@@ -85,12 +113,12 @@ def draw_cuts(cuts: Sequence[Cut]) -> str:
     return draw_table(("table", "what", "rows", "oldest", "newest"), rows, right={2})
 
 
-def describe_loss(context: StageContext, plan: RetentionPlan) -> str:
+def describe_loss(run: Run, plan: RetentionPlan) -> str:
     """Say which results can no longer be computed anew from staging, "" where all can."""
     first = plan.limits.first_session
     if first is None:
         return ""
-    dates, oldest, newest = served.not_rebuildable(context.database, first)
+    dates, oldest, newest = served.not_rebuildable(run.database, first)
     if not dates:
         return ""
     return (
@@ -99,25 +127,25 @@ def describe_loss(context: StageContext, plan: RetentionPlan) -> str:
     )
 
 
-def staging_size(context: StageContext) -> int:
+def staging_size(run: Run) -> int:
     """Return the bytes that the staging tables take."""
-    return sum(context.staging.size(table) for table in _TABLES)
+    return sum(run.staging.size(table) for table in _TABLES)
 
 
-def describe_space(context: StageContext, before: int) -> str:
+def describe_space(run: Run, before: int) -> str:
     """Say what the staging tables take now, `before` bytes having been taken before."""
-    hours = context.settings.retention.vacuum_hours
-    sizes = f"staging took {before / 2**20:,.1f} MB and takes {staging_size(context) / 2**20:,.1f} MB"
+    hours = run.settings.retention.vacuum_hours
+    sizes = f"staging took {before / 2**20:,.1f} MB and takes {staging_size(run) / 2**20:,.1f} MB"
     if hours == 0:
         return sizes
     return f"{sizes}; files that went out of use stay for {hours:g} hours, then a later run deletes them"
 
 
-def _old_served(context: StageContext, limits: Limits) -> list[OldRows]:
+def _old_served(run: Run, limits: Limits) -> list[OldRows]:
     old: list[OldRows] = []
     if limits.first_session is not None:
         old += served.old_prices(limits.first_session)
-        old += served.old_holdings(funds_kept_from(context, limits))
+        old += served.old_holdings(funds_kept_from(run, limits))
     if limits.first_analytics is not None:
         old += served.old_analytics(limits.first_analytics)
     if limits.errors is not None:

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
-from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.recovery import unstaged_runs
@@ -64,9 +64,9 @@ class StagedCut:
         return [Cut(f"staging {self.table}", **row.asDict()) for row in counts.orderBy("reason").collect()]
 
 
-def read_limits(context: StageContext) -> Limits:
+def read_limits(run: Run) -> Limits:
     """Work out from the settings what is old."""
-    keep, now = context.settings.retention, context.request.now
+    keep, now = run.settings.retention, run.request.now
 
     def before(days: int | None) -> dt.datetime | None:
         return None if days is None else now - dt.timedelta(days=days)
@@ -76,36 +76,36 @@ def read_limits(context: StageContext) -> Limits:
         before(keep.analytics_days),
         before(keep.price_history_days),
     )
-    fresh = now - dt.timedelta(hours=context.settings.fetch.cache_hours)
+    fresh = now - dt.timedelta(hours=run.settings.fetch.cache_hours)
     return Limits(
         fetches=min(fetches, fresh) if fetches else None,
         superseded=before(keep.superseded_days),
         errors=before(keep.consumer_errors_days),
         runs=before(keep.run_log_days),
-        first_session=market_calendar.sessions_between(history.date(), context.as_of)[0] if history else None,
+        first_session=market_calendar.sessions_between(history.date(), run.as_of)[0] if history else None,
         first_analytics=analytics.date() if analytics else None,
     )
 
 
-def staged_cuts(context: StageContext, limits: Limits) -> list[StagedCut]:
+def staged_cuts(run: Run, limits: Limits) -> list[StagedCut]:
     """List what goes from each staging table; worked out at once, for it is read while the tables change."""
     return [
-        _settled(FETCHES_TABLE, ("run_id", "kind", "ticker", "fetched_at"), _old_fetches(context, limits)),
-        _settled(BARS_TABLE, ("ticker", "trade_date", "fetched_at"), _old_bars(context, limits)),
-        _settled(HOLDINGS_TABLE, ("etf_ticker", "snapshot_date", "fetched_at"), _old_holdings(context, limits)),
-        _settled(QUOTES_TABLE, ("ticker", "quote_date", "fetched_at"), _old_quotes(context, limits)),
+        _settled(FETCHES_TABLE, ("run_id", "kind", "ticker", "fetched_at"), _old_fetches(run, limits)),
+        _settled(BARS_TABLE, ("ticker", "trade_date", "fetched_at"), _old_bars(run, limits)),
+        _settled(HOLDINGS_TABLE, ("etf_ticker", "snapshot_date", "fetched_at"), _old_holdings(run, limits)),
+        _settled(QUOTES_TABLE, ("ticker", "quote_date", "fetched_at"), _old_quotes(run, limits)),
     ]
 
 
-def shortened_tickers(context: StageContext, limits: Limits) -> DataFrame:
+def shortened_tickers(run: Run, limits: Limits) -> DataFrame:
     """List the tickers that lose bars: ticker, kept_from."""
-    known = _known_tickers(context, limits)
+    known = _known_tickers(run, limits)
     return known.where(F.col("first_bar") < F.col("kept_from")).select("ticker", "kept_from").localCheckpoint()
 
 
-def funds_kept_from(context: StageContext, limits: Limits) -> dict[str, dt.date]:
+def funds_kept_from(run: Run, limits: Limits) -> dict[str, dt.date]:
     """Say for each fund from which snapshot on its holdings are kept, where any is too old."""
-    holdings = context.staging.read(HOLDINGS_TABLE)
+    holdings = run.staging.read(HOLDINGS_TABLE)
     rows = _standing(holdings, "etf_ticker", "snapshot_date", limits).collect()
     return {row["etf_ticker"]: row["kept_from"] for row in rows if row["kept_from"] is not None}
 
@@ -114,33 +114,33 @@ def _settled(table: str, key: tuple[str, ...], doomed: DataFrame) -> StagedCut:
     return StagedCut(table, key, doomed.where(F.col("reason").isNotNull()).localCheckpoint())
 
 
-def _old_bars(context: StageContext, limits: Limits) -> DataFrame:
-    bars = _with_kept_from(context, context.staging.read(BARS_TABLE), limits)
+def _old_bars(run: Run, limits: Limits) -> DataFrame:
+    bars = _with_kept_from(run, run.staging.read(BARS_TABLE), limits)
     return _doomed(bars, ("ticker", "trade_date"), limits)
 
 
-def _old_holdings(context: StageContext, limits: Limits) -> DataFrame:
-    holdings = context.staging.read(HOLDINGS_TABLE)
+def _old_holdings(run: Run, limits: Limits) -> DataFrame:
+    holdings = run.staging.read(HOLDINGS_TABLE)
     standing = F.broadcast(_standing(holdings, "etf_ticker", "snapshot_date", limits))
     dated = holdings.join(standing, on="etf_ticker", how="left")
     return _doomed(dated, ("etf_ticker", "snapshot_date"), limits)
 
 
-def _old_quotes(context: StageContext, limits: Limits) -> DataFrame:
-    quotes = context.staging.read(QUOTES_TABLE)
+def _old_quotes(run: Run, limits: Limits) -> DataFrame:
+    quotes = run.staging.read(QUOTES_TABLE)
     standing = F.broadcast(_standing(quotes, "ticker", "quote_date", limits))
     dated = quotes.join(standing, on="ticker", how="left")
     return _doomed(dated, ("ticker", "quote_date"), limits)
 
 
-def _old_fetches(context: StageContext, limits: Limits) -> DataFrame:
-    fetches = context.staging.read(FETCHES_TABLE).select(
+def _old_fetches(run: Run, limits: Limits) -> DataFrame:
+    fetches = run.staging.read(FETCHES_TABLE).select(
         "run_id", "kind", "ticker", "outcome", "window_start", "fetched_at"
     )
-    unstaged = [run.run_id for run in unstaged_runs(context.database, context.request.run_id)]
+    unstaged = [run.run_id for run in unstaged_runs(run.database, run.request.run_id)]
     is_old = (F.col("fetched_at") < _moment(limits.fetches)) & ~F.col("run_id").isin(unstaged)
     is_chart = (F.col("kind") == Kind.CHART) & (F.col("outcome") == Outcome.OK)
-    known = F.broadcast(_known_tickers(context, limits))
+    known = F.broadcast(_known_tickers(run, limits))
     is_shortened = F.col("first_bar") < F.col("kept_from")
     covered_from = F.when(is_shortened, F.greatest("window_start", "kept_from")).otherwise(F.col("window_start"))
     earliest = Window.partitionBy("ticker", is_chart).orderBy("covered_from", F.desc("fetched_at"))
@@ -154,9 +154,9 @@ def _old_fetches(context: StageContext, limits: Limits) -> DataFrame:
     )
 
 
-def _known_tickers(context: StageContext, limits: Limits) -> DataFrame:
+def _known_tickers(run: Run, limits: Limits) -> DataFrame:
     """Say of each ticker with bars: first_bar, first_kept_bar, kept_from (null where all are kept)."""
-    bars = _with_kept_from(context, context.staging.read(BARS_TABLE).select("ticker", "trade_date"), limits)
+    bars = _with_kept_from(run, run.staging.read(BARS_TABLE).select("ticker", "trade_date"), limits)
     day, kept_from = F.col("trade_date"), F.col("kept_from")
     is_kept = kept_from.isNull() | (day >= kept_from)
     return bars.groupBy("ticker").agg(
@@ -166,9 +166,9 @@ def _known_tickers(context: StageContext, limits: Limits) -> DataFrame:
     )
 
 
-def _with_kept_from(context: StageContext, bars: DataFrame, limits: Limits) -> DataFrame:
+def _with_kept_from(run: Run, bars: DataFrame, limits: Limits) -> DataFrame:
     """Add the date from which on each ticker's bars are kept, null where all are."""
-    quotes = _standing(context.staging.read(QUOTES_TABLE), "ticker", "quote_date", limits)
+    quotes = _standing(run.staging.read(QUOTES_TABLE), "ticker", "quote_date", limits)
     dated = bars.join(F.broadcast(quotes.withColumnRenamed("kept_from", "quoted")), on="ticker", how="left")
     return dated.withColumn("kept_from", F.least("quoted", _date(limits.first_bar))).drop("quoted")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from spark_app.errors import (
     DataIncompleteError,
@@ -17,10 +16,14 @@ from spark_app.errors import (
     UsageError,
     first_exit_code,
 )
-from spark_app.ingestion.bars import missing_bars
-from spark_app.pipeline.context import StageContext, StageReport, new_run_id
+from spark_app.ingestion.charts import missing_bars
+from spark_app.operations import STAGGERED_BACKFILL
 from spark_app.pipeline.execution import run_stage
-from spark_app.stages.stage1_etf_ohlc import STAGGERED
+from spark_app.pipeline.preparation import prepare_staging
+from spark_app.pipeline.request import Request, new_run_id, resume_command
+from spark_app.pipeline.result import StageReport, StageResult
+from spark_app.pipeline.run import Run
+from spark_app.stages.stage1_etf_ohlc import collect_funds
 from spark_app.universe import STAGGERED_FUNDS
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,51 @@ class StaggeredPlan:
         return [f"{len(self.tickers)} sectors, {apart}, {self.sessions} sessions each, to {self.as_of}", *planned]
 
 
+def show_plan(request: Request) -> bool:
+    """Show the plan of a dry run where it does not depend on staging; returns whether that was all."""
+    if not request.dry_run or request.skip_existing:
+        return False
+    _log_plan(plan_of(request), is_dry_run=True)
+    return True
+
+
+def run_plan(run: Run) -> int:
+    """Fetch and serve one fund after the other, minutes apart; returns the exit code.
+
+    Raises: RunInterruptedError: the run was asked to stop.
+    """
+    prepare_staging(run)
+    plan, reports = plan_of(run.request), run.summary.reports
+    if run.request.skip_existing:
+        plan = without_complete(run, plan)
+    _log_plan(plan, is_dry_run=run.request.dry_run)
+    if run.request.dry_run:
+        return 0
+    try:
+        for ticker, report in run_funds(run, plan):
+            if report.exit_code not in (0, RunInterruptedError.exit_code):
+                logger.error("%s %s: %s", STAGGERED_BACKFILL.name, ticker, report.message)
+    finally:
+        if again := ",".join(tickers_to_repeat(plan, reports)):
+            command = _resume(run, tickers=again)
+            logger.error("%s: failed: %s; run them again with: %s", STAGGERED_BACKFILL.name, again, command)
+    return exit_code_of(reports)
+
+
+def run(run: Run) -> StageResult:
+    """Collect daily prices of the fund that the request names."""
+    return collect_funds(run, run.request.tickers or ())
+
+
+def plan_of(request: Request) -> StaggeredPlan:
+    """Return the plan that the request asks for.
+
+    Raises: UsageError: it leaves no fund.
+    """
+    tickers = plan_tickers(request.tickers, request.start_from)
+    return StaggeredPlan(tickers, dt.timedelta(minutes=request.delay_minutes), request.days, request.as_of)
+
+
 def plan_tickers(tickers: Sequence[str] | None, start_from: str | None) -> tuple[str, ...]:
     """List the funds to fetch, in the order of the staggered backfill, from `start_from` on.
 
@@ -60,12 +108,12 @@ def plan_tickers(tickers: Sequence[str] | None, start_from: str | None) -> tuple
     return left
 
 
-def without_complete(context: StageContext, plan: StaggeredPlan) -> StaggeredPlan:
+def without_complete(run: Run, plan: StaggeredPlan) -> StaggeredPlan:
     """Leave out the funds that have every bar of the sessions asked for."""
-    missing = missing_bars(context, plan.tickers).missing
+    missing = missing_bars(run, plan.tickers).missing
     if complete := [ticker for ticker in plan.tickers if ticker not in missing]:
         logger.info("complete, left out: %s", ", ".join(complete))
-    return dataclasses.replace(plan, tickers=tuple(ticker for ticker in plan.tickers if ticker in missing))
+    return replace(plan, tickers=tuple(ticker for ticker in plan.tickers if ticker in missing))
 
 
 def exit_code_of(reports: Sequence[StageReport]) -> int:
@@ -88,50 +136,56 @@ def _is_silent(report: StageReport) -> bool:
     return report.exit_code == ServiceUnavailableError.exit_code and report.requests > 0
 
 
-def run_plan(
-    context: StageContext, plan: StaggeredPlan, resume_from: Callable[[str], str]
-) -> Iterator[tuple[str, StageReport]]:
-    """Fetch and serve one fund after the other; yields each with its report.
+def run_funds(run: Run, plan: StaggeredPlan) -> Iterator[tuple[str, StageReport]]:
+    """Fetch and serve the funds of a plan; yields each with its report.
 
     A fund that fails does not stop the rest, a rate limit does.
 
-    Args: resume_from: gives the command that goes on with a fund.
     Raises: RunInterruptedError: the run was asked to stop.
     """
     next_at = time.monotonic()
     for place, ticker in enumerate(plan.tickers):
-        context.stopping.wait(max(0.0, next_at - time.monotonic()))
-        if context.stopping.is_set():
-            raise _interrupted(ticker, resume_from)
+        run.stopping.wait(max(0.0, next_at - time.monotonic()))
+        if run.stopping.is_set():
+            raise _interrupted(run, ticker)
         started = time.monotonic()
         logger.info("%s: sector %d of %d", ticker, place + 1, len(plan.tickers))
-        report = _run_one(context, ticker, resume_from(ticker))
+        report = _run_one(run, ticker)
         yield ticker, report
         if report.exit_code == RunInterruptedError.exit_code:
-            raise _interrupted(ticker, resume_from)
+            raise _interrupted(run, ticker)
         if report.exit_code == RateLimitedError.exit_code:
             return
-        # Where staging had it all, nobody was asked and there is nothing to wait for.
+        # Where everything was cached, nothing was asked and there is nothing to wait for.
         next_at = started + plan.delay.total_seconds() * (report.requests > 0)
         if following := plan.tickers[place + 1 :]:
             _log_progress(plan, following, dt.timedelta(seconds=max(0.0, next_at - time.monotonic())))
 
 
-def _interrupted(ticker: str, resume_from: Callable[[str], str]) -> RunInterruptedError:
-    return RunInterruptedError(
-        f"interrupted. To resume, run with: --start-from {ticker}, that is: {resume_from(ticker)}"
-    )
+def _interrupted(run: Run, ticker: str) -> RunInterruptedError:
+    command = _resume(run, start_from=ticker)
+    return RunInterruptedError(f"interrupted. To resume, run with: --start-from {ticker}, that is: {command}")
 
 
-def _run_one(context: StageContext, ticker: str, command: str) -> StageReport:
-    request = dataclasses.replace(
-        context.request,
+def _resume(run: Run, **options: str) -> str:
+    return resume_command(STAGGERED_BACKFILL.name, run.request.words, run.as_of, **options)
+
+
+def _run_one(run: Run, ticker: str) -> StageReport:
+    one = run.asking(
         run_id=new_run_id(dt.datetime.now(dt.UTC)),
         tickers=(ticker,),
         one_at_a_time=True,
-        resume_command=command,
+        resume_command=_resume(run, start_from=ticker),
     )
-    return run_stage(dataclasses.replace(context, request=request), STAGGERED)
+    return run_stage(one, STAGGERED_BACKFILL)
+
+
+def _log_plan(plan: StaggeredPlan, *, is_dry_run: bool) -> None:
+    for line in plan.lines(dt.datetime.now(dt.UTC)):
+        logger.info("%s", line)
+    if is_dry_run:
+        logger.info("nothing was asked: this is a dry run")
 
 
 def _log_progress(plan: StaggeredPlan, following: Sequence[str], pause: dt.timedelta) -> None:

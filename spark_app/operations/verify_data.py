@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import psycopg
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.ingestion.completeness import Completeness
+from spark_app.operations import BACKFILL, STAGGERED_BACKFILL
 from spark_app.operations.agreement import Agreement, Gaps, compare_holdings, compare_prices, find_gaps
-from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.preparation import prepare_staging
+from spark_app.pipeline.run import Run
 from spark_app.schemas import (
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
@@ -22,21 +25,22 @@ from spark_app.schemas import (
     TRENDING_SECTORS,
     ServedTable,
 )
-from spark_app.stages import stage1_etf_ohlc as etf_ohlc
-from spark_app.stages import stage4_stock_history as stock_history
+from spark_app.stages import STAGE1, STAGE4
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import verify as facts
-from spark_app.storage.postgres.holds import is_at_work
+from spark_app.storage.postgres.holds import hold_tables, is_at_work
 from spark_app.storage.postgres.outbox import read_backlog
 from spark_app.text_table import draw_table
 from spark_app.transforms.returns import PERIODS
 from spark_app.universe import BENCHMARKS, FUNDS, SECTOR_NAMES
 
-_OF_FUNDS = (etf_ohlc.STAGE, etf_ohlc.BACKFILL, etf_ohlc.STAGGERED)
+logger = logging.getLogger(__name__)
+
+_OF_FUNDS = (STAGE1.name, BACKFILL.name, STAGGERED_BACKFILL.name)
 _PRICES: Mapping[str, tuple[ServedTable, Sequence[str]]] = {
     ETF_OHLC.name: (ETF_OHLC, _OF_FUNDS),
     BENCHMARK_OHLC.name: (BENCHMARK_OHLC, _OF_FUNDS),
-    STOCK_HISTORY.name: (STOCK_HISTORY, (stock_history.STAGE,)),
+    STOCK_HISTORY.name: (STOCK_HISTORY, (STAGE4.name,)),
 }
 _COLLECTED = {
     ETF_OHLC.name: "trade_date",
@@ -64,22 +68,35 @@ class Finding:
     passed: bool | None = True
 
 
-def verify(context: StageContext) -> list[Finding]:
+def verify_data(run: Run) -> int:
+    """Make all checks and show what they found; returns 1 where one failed."""
+    prepare_staging(run)
+    with hold_tables(run.database):
+        findings = verify(run)
+    run.summary.findings["checks"] = [asdict(finding) for finding in findings]
+    logger.info("%s", draw_findings(findings))
+    failed = [finding.check for finding in findings if finding.passed is False]
+    if failed:
+        logger.error("verify_data: %d checks failed: %s", len(failed), "; ".join(failed))
+    return 1 if failed else 0
+
+
+def verify(run: Run) -> list[Finding]:
     """Make all checks; on an empty database only that it is empty."""
-    with facts.verifying(context.database) as connection:
+    with facts.verifying(run.database) as connection:
         sizes = {n: facts.table_facts(connection, n, date) for n, date in (_COLLECTED | _OTHERS).items()}
         if not any(sizes[name].rows for name in _COLLECTED):
             return [Finding("collected data", f"none yet: run {LAUNCHER} daily_pipeline", passed=False)]
         findings = _check_collected(connection, sizes) + _check_funds(connection)
         for table, stages in _PRICES.values():
-            findings.append(_check_gaps(table, find_gaps(context, connection, table, stages)))
+            findings.append(_check_gaps(table, find_gaps(run, connection, table, stages)))
         for table, _ in _PRICES.values():
-            findings.append(_check_agreement(table, compare_prices(context, connection, table)))
-        findings.append(_check_agreement(ETF_HOLDINGS, compare_holdings(context, connection)))
+            findings.append(_check_agreement(table, compare_prices(run, connection, table)))
+        findings.append(_check_agreement(ETF_HOLDINGS, compare_holdings(run, connection)))
         findings += _check_analytics(connection)
-        findings += _check_runs(context, connection)
+        findings += _check_runs(run, connection)
         findings.append(_list_owed(connection))
-        return findings + _list_sizes(context, sizes)
+        return findings + _list_sizes(run, sizes)
 
 
 def draw_findings(findings: Sequence[Finding]) -> str:
@@ -96,7 +113,7 @@ def _check_table(connection: psycopg.Connection, name: str, size: facts.TableFac
     if size.rows:
         return Finding(f"rows of {name}", f"{size.rows:,} from {size.first} to {size.last}")
     # Where no sector trended on any date, no stock was asked for.
-    is_right = name == STOCK_HISTORY.name and bool(facts.good_runs(connection, [stock_history.STAGE]))
+    is_right = name == STOCK_HISTORY.name and bool(facts.good_runs(connection, [STAGE4.name]))
     return Finding(f"rows of {name}", "no sector has trended" if is_right else "none", passed=is_right)
 
 
@@ -157,20 +174,22 @@ def _check_named(check: str, wrong: Sequence[str], right: str) -> Finding:
     return Finding(check, f"{len(wrong)} wrong: {_some(wrong)}" if wrong else right, passed=not wrong)
 
 
-def _check_runs(context: StageContext, connection: psycopg.Connection) -> list[Finding]:
+def _check_runs(run: Run, connection: psycopg.Connection) -> list[Finding]:
     findings = []
-    for run in facts.last_runs(connection):
-        ended = f"ended {_time(run.finished_at)}" if run.finished_at else f"began {_time(run.started_at)}"
-        is_good = None if run.status == "running" else run.status in _GOOD
-        findings.append(Finding(f"last {run.stage}", f"{run.status} for {run.as_of_date}, {ended}", passed=is_good))
-    return [*findings, _check_unfinished(context, facts.unfinished_runs(connection))]
+    for logged in facts.last_runs(connection):
+        ended = f"ended {_time(logged.finished_at)}" if logged.finished_at else f"began {_time(logged.started_at)}"
+        is_good = None if logged.status == "running" else logged.status in _GOOD
+        findings.append(
+            Finding(f"last {logged.stage}", f"{logged.status} for {logged.as_of_date}, {ended}", passed=is_good)
+        )
+    return [*findings, _check_unfinished(run, facts.unfinished_runs(connection))]
 
 
-def _check_unfinished(context: StageContext, runs: Sequence[facts.LoggedRun]) -> Finding:
+def _check_unfinished(run: Run, runs: Sequence[facts.LoggedRun]) -> Finding:
     """A run that died and was repeated does no harm; one that is at work now may still end well."""
-    dead = [run for run in runs if not is_at_work(context.database, run.stage, run.as_of_date)]
-    harmful = [run for run in dead if not run.is_repeated]
-    told = [f"{run.stage} for {run.as_of_date} of {_time(run.started_at)}: run it again" for run in harmful]
+    dead = [logged for logged in runs if not is_at_work(run.database, logged.stage, logged.as_of_date)]
+    harmful = [logged for logged in dead if not logged.is_repeated]
+    told = [f"{logged.stage} for {logged.as_of_date} of {_time(logged.started_at)}: run it again" for logged in harmful]
     counted = [(len(runs) - len(dead), "at work"), (len(dead) - len(harmful), "died and were repeated")]
     told += [f"{number} {what}" for number, what in counted if number]
     return Finding("runs that never finished", _some(told) or "none", passed=not harmful)
@@ -183,10 +202,10 @@ def _list_owed(connection: psycopg.Connection) -> Finding:
     return Finding("messages owed to Kafka", owed, passed=None)
 
 
-def _list_sizes(context: StageContext, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
+def _list_sizes(run: Run, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
     tables = [Finding(f"size of {n}", f"{_bytes(s.bytes)}, {s.rows:,} rows", passed=None) for n, s in sizes.items()]
     staged = (FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE)
-    return tables + [Finding(f"size of staging {n}", _bytes(context.staging.size(n)), passed=None) for n in staged]
+    return tables + [Finding(f"size of staging {n}", _bytes(run.staging.size(n)), passed=None) for n in staged]
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
-import threading
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Row
@@ -12,8 +10,8 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
-from spark_app.ingestion.staging_rows import read_bars, read_holdings
-from spark_app.pipeline.context import StageContext
+from spark_app.ingestion.staged import read_bars, read_holdings
+from spark_app.pipeline.run import Run, once_a_run
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.trends import sector_trends
@@ -21,43 +19,35 @@ from spark_app.universe import BENCHMARK, FUNDS
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = f"{BENCHMARK}: no "
-_computing_trends = threading.Lock()
-"""Stages 3 and 4 ask at the same time: the second waits for what the first computes."""
 
 
-def trend_sessions(context: StageContext) -> DataFrame:
+def trend_sessions(run: Run) -> DataFrame:
     """The sessions that the longest returns up to the as-of dates span: trade_date, session_number."""
-    return context.numbered_sessions(_trend_dates(context))
+    return run.sessions(_trend_dates(run))
 
 
-def _trend_dates(context: StageContext) -> list[dt.date]:
-    first = market_calendar.sessions_ending(context.all_as_of[0], _LONGEST)[0]
-    return market_calendar.sessions_between(first, context.as_of)
+def _trend_dates(run: Run) -> list[dt.date]:
+    first = market_calendar.sessions_ending(run.as_of_dates[0], _LONGEST)[0]
+    return market_calendar.sessions_between(first, run.as_of)
 
 
-def read_sector_trends(context: StageContext) -> tuple[Row, ...]:
+@once_a_run
+def sector_trends_of(run: Run) -> tuple[Row, ...]:
     """Compute the trends of the as-of session; rows of schemas.TRENDING_SECTORS less run_id.
 
     Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
     """
-    with _computing_trends:
-        return _sector_trends(context)
-
-
-# The stages of one run share what is read here: nothing that a later stage fetches changes it.
-@functools.lru_cache(maxsize=1)
-def _sector_trends(context: StageContext) -> tuple[Row, ...]:
-    trends = tuple(trends_of(context).collect())
+    trends = tuple(trends_of(run).collect())
     if not with_benchmark(trends):
-        raise DataIncompleteError(f"no bars for {BENCHMARK} up to {context.as_of}: run stage 1 first")
+        raise DataIncompleteError(f"no bars for {BENCHMARK} up to {run.as_of}: run stage 1 first")
     return trends
 
 
-def trends_of(context: StageContext) -> DataFrame:
+def trends_of(run: Run) -> DataFrame:
     """The trends of all as-of dates; schemas.TRENDING_SECTORS less run_id."""
-    bars = read_bars(context, _trend_dates(context)[0], context.as_of)
+    bars = read_bars(run, _trend_dates(run)[0], run.as_of)
     fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
-    return sector_trends(fund_bars, trend_sessions(context), context.as_of_dates())
+    return sector_trends(fund_bars, trend_sessions(run), run.as_of_frame())
 
 
 def with_benchmark(trends: Sequence[Row]) -> list[dt.date]:
@@ -71,22 +61,22 @@ def with_benchmark(trends: Sequence[Row]) -> list[dt.date]:
     return sorted({row["as_of_date"] for row in trends} - without)
 
 
-@functools.lru_cache(maxsize=1)
-def read_members(context: StageContext) -> tuple[Row, ...]:
+@once_a_run
+def members_of(run: Run) -> tuple[Row, ...]:
     """Compute which stock belongs to which sector fund on the as-of session; rows as of `sector_memberships`.
 
     Raises: DataIncompleteError: no sector fund has holdings.
     """
-    members = sector_memberships(read_holdings(context), context.as_of_dates()).collect()
+    members = sector_memberships(read_holdings(run), run.as_of_frame()).collect()
     if not members:
-        raise DataIncompleteError(f"no holdings of any sector fund for {context.as_of}: run stage 2 first")
+        raise DataIncompleteError(f"no holdings of any sector fund for {run.as_of}: run stage 2 first")
     return tuple(members)
 
 
-def describe_stand_ins(context: StageContext, members: Sequence[Row]) -> str:
+def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     """Say which later snapshots stand in for those that are not known, "" where none does."""
     later = sorted({str(row["snapshot_date"]) for row in members if row["is_later"]})
-    return f"holdings of {', '.join(later)} stand in for {context.as_of}" if later else ""
+    return f"holdings of {', '.join(later)} stand in for {run.as_of}" if later else ""
 
 
 def describe_trending(trends: Sequence[Row], sessions: int) -> str:

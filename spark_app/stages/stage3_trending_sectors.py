@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from spark_app.pipeline.context import StageContext, StageOutput
+from spark_app.pipeline.result import StageResult
+from spark_app.pipeline.run import Run
 from spark_app.schemas import TRENDING_SECTORS
-from spark_app.stages.market import describe_trending, read_sector_trends
+from spark_app.stages.market import describe_trending, sector_trends_of
 from spark_app.transforms.returns import PERIODS
 
-STAGE = "stage3_trending_sectors"
 
-
-def run(context: StageContext) -> StageOutput:
-    """Compute and serve the trends of the as-of session."""
-    trends = read_sector_trends(context)
-    missing = sum(row["return_pct"] is None for row in trends)
+def run(run: Run) -> StageResult:
+    """Serve the trends of the as-of session."""
+    trends = sector_trends_of(run)
+    unavailable = sum(row["return_pct"] is None for row in trends)
     message = "of 11 sectors " + ", ".join(describe_trending(trends, sessions) for sessions in PERIODS)
-    return StageOutput(
-        message=message + (f"; {missing} returns unavailable" if missing else ""),
-        publications=(context.dated_publication(TRENDING_SECTORS, trends),),
+    return StageResult(
+        message=message + (f"; {unavailable} returns unavailable" if unavailable else ""),
+        publications=(run.serve_dates(TRENDING_SECTORS, trends),),
     )

@@ -9,14 +9,15 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.errors import DataIncompleteError, SettingsError
-from spark_app.ingestion.staging_rows import read_bars, read_quotes
-from spark_app.pipeline.context import StageContext, StageOutput
+from spark_app.ingestion.staged import read_bars, read_quotes
+from spark_app.pipeline.result import StageResult
+from spark_app.pipeline.run import Run
 from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
 from spark_app.stages.market import (
-    describe_stand_ins,
+    describe_look_ahead,
     describe_trending,
-    read_members,
-    read_sector_trends,
+    members_of,
+    sector_trends_of,
     trend_sessions,
 )
 from spark_app.transforms.allocation import (
@@ -28,7 +29,6 @@ from spark_app.transforms.allocation import (
 from spark_app.transforms.options import PortfolioOptions
 from spark_app.universe import SHARE_CLASSES
 
-STAGE = "stage5_portfolio_allocation"
 _SHARE_CLASSES = StructType(
     [
         StructField("ticker", StringType()),
@@ -39,48 +39,48 @@ _SHARE_CLASSES = StructType(
 )
 
 
-def run(context: StageContext) -> StageOutput:
+def run(run: Run) -> StageResult:
     """Decide on every member of the trending sectors and serve positions and exclusions."""
-    options = PortfolioOptions(**context.settings.portfolio.model_dump())
-    members, trends = read_members(context), read_sector_trends(context)
-    decisions = decide(context, context.local_frame(members, MEMBERSHIPS), trends, options)
+    options = PortfolioOptions(**run.settings.portfolio.model_dump())
+    members, trends = members_of(run), sector_trends_of(run)
+    decisions = decide(run, run.frame(members, MEMBERSHIPS), trends, options)
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
-    _require_stock_bars(context, positions, exclusions)
+    _require_stock_bars(run, positions, exclusions)
     require_feasible(positions, options)
     parts = [
         describe_trending(trends, options.basis_sessions),
         f"{len(positions)} positions",
         _describe_exclusions(exclusions),
-        describe_stand_ins(context, members),
+        describe_look_ahead(run, members),
     ]
-    return StageOutput(
+    return StageResult(
         message=", ".join(part for part in parts if part),
         publications=(
-            context.dated_publication(PORTFOLIO_ALLOCATION, positions),
-            context.dated_publication(PORTFOLIO_EXCLUSION, exclusions),
+            run.serve_dates(PORTFOLIO_ALLOCATION, positions),
+            run.serve_dates(PORTFOLIO_EXCLUSION, exclusions),
         ),
     )
 
 
-def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
+def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
     """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
     market = MarketFrames(
-        bars=read_bars(context),
+        bars=read_bars(run),
         memberships=members,
-        quotes=read_quotes(context),
-        sessions=trend_sessions(context),
-        share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
+        quotes=read_quotes(run),
+        sessions=trend_sessions(run),
+        share_classes=run.frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
-    sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
+    sector_trends = run.frame(trends, TRENDING_SECTORS.computed_schema)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
     return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
 
 
-def _require_stock_bars(context: StageContext, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:
+def _require_stock_bars(run: Run, positions: Sequence[Row], exclusions: Sequence[Row]) -> None:
     if exclusions and not positions and all(row["reason"] == "missing_bars" for row in exclusions):
         raise DataIncompleteError(
-            f"no returns for any of the {len(exclusions)} stocks of the trending sectors on {context.as_of}: "
+            f"no returns for any of the {len(exclusions)} stocks of the trending sectors on {run.as_of}: "
             f"run stage 4 first"
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from spark_app.cli.parser import STAGES
+from tests.declared import STAGES
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.world import PROJECT, World, open_world

@@ -11,17 +11,9 @@ from urllib.parse import quote
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.cli.entrypoint import (
-    run_backfill,
-    run_cache,
-    run_job,
-    run_republish,
-    run_retention,
-    run_staggered_backfill,
-    run_verify_data,
-)
-from spark_app.cli.parser import STAGES
+from spark_app.cli.main import main
 from spark_app.storage.postgres.database import Database
+from tests.declared import STAGES
 
 STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
 BACKFILL, STAGGERED, CACHE = "backfill_etf_benchmarks", "staggered_sector_backfill", "cache"
@@ -48,15 +40,10 @@ def world_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(kept_spark: SparkSession, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Run:
     """Run a job; returns the exit code and what stands on stderr, which has no traceback."""
     caplog.set_level(logging.DEBUG)
-    tools = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill, CACHE: run_cache, REPUBLISH: run_republish}
-    tools |= {VERIFY: run_verify_data, RETENTION: run_retention}
 
     def run_it(job: str, *arguments: str) -> tuple[int, str]:
         try:
-            if job in tools:
-                exit_code = tools[job](job, "A tool.", arguments)
-            else:
-                exit_code = run_job(job, "A stage.", [job], arguments)
+            exit_code = main(job, arguments)
         except SystemExit as stopped:
             exit_code = int(stopped.code or 0)
         said = capsys.readouterr().err
@@ -189,7 +176,7 @@ def test_a_date_before_the_benchmark_began(run: Run) -> None:
 def test_a_day_that_is_no_session_names_the_one_before_it(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     exit_code, said = run(STAGE_1, "--as-of", MEMORIAL_DAY)
     assert (exit_code, said) == (0, "")
-    assert "2024-05-27 is no session, the one before it is 2024-05-24: nothing to do" in caplog.text
+    assert "2024-05-27 is not a trading day (previous session: 2024-05-24): nothing to do" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import datetime as dt
 
 import pytest
 
-from spark_app.cli.parser import build_backfill_parser, build_staggered_parser, resume_command
+from spark_app.cli.jobs import JOBS
+from spark_app.cli.parser import parse
+from spark_app.pipeline.request import resume_command
 
 DAY = dt.date(2024, 5, 10)
 LAUNCHER = "./spark_jobs_launcher.sh"
+BACKFILL, STAGGERED = "backfill_etf_benchmarks", "staggered_sector_backfill"
 
 
 @pytest.mark.parametrize(
@@ -33,13 +36,13 @@ def test_the_staggered_backfill_is_resumed_with_the_next_sector() -> None:
 
 
 def test_tickers_are_put_into_the_order_of_the_job() -> None:
-    assert build_staggered_parser("s", "").parse_args(["--tickers", "xlv, XLK"]).tickers == ("XLK", "XLV")
-    assert build_backfill_parser("b", "").parse_args(["--tickers", "XLC,SPY"]).tickers == ("SPY", "XLC")
+    assert parse(JOBS[STAGGERED], ["--tickers", "xlv, XLK"])["tickers"] == ("XLK", "XLV")
+    assert parse(JOBS[BACKFILL], ["--tickers", "XLC,SPY"])["tickers"] == ("SPY", "XLC")
 
 
 @pytest.mark.parametrize("text", ["SPY", "XLK,NVDA", "", "x'); DROP TABLE etf; --"])
 def test_a_ticker_that_is_no_sector_fund_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        build_staggered_parser("staggered", "").parse_args(["--tickers", text])
+        parse(JOBS[STAGGERED], ["--tickers", text])
     assert stopped.value.code == 2
     assert "is none of XLK, XLV" in capsys.readouterr().err

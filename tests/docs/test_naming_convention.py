@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.cli.parser import STAGES
 from spark_app.config.settings import Settings
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrations
+from tests.declared import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "NAMING_CONVENTION.md").read_text()

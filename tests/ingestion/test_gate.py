@@ -6,7 +6,7 @@ import datetime as dt
 from typing import cast
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from spark_app.config.settings import Settings
 from spark_app.errors import (
@@ -16,20 +16,19 @@ from spark_app.errors import (
     ServiceUnavailableError,
     SparkAppError,
 )
-from spark_app.ingestion.bars import CollectedBars
 from spark_app.ingestion.completeness import Completeness
-from spark_app.ingestion.gate import Verdict, judge_answers, judge_bars
+from spark_app.ingestion.gate import Verdict, require_answers, require_bars
 from spark_app.ingestion.landing import LandedTicker, Landing
-from spark_app.ingestion.staging_rows import StagedBars
-from spark_app.pipeline.context import RunRequest, StageContext
+from spark_app.pipeline.request import Request
+from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.delta.staging import Staging
 from spark_app.storage.postgres.database import Database
 
 COMMAND = "./spark_jobs_launcher.sh stage4_stock_history --as-of 2023-06-30"
 DAY = dt.date(2023, 6, 30)
-CONTEXT = StageContext(
-    RunRequest("run", DAY, dt.datetime(2023, 6, 30, 21, tzinfo=dt.UTC), resume_command=COMMAND),
+RUN = Run(
+    Request("run", DAY, dt.datetime(2023, 6, 30, 21, tzinfo=dt.UTC), resume_command=COMMAND),
     Settings(),
     cast(SparkSession, None),
     cast(Staging, None),
@@ -43,14 +42,13 @@ def landed(kind: Kind, answered: int, **failed: str) -> Landing:
 
 
 def judged(answered: int, *, coverage: float = 0.75, **failed: str) -> Verdict:
-    return judge_answers(CONTEXT, landed(Kind.QUOTE, answered, **failed), Kind.QUOTE, what="stocks", coverage=coverage)
+    return require_answers(RUN, landed(Kind.QUOTE, answered, **failed), Kind.QUOTE, what="stocks", coverage=coverage)
 
 
 def judged_bars(expected: dict[str, int], missing: dict[str, int], *, coverage: float, **failed: str) -> Verdict:
     completeness = Completeness(expected, {t: [DAY] * number for t, number in missing.items()})
     landing = landed(Kind.CHART, 1, **failed)
-    collected = CollectedBars(landing, StagedBars(), completeness, (), [DAY], DAY, cast(DataFrame, None))
-    return judge_bars(CONTEXT, collected, tuple(expected), what="funds", coverage=coverage)
+    return require_bars(RUN, landing, completeness, tuple(expected), what="funds", coverage=coverage)
 
 
 @pytest.mark.parametrize("answer", [Outcome.NOT_FOUND, Outcome.NO_DATA])
@@ -60,7 +58,7 @@ def test_an_unknown_ticker_is_an_answer(answer: Outcome) -> None:
 
 @pytest.mark.parametrize("nothing", [Outcome.NOT_FOUND, Outcome.NO_DATA])
 def test_a_fund_without_holdings_is_not_answered_for(nothing: Outcome) -> None:
-    verdict = judge_answers(CONTEXT, landed(Kind.HOLDINGS, 11, XLK=nothing), Kind.HOLDINGS, what="funds", coverage=1.0)
+    verdict = require_answers(RUN, landed(Kind.HOLDINGS, 11, XLK=nothing), Kind.HOLDINGS, what="funds", coverage=1.0)
     assert not verdict.may_publish
     assert f"1 of 12 funds brought nothing: XLK ({nothing.value}: because)" in str(verdict.failure)
 
@@ -99,9 +97,9 @@ def test_a_rate_limit_says_how_to_go_on_and_serves_what_passes(answered: int, ma
 def test_an_interrupted_run_says_how_to_go_on() -> None:
     landing = landed(Kind.QUOTE, 1, A="not_asked")
     landing.is_interrupted = True
-    failure = judge_answers(CONTEXT, landing, Kind.QUOTE, what="stocks", coverage=1).failure
+    failure = require_answers(RUN, landing, Kind.QUOTE, what="stocks", coverage=1).failure
     assert isinstance(failure, RunInterruptedError)
-    assert str(failure) == f"interrupted: 1 of 2 stocks done; go on with: {COMMAND}"
+    assert str(failure) == f"interrupted: 1 of 2 stocks done; resume with: {COMMAND}"
 
 
 @pytest.mark.parametrize(("missing", "may_publish"), [(2, True), (3, False)])

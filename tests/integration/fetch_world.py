@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from spark_app.pipeline.context import StageReport
+from spark_app.pipeline.result import StageReport
 from spark_app.storage.delta.staging import Staging
 from tests.emulator import Fault, Request
 from tests.integration.expected import Known, Rows, daily_prices

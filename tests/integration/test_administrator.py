@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.cli.entrypoint import run_job
-from spark_app.cli.parser import STAGES
+from spark_app.cli.main import main
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrations
 from spark_app.storage.postgres.roles import set_up_roles
+from tests.declared import STAGES
 from tests.storage.postgres.logins import login_as, url_of
 
 STAGE_1 = STAGES[0]
@@ -39,4 +39,4 @@ def test_migrations_run_as_the_administrator_and_the_rest_as_the_pipeline(
 
 
 def stage_1() -> int:
-    return run_job(STAGE_1, "A stage.", [STAGE_1], ["--as-of", "2023-06-30", "--source", "synthetic"])
+    return main(STAGE_1, ["--as-of", "2023-06-30", "--source", "synthetic"])

@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app import market_calendar
-from spark_app.cli.entrypoint import run_backfill, run_staggered_backfill
+from spark_app.cli.main import main
 from spark_app.universe import FUNDS
 from tests.emulator import Bar, Market, YahooEmulator
 from tests.integration.lateness import watching_lateness
@@ -70,12 +70,11 @@ def run(
         monkeypatch.setenv(f"SPARK_APP_SOURCE__{key.upper()}", value)
     monkeypatch.setenv("SPARK_APP_HOME", str(world.home))
     monkeypatch.setenv("SPARK_APP_FETCH__DELAY_SECONDS", "0")
-    jobs = {BACKFILL: run_backfill, STAGGERED: run_staggered_backfill}
 
     def run_job(job: str, *arguments: str) -> tuple[int, str]:
         world.emulator.log.clear()
         caplog.clear()
-        exit_code = jobs[job](job, "A backfill.", arguments)
+        exit_code = main(job, arguments)
         return exit_code, caplog.text + capsys.readouterr().err
 
     return run_job
@@ -258,7 +257,7 @@ def test_a_signal_ends_a_fetch_in_order(world: World, run: Run, alone: bool, num
     assert len(came) <= 3
     assert late == []
     assert took < 60
-    assert f"interrupted: {len(came)} of 12 funds done; go on with: " in job.said
+    assert f"interrupted: {len(came)} of 12 funds done; resume with: " in job.said
 
     name, *arguments = job.resume_arguments()
     exit_code, said = run(name, *arguments)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.ingestion import bars
-from spark_app.pipeline import execution as running
-from spark_app.pipeline.context import StageContext, StageOutput, StageReport
+from spark_app.ingestion import charts
+from spark_app.pipeline.result import StageReport, StageResult
+from spark_app.pipeline.run import Run
 from spark_app.storage.delta.staging import BARS_TABLE, Staging
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
@@ -46,9 +46,9 @@ def test_of_two_runs_of_a_stage_and_date_one_works_and_the_other_says_so(
 ) -> None:
     refused = threading.Semaphore(0)
 
-    def work_until_the_other_is_refused(_: StageContext) -> StageOutput:
+    def work_until_the_other_is_refused(_: Run) -> StageResult:
         assert refused.acquire(timeout=PATIENCE_SECONDS)
-        return StageOutput("done")
+        return StageResult("done")
 
     def run() -> StageReport:
         report = fetch_world.run()
@@ -56,7 +56,7 @@ def test_of_two_runs_of_a_stage_and_date_one_works_and_the_other_says_so(
             refused.release()
         return report
 
-    monkeypatch.setitem(running._STAGES, STAGE1, work_until_the_other_is_refused)
+    monkeypatch.setattr("spark_app.stages.stage1_etf_ohlc.run", work_until_the_other_is_refused)
     for _ in range(TIMES):
         worked, other = sorted(at_once(run, run), key=lambda report: report.exit_code)
         assert (worked.exit_code, worked.message) == (0, "done")
@@ -102,7 +102,7 @@ def stage_bars_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two runs begin to stage their bars at once, and the first to append wait for the other to come as far."""
     begin, is_first, other_came = threading.Barrier(2), threading.Lock(), threading.Event()
     have_begun = threading.Event()
-    stage_bars, append = bars.stage_bars, Staging.append
+    stage_bars, append = charts.stage_bars, Staging.append
 
     def begin_together(*args: Any, **options: Any) -> Any:
         begin.wait(PATIENCE_SECONDS)
@@ -118,5 +118,5 @@ def stage_bars_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
             other_came.set()
         return append(staging, table, rows)
 
-    monkeypatch.setattr(bars, "stage_bars", begin_together)
+    monkeypatch.setattr(charts, "stage_bars", begin_together)
     monkeypatch.setattr(Staging, "append", wait_and_append)

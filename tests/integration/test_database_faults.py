@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.pipeline.context import StageReport
+from spark_app.pipeline.result import StageReport
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import Patience
 from spark_app.storage.postgres.roles import set_up_roles

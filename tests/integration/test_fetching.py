@@ -161,8 +161,8 @@ def test_an_interrupted_run_ends_what_is_in_flight_and_names_the_command(fetch_w
 @pytest.mark.parametrize(
     ("stage", "staging_step", "table", "rows"),
     [
-        (STAGE1, "spark_app.ingestion.bars.stage_bars", "collected_daily_etf_ohlc", 12 * 21),
-        (STAGE2, "spark_app.stages.stage2_etf_holdings.stage_holdings", "collected_meta_etf", 12 * 3 - 2),
+        (STAGE1, "spark_app.ingestion.charts.stage_bars", "collected_daily_etf_ohlc", 12 * 21),
+        (STAGE2, "spark_app.ingestion.holdings.stage_holdings", "collected_meta_etf", 12 * 3 - 2),
     ],
 )
 def test_what_was_landed_and_not_staged_is_staged_by_the_next_run(

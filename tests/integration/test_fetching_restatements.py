@@ -91,7 +91,7 @@ def incomplete(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
 
 
 def crash_before_staging(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
-    patch.setattr("spark_app.ingestion.bars.stage_bars", out_of_memory)
+    patch.setattr("spark_app.ingestion.charts.stage_bars", out_of_memory)
     with pytest.raises(MemoryError):
         fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
     return 0

@@ -78,7 +78,7 @@ def test_rows_that_break_a_rule_are_named_and_not_served(fetch_world: FetchWorld
         assert {row[0] for row in found} == {message}
         assert all(raw in row[1] and row[2:] == ("stage1_etf_ohlc", report.run_id) for row in found)
     assert "4 bars rejected (see logs_consumer_error)" in report.message
-    assert "2 charts with rows left out (see logs_consumer_error)" in report.message
+    assert "2 charts partially parsed (see logs_consumer_error)" in report.message
     assert report.rows_rejected == 4
     served = served_prices(fetch_world)
     assert [key for key in served if key[1] in (SATURDAY, FUTURE)] == []

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.cli.parser import STAGES
+from tests.declared import STAGES
 from tests.emulator import YahooEmulator
 from tests.integration.expected import universe
 from tests.integration.real_market import QUOTE_DAYS, load_real_market

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.cli.parser import STAGES
 from spark_app.errors import DataIncompleteError, UsageError
+from tests.declared import STAGES
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
 from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER, NEXT_DAY, NEXT_MORNING, fetch_market

@@ -17,14 +17,17 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from pyspark.sql import SparkSession
 
-from spark_app.cli.parser import STAGES
 from spark_app.config.settings import Settings, load_settings
-from spark_app.pipeline.context import RunRequest, StageContext, StageReport
-from spark_app.pipeline.execution import prepare, run_stage, start
+from spark_app.pipeline.execution import run_stage
+from spark_app.pipeline.preparation import prepare_database, prepare_staging
+from spark_app.pipeline.request import Request
+from spark_app.pipeline.result import StageReport
+from spark_app.pipeline.run import Run, open_run
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.roles import set_up_roles
+from tests.declared import DECLARED, STAGES
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Rows
 from tests.storage.postgres.logins import login_as
@@ -81,10 +84,10 @@ class World:
             stopping: set when the run is to end early.
             options: other fields of the run's request; `refresh`, to ask anew as a run of another day would, is set.
         """
-        context = self.open(spark, as_of, now=now, settings=settings, stopping=stopping, **options)
+        run = self.open(spark, as_of, now=now, settings=settings, stopping=stopping, **options)
         reports: dict[str, StageReport] = {}
         for stage in stages:
-            reports[stage] = run_stage(context, stage)
+            reports[stage] = run_stage(run, DECLARED[stage])
             if reports[stage].exit_code:
                 break
         return reports
@@ -98,17 +101,19 @@ class World:
         settings: Mapping[str, Mapping[str, object]] | None = None,
         stopping: threading.Event | None = None,
         **options: Any,
-    ) -> StageContext:
+    ) -> Run:
         """Prepare a run, and return what its stages work with; arguments as of `run`."""
         used = self._settings(settings or {})
-        request = RunRequest(
+        request = Request(
             run_id=f"test-{uuid.uuid4().hex}",
             as_of=as_of,
             now=now or dt.datetime.now(dt.UTC),
             **{"refresh": True} | options,
         )
-        prepare(self.database, used)
-        return start(spark, self.database, used, request, stopping)
+        prepare_database(self.database, used)
+        run = open_run(request, used, spark, self.database, stopping=stopping)
+        prepare_staging(run)
+        return run
 
     def submit(self, job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a job by spark-submit, as a user does in the project's environment."""

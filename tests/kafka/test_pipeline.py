@@ -15,13 +15,13 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DateType, DecimalType, TimestampType
 
-from spark_app.cli.parser import STAGES
 from spark_app.pipeline import execution as run_module
-from spark_app.pipeline.announcing import send_owed
-from spark_app.pipeline.context import StageReport
 from spark_app.pipeline.execution import run_stage
+from spark_app.pipeline.messages import send_pending
+from spark_app.pipeline.result import StageReport
 from spark_app.schemas import SERVED_TABLES
 from spark_app.storage.postgres.database import Database
+from tests.declared import DECLARED, STAGES
 from tests.emulator import Bar, Market
 from tests.integration.expected import sessions_ending
 from tests.integration.fetch_market import ALL_STOCKS, AS_OF, LAST_DAY, MORNING_AFTER
@@ -167,16 +167,16 @@ def test_a_broker_that_dies_in_mid_stage_costs_seconds_and_no_message(
     caplog.set_level("INFO", logger="spark_app")
     settings = announced.settings(positions=1)
     settings["kafka"]["timeout_seconds"] = 2
-    context = announced.world.open(announced.spark, AS_OF, now=MORNING_AFTER, settings=settings)
+    run = announced.world.open(announced.spark, AS_OF, now=MORNING_AFTER, settings=settings)
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "publish", publish_and_die)
-        report = run_stage(context, "stage5_portfolio_allocation")
+        report = run_stage(run, DECLARED["stage5_portfolio_allocation"])
     changed = changes(report)
     assert (report.exit_code, report.messages_sent, report.messages_owed) == (0, 0, changed)
     (sentence,) = [text for text in caplog.messages if "owed" in text]
     assert sentence.startswith(f"{changed} messages are owed to Kafka, and the next run sends them: ")
     began = time.monotonic()
-    send_owed(announced.world.database, context.settings)
+    send_pending(announced.world.database, run.settings)
     assert time.monotonic() - began < 20
 
     announced.broker.start()

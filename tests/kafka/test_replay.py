@@ -15,15 +15,17 @@ from pyspark.sql import SparkSession
 from spark_app.config.kafka import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.config.settings import Settings
 from spark_app.errors import ServiceUnavailableError, UsageError
-from spark_app.pipeline.context import RunRequest, StageContext, StageReport
 from spark_app.pipeline.execution import run_stage
+from spark_app.pipeline.request import Request
+from spark_app.pipeline.result import StageReport
+from spark_app.pipeline.run import open_run
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
-from spark_app.storage.delta.staging import Staging
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.reader import find_span
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.publish import Publication, RowSet, publish
 from spark_app.storage.postgres.run_log import start_run
+from tests.declared import DECLARED
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import read_topic
 from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key
@@ -68,11 +70,10 @@ class Feed:
         assert producer.flush(60) == 0
 
     def replay(self, target: Database, **start: Any) -> StageReport:
-        request = RunRequest(
+        request = Request(
             f"replay-{secrets.token_hex(4)}", DAY, dt.datetime.now(dt.UTC), topic_start=TopicStart(**start)
         )
-        staging = Staging(self.spark, "/nowhere", "real", None)
-        report = run_stage(StageContext(request, self.settings, self.spark, staging, target), "replay_topic")
+        report = run_stage(open_run(request, self.settings, self.spark, target), DECLARED["replay_topic"])
         assert report.exit_code == 0, report.message
         return report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,16 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from spark_app.cli.parser import STAGES
 from spark_app.errors import AnotherRunActiveError, UsageError
-from spark_app.ingestion.bars import missing_bars
+from spark_app.ingestion.charts import missing_bars
 from spark_app.operations.retention import apply_retention, describe_loss, plan_retention
 from spark_app.operations.verify_data import verify
-from spark_app.pipeline.context import StageContext, StageReport
+from spark_app.pipeline.result import StageReport
+from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.holds import hold_stage, hold_tables_alone
 from spark_app.storage.postgres.retention import Cut
 from spark_app.storage.postgres.run_log import RunKey
+from tests.declared import STAGES
 from tests.emulator import Snapshot
 from tests.emulator.market import NEW_YORK
 from tests.integration.expected import Rows, sessions_ending
@@ -53,7 +53,7 @@ class Story:
     """What was seen before retention, of retention, and after it."""
 
     world: World
-    context: StageContext
+    run: Run
     dry: tuple[Cut, ...]
     loss: str
     before: Mapping[str, Rows]
@@ -95,21 +95,21 @@ def story(world: World, spark: SparkSession) -> Story:
         for age in (1, 39, 50):
             said = "INSERT INTO logs_consumer_error (error_msg, received_at) VALUES (%s, now() - %s)"
             connection.execute(said, (f"{age} days old", dt.timedelta(days=age) - FUTURE))
-    context = later(world, spark)
-    before, missing_before = world.tables(), missing(context)
-    dry = plan_retention(context, world.owner)
+    run = later(world, spark)
+    before, missing_before = world.tables(), missing(run)
+    dry = plan_retention(run, world.owner)
     assert world.tables() == before
-    assert plan_retention(context, world.owner).cuts == dry.cuts
-    apply_retention(context, world.owner, dry)
+    assert plan_retention(run, world.owner).cuts == dry.cuts
+    apply_retention(run, world.owner, dry)
     after, missing_after = world.tables(), missing(later(world, spark))
-    loss = describe_loss(context, dry)
-    bars = context.staging.read("bars").collect()
+    loss = describe_loss(run, dry)
+    bars = run.staging.read("bars").collect()
     for day in (FIRST_KEPT, AS_OF):
         ran(world.run(spark, day, now=MORNING_AFTER, stages=[STAGES[2], STAGES[4]]))
     recomputed = world.tables()
-    asked = next_run(world, spark, context.request.now)
+    asked = next_run(world, spark, run.request.now)
     both = {ticker: (missing_before[ticker], missing_after[ticker]) for ticker in missing_before}
-    return Story(world, context, dry.cuts, loss, before, after, bars, recomputed, both, asked)
+    return Story(world, run, dry.cuts, loss, before, after, bars, recomputed, both, asked)
 
 
 def _snapshots(holdings: Mapping[str, Snapshot], day: dt.date) -> dict[str, Snapshot]:
@@ -124,21 +124,20 @@ def ran(reports: Mapping[str, StageReport]) -> None:
     assert {report.exit_code for report in reports.values()} == {0}, reports
 
 
-def later(world: World, spark: SparkSession, **options: Any) -> StageContext:
+def later(world: World, spark: SparkSession, **options: Any) -> Run:
     """A run 40 days after everything was fetched, which keeps the sessions from `FIRST_KEPT` on."""
     now = dt.datetime.now(dt.UTC) + FUTURE
     keep = {"price_history_days": (now.date() - FIRST_KEPT).days, "vacuum_hours": 0}
     return world.open(spark, AS_OF, now=now, settings={"retention": keep}, **options)
 
 
-def missing(context: StageContext) -> dict[str, bool]:
+def missing(run: Run) -> dict[str, bool]:
     """Say whether a backfill would ask for a young stock over 50 sessions, and for a fund over 80."""
-    return {NEW_LISTING: would_ask(context, NEW_LISTING, 50), "XLK": would_ask(context, "XLK", 80)}
+    return {NEW_LISTING: would_ask(run, NEW_LISTING, 50), "XLK": would_ask(run, "XLK", 80)}
 
 
-def would_ask(context: StageContext, ticker: str, days: int) -> bool:
-    request = dataclasses.replace(context.request, days=days)
-    return ticker in missing_bars(dataclasses.replace(context, request=request), [ticker]).missing
+def would_ask(run: Run, ticker: str, days: int) -> bool:
+    return ticker in missing_bars(run.asking(days=days), [ticker]).missing
 
 
 def next_run(world: World, spark: SparkSession, now: dt.datetime) -> Mapping[str, int]:
@@ -150,7 +149,7 @@ def next_run(world: World, spark: SparkSession, now: dt.datetime) -> Mapping[str
 
 
 def staged(story: Story, table: str) -> list[Any]:
-    return story.context.staging.read(table).collect()
+    return story.run.staging.read(table).collect()
 
 
 def test_only_sessions_before_the_kept_ones_are_gone_from_the_price_tables(story: Story) -> None:
@@ -212,7 +211,7 @@ def test_what_cannot_be_computed_anew_is_said(story: Story) -> None:
 
 
 def test_a_second_retention_finds_nothing(story: Story, spark: SparkSession) -> None:
-    again = plan_retention(story.context, story.world.owner)
+    again = plan_retention(story.run, story.world.owner)
     assert [cut for cut in again.cuts if cut.table != "staging fetches"] == []
 
 
@@ -230,7 +229,7 @@ def test_retention_and_runs_keep_out_of_each_others_way(story: Story) -> None:
 
 
 def test_a_time_of_which_replaced_rows_are_gone_is_refused(story: Story, spark: SparkSession) -> None:
-    kept_from = story.context.request.now - dt.timedelta(days=30)
+    kept_from = story.run.request.now - dt.timedelta(days=30)
     story.world.open(spark, AS_OF, known_at=kept_from + dt.timedelta(minutes=1))
     with pytest.raises(UsageError, match=f"replaced before {kept_from:%Y-%m-%d %H:%M} UTC is no longer kept"):
         story.world.open(spark, AS_OF, known_at=kept_from - dt.timedelta(minutes=1))
@@ -240,21 +239,21 @@ def test_nothing_is_removed_that_is_kept_for_ever(story: Story, spark: SparkSess
     names = ("fetches_days", "superseded_days", "price_history_days", "consumer_errors_days")
     now = dt.datetime.now(dt.UTC) + 100 * FUTURE
     keep = {"retention": dict.fromkeys(names, "keep")}
-    context = story.world.open(spark, AS_OF, now=now, settings=keep)
-    plan = plan_retention(context, story.world.owner)
+    run = story.world.open(spark, AS_OF, now=now, settings=keep)
+    plan = plan_retention(run, story.world.owner)
     assert plan.cuts == ()
     assert plan.shortened.isEmpty()
-    assert describe_loss(context, plan) == ""
+    assert describe_loss(run, plan) == ""
 
 
 def test_what_is_fresh_still_serves_although_its_oldest_bars_are_gone(story: Story, spark: SparkSession) -> None:
     world, now = story.world, dt.datetime.now(dt.UTC)
     keep = {"price_history_days": (now.date() - LATER_KEPT).days}
-    context = world.open(spark, AS_OF, now=now, settings={"retention": keep})
-    plan = plan_retention(context, world.owner)
+    run = world.open(spark, AS_OF, now=now, settings={"retention": keep})
+    plan = plan_retention(run, world.owner)
     assert "XLK" in {row["ticker"] for row in plan.shortened.collect()}
-    apply_retention(context, world.owner, plan)
+    apply_retention(run, world.owner, plan)
     assert next_run(world, spark, MORNING_AFTER) == {}
     assert min(key[1] for key in world.table("collected_daily_etf_ohlc")) >= LATER_KEPT
     # Its fetch of just now reached back to sessions whose bars are gone since.
-    assert would_ask(context, "XLK", 55)
+    assert would_ask(run, "XLK", 55)

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.operations.verify_data import Finding, verify
-from spark_app.pipeline.context import StageContext
+from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.database import Database
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER
 from tests.integration.world import World
@@ -34,7 +34,7 @@ def world(open_folder: Path, spark: SparkSession) -> Iterator[World]:
 
 
 @pytest.fixture
-def context(world: World, spark: SparkSession) -> StageContext:
+def run(world: World, spark: SparkSession) -> Run:
     return world.open(spark, AS_OF, now=MORNING_AFTER)
 
 
@@ -77,8 +77,8 @@ def found(findings: list[Finding], check: str) -> str:
     return finding.found
 
 
-def test_a_sound_installation_passes(context: StageContext) -> None:
-    findings = verify(context)
+def test_a_sound_installation_passes(run: Run) -> None:
+    findings = verify(run)
     assert failed(findings) == {}
     assert found(findings, "rows of collected_daily_etf_ohlc") == "252 from 2024-04-12 to 2024-05-10"
     assert found(findings, "benchmarks in collected_daily_benchmark_ohlc") == "2 of 2 are there"
@@ -168,12 +168,10 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damages", DAMAGES.values(), ids=DAMAGES)
-def test_damage_is_found_and_named(
-    context: StageContext, damage: Damage, damages: list[tuple[str, str, str, str]]
-) -> None:
+def test_damage_is_found_and_named(run: Run, damage: Damage, damages: list[tuple[str, str, str, str]]) -> None:
     for table, statement, _, _ in damages:
         damage.do(table, statement.format(table))
-    findings = failed(verify(context))
+    findings = failed(verify(run))
     named = {check: findings[check][: len(says)] for _, _, check, says in damages}
     assert named == {check: says for _, _, check, says in damages}
 

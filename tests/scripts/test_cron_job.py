@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.cli.parser import STAGES
+from tests.declared import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 CRONTAB = (ROOT / "conf" / "crontab").read_text()

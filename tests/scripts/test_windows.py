@@ -69,7 +69,7 @@ def test_the_jobs_are_imported_where_unix_own_modules_are_missing() -> None:
     """As on Windows, where the embedded PostgreSQL is not to be had and DATABASE_URL names another."""
     program = (
         "import sys; sys.modules.update(fcntl=None, pwd=None)\n"
-        "import spark_app.cli.entrypoint, spark_app.pipeline.execution\n"
+        "import spark_app.cli.main, spark_app.pipeline.execution\n"
         "import spark_app.storage.postgres.database as database\n"
         "from spark_app.config.settings import DatabaseSettings\n"
         "with database.open_database(DatabaseSettings(url='postgresql://user@localhost/name')) as found:\n"

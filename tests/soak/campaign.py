@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spark_app import market_calendar
-from spark_app.cli.parser import STAGES
+from tests.declared import STAGES
 from tests.soak.contents import Contents, commits_of, different_rows
 from tests.soak.installation import Installation
 from tests.soak.phases import AFTER, BEFORE, FETCHING, IN_POSTGRES, MAKING, ONCE_A_STAGE, RANDOM, START, Moment, watched

@@ -1,4 +1,4 @@
-"""What the stages of one run derive alike is computed once."""
+"""What the stages of one run share is computed once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pyspark.sql import Row
 
-from spark_app.pipeline.context import RunRequest, StageContext
+from spark_app.pipeline.request import Request
+from spark_app.pipeline.run import Run
 from spark_app.stages import market
-from spark_app.storage.delta.staging import Staging
 
 DAY = dt.date(2023, 6, 30)
 TREND = Row(as_of_date=DAY, unavailable_reason=None)
@@ -29,18 +29,18 @@ class Query:
         return [self.row]
 
 
-def context_of(run_id: str) -> StageContext:
+def run_of(run_id: str) -> Run:
     nothing: Any = None
-    request = RunRequest(run_id, DAY, dt.datetime(2023, 7, 3, tzinfo=dt.UTC))
-    return StageContext(request, nothing, nothing, Staging(nothing, "/staging", "real"), nothing)
+    return Run(Request(run_id, DAY, dt.datetime(2023, 7, 3, tzinfo=dt.UTC)), nothing, nothing, nothing, nothing)
 
 
-def test_stages_of_a_run_share_the_trends_though_each_has_a_lock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_of_a_run_share_the_trends_and_another_request_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     query = Query(TREND)
-    monkeypatch.setattr(market, "trends_of", lambda _context: query)
-    context = context_of("one")
-    for stage in (context, replace(context, confirm_lock=lambda: None)):
-        assert market.read_sector_trends(stage) == (TREND,)
+    monkeypatch.setattr(market, "trends_of", lambda _run: query)
+    run = run_of("one")
+    for of_stage in (replace(run, stage="stage3"), replace(run, stage="stage4", confirm_lock=lambda: None)):
+        assert market.sector_trends_of(of_stage) == (TREND,)
     assert query.runs == 1
-    assert market.read_sector_trends(context_of("another")) == (TREND,)
-    assert query.runs == 2
+    assert market.sector_trends_of(run.asking(days=5)) == (TREND,)
+    assert market.sector_trends_of(run_of("another")) == (TREND,)
+    assert query.runs == 3

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+from typing import Any
 
 import pytest
 
-from spark_app.cli.parser import STAGES
 from spark_app.config.settings import load_settings
-from spark_app.errors import DataIncompleteError, RateLimitedError, UsageError, first_to_count
-from spark_app.pipeline.context import RunRequest
-from spark_app.pipeline.execution import pending_stages
+from spark_app.errors import DataIncompleteError, RateLimitedError, RunInterruptedError, UsageError, first_to_count
+from spark_app.pipeline import sequence
+from spark_app.pipeline.request import Request
+from spark_app.pipeline.result import StageReport
+from spark_app.pipeline.run import Run
+from spark_app.pipeline.sequence import pending_stages, run_stages
+from spark_app.pipeline.stage import Stage
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, RunResult, finish_run, start_run
+from tests.declared import DECLARED, STAGES
 
 DAY = dt.date(2023, 6, 30)
+NOW = dt.datetime(2023, 7, 3, 9, tzinfo=dt.UTC)
 PARAMETERS: dict[str, dict[str, object]] = {
     "stage1_etf_ohlc": {"days": 21},
     "stage2_etf_holdings": {"holdings_provider": "yahoo"},
@@ -32,9 +39,11 @@ def done(database: Database, *stages: str, status: str = "ok", **parameters: obj
         publish(database, key, RunResult(status, 0, ""), origin="real")
 
 
-def pending(database: Database, *, days: int = 21) -> list[str]:
-    now = dt.datetime(2023, 7, 3, 9, tzinfo=dt.UTC)
-    return pending_stages(database, load_settings(), RunRequest("next", DAY, now, days=days), STAGES)
+def pending(database: Database, *stages: str, **asked: Any) -> list[str]:
+    nothing: Any = None
+    request = Request("next", DAY, NOW, **asked)
+    run = Run(request, load_settings(), nothing, nothing, database)
+    return [stage.name for stage in pending_stages(run, [DECLARED[name] for name in stages or STAGES])]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +57,7 @@ def test_everything_is_pending_at_first_and_nothing_at_the_end(database: Databas
     assert pending(database) == []
 
 
-def test_a_run_goes_on_at_the_stage_that_failed(database: Database) -> None:
+def test_a_run_resumes_at_the_stage_that_failed(database: Database) -> None:
     done(database, *STAGES[:3])
     done(database, STAGES[3], status="failed")
     assert pending(database) == list(STAGES[3:])
@@ -78,7 +87,7 @@ def test_another_job_of_the_same_date_counts_where_it_changed_rows(
     assert pending(database) == left
 
 
-def test_of_stages_that_run_side_by_side_any_may_end_first(database: Database) -> None:
+def test_stages_that_do_not_stand_on_each_other_may_end_in_any_order(database: Database) -> None:
     done(database, *(STAGES[place] for place in (1, 0, 3, 2, 4)))
     assert pending(database) == []
 
@@ -98,7 +107,56 @@ def test_of_several_failures_the_first_of_the_table_counts() -> None:
 
 def test_what_was_known_at_an_earlier_time_is_another_task(database: Database) -> None:
     done(database, *STAGES)
-    now = dt.datetime(2023, 7, 3, 9, tzinfo=dt.UTC)
-    request = RunRequest("next", DAY, now, known_at=now)
     for stage in (STAGES[2], STAGES[4]):
-        assert pending_stages(database, load_settings(), request, [stage]) == [stage]
+        assert pending(database, stage, known_at=NOW) == [stage]
+
+
+def report(stage: str, exit_code: int = 0) -> StageReport:
+    return StageReport("run", stage, DAY, "failed" if exit_code else "ok", exit_code, f"the message of {stage}", 0.1)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run that opens nothing; its stages are replaced by the test."""
+    nothing: Any = None
+    monkeypatch.setattr(sequence, "prepare_staging", lambda _run: None)
+    request = Request("run", DAY, NOW, resume_command="the same again")
+    return Run(request, load_settings(), nothing, nothing, nothing)
+
+
+@pytest.mark.parametrize(("failing", "exit_code", "ran"), [(0, 65, 1), (3, 1, 4)])
+def test_after_a_failure_no_stage_begins_and_the_failure_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    run: Run,
+    failing: int,
+    exit_code: int,
+    ran: int,
+) -> None:
+    begun = []
+
+    def fail(_run: Run, stage: Stage) -> StageReport:
+        begun.append(stage.name)
+        return report(stage.name, exit_code if stage.name == STAGES[failing] else 0)
+
+    monkeypatch.setattr(sequence, "run_stage", fail)
+    assert run_stages(run, [DECLARED[name] for name in STAGES]) == exit_code
+    assert begun == list(STAGES[:ran])
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"{STAGES[failing]}: the message of {STAGES[failing]}"
+    ]
+
+
+def test_a_run_that_is_to_stop_begins_no_further_stage(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    begun = []
+
+    def stop(stopped: Run, stage: Stage) -> StageReport:
+        begun.append(stage.name)
+        if stage.name == STAGES[1]:
+            stopped.stopping.set()
+        return report(stage.name)
+
+    monkeypatch.setattr(sequence, "run_stage", stop)
+    with pytest.raises(RunInterruptedError, match="interrupted before stage3_trending_sectors; resume with: the same"):
+        run_stages(run, [DECLARED[name] for name in STAGES])
+    assert begun == list(STAGES[:2])

@@ -1,4 +1,4 @@
-"""Telling Kafka what was committed."""
+"""Sending Kafka the messages of what was committed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def topic_of(settings: Settings) -> str | None:
-    """The topic that is told of each row that changes; None where Kafka is not used."""
+    """The topic that gets a message for each row that changes; None where Kafka is not used."""
     return settings.kafka.topic if settings.kafka.bootstrap_servers else None
 
 
-def send_owed(database: Database, settings: Settings) -> Delivery:
-    """Send what is owed, whichever run it is of, and say how many messages went and what did not."""
+def send_pending(database: Database, settings: Settings) -> Delivery:
+    """Send the pending messages of all runs, and log how many were sent and why others were not."""
     access = load_kafka_access(settings.kafka)
     delivery = deliver(database, access) if access else Delivery()
     for sentence in delivery.sentences:

@@ -1,0 +1,157 @@
+"""Every job, declared once: name, description, options, and what it runs, found by name so that `--help` is quick."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_app.cli import options as opt
+from spark_app.cli.options import Option
+from spark_app.operations import BACKFILL, FILL_TOPIC, REPLAY, REPUBLISH, STAGGERED_BACKFILL
+from spark_app.pipeline.stage import Stage
+from spark_app.stages import STAGES
+
+if TYPE_CHECKING:
+    from spark_app.pipeline.request import Request
+    from spark_app.pipeline.run import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job: `jobs/NAME.py`, run by spark-submit or the launcher.
+
+    Attributes:
+        name, description: for `--help` and `--list`.
+        options: those beside the ones that every job has (`--source`, `--config`, `--json`, `--version`).
+        stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
+        work: else the function that does the work, `module:name`, called with the run; returns the exit code.
+        preview: a function called with the request before anything is opened; returns whether that was all.
+        examples: arguments, for the end of `--help`.
+    """
+
+    name: str
+    description: str
+    options: tuple[Option, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    runs_again: bool = False
+    work: str = ""
+    preview: str = ""
+    examples: tuple[str, ...] = ()
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        return (opt.SOURCE, opt.CONFIG, opt.JSON, *self.options)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the job asks the source."""
+        return any(stage.fetches for stage in self.stages)
+
+    @property
+    def uses_staging(self) -> bool:
+        return not self.stages or any(stage.uses_staging for stage in self.stages)
+
+    def run(self, run: Run) -> int:
+        """Do the work; returns the exit code."""
+        if self.work:
+            return int(_found(self.work)(run))
+        from spark_app.pipeline.sequence import run_pending, run_stages
+
+        return run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+
+    def show(self, request: Request) -> bool:
+        """Answer a request that needs no more than itself; returns whether that was all."""
+        return bool(self.preview and _found(self.preview)(request))
+
+
+def _found(name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = pkgutil.resolve_name(name)
+    return found
+
+
+def _options_of(*stages: Stage) -> tuple[Option, ...]:
+    """The options that matter to the stages of a job."""
+    parameters = {name for stage in stages for name in stage.parameters}
+    fetches = any(stage.fetches for stage in stages)
+    return (
+        opt.AS_OF,
+        opt.FORCE,
+        *(opt.FETCH if fetches else (opt.KNOWN_AT,)),
+        *((opt.DAYS,) if "days" in parameters else ()),
+        *((opt.UNIVERSE,) if "universe" in parameters else ()),
+    )
+
+
+_STAGE_JOBS = tuple(Job(stage.name, stage.description, _options_of(stage), (stage,)) for stage in STAGES)
+
+JOBS = {
+    job.name: job
+    for job in (
+        *_STAGE_JOBS,
+        Job(
+            "daily_pipeline",
+            "All five stages of a session in one Spark application, up to the first that fails.",
+            _options_of(*STAGES),
+            STAGES,
+        ),
+        Job(
+            BACKFILL.name,
+            BACKFILL.description,
+            (
+                *(opt.AS_OF, opt.BACKFILL_DAYS, opt.BACKFILL_TICKERS, *opt.FETCH),
+                *(opt.RATE_LIMIT_SLEEP, opt.NO_BATCH, opt.UNBLOCK),
+            ),
+            (BACKFILL,),
+            runs_again=True,
+            examples=("", "--days 252 --delay 2", "--tickers SPY,XLK --refresh"),
+        ),
+        Job(
+            STAGGERED_BACKFILL.name,
+            STAGGERED_BACKFILL.description,
+            (
+                *(opt.AS_OF, opt.BACKFILL_DAYS, opt.STAGGERED_TICKERS, opt.DELAY_MINUTES, opt.START_FROM),
+                *(opt.SKIP_EXISTING, opt.SHOW_PLAN, *opt.FETCH, opt.UNBLOCK),
+            ),
+            (STAGGERED_BACKFILL,),
+            work="spark_app.operations.staggered_sector_backfill:run_plan",
+            preview="spark_app.operations.staggered_sector_backfill:show_plan",
+            examples=("--dry-run", "--days 252 --skip-existing", "--delay-minutes 0.5 --start-from XLV"),
+        ),
+        Job(
+            "cache",
+            "Show the cached fetches, or drop some of them from the cache.",
+            (opt.AS_OF, opt.FORGET, opt.FORGET_ALL),
+            work="spark_app.operations.cache:show_cache",
+        ),
+        Job(
+            REPUBLISH.name,
+            REPUBLISH.description,
+            (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT),
+            (REPUBLISH,),
+            runs_again=True,
+        ),
+        Job(
+            REPLAY.name,
+            REPLAY.description,
+            (opt.FROM_OFFSET, opt.FROM_TIME),
+            (REPLAY,),
+            runs_again=True,
+            examples=("", "--from-offset 1200", "--from-time 2024-05-10T21:30"),
+        ),
+        Job(FILL_TOPIC.name, FILL_TOPIC.description, (), (FILL_TOPIC,), runs_again=True),
+        Job(
+            "verify_data",
+            "Check what is served: rows, gaps, flags, weights, staging against Postgres, the last runs.",
+            work="spark_app.operations.verify_data:verify_data",
+        ),
+        Job(
+            "apply_retention",
+            "Remove what is older than the settings keep it, from Postgres and staging, and reclaim the space.",
+            (opt.SHOW_CUTS,),
+            work="spark_app.operations.retention:remove_old",
+        ),
+    )
+}
+"""The jobs by name."""

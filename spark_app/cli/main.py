@@ -1,0 +1,88 @@
+"""One call of a job, from its arguments to its exit code: errors become sentences, and the summary is written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from spark_app import __version__
+from spark_app.cli.interruption import Interruption
+from spark_app.cli.invocation import Invocation
+from spark_app.cli.jobs import JOBS
+from spark_app.cli.opening import run_job
+from spark_app.cli.parser import parse
+from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
+
+logger = logging.getLogger("spark_app")
+
+
+def main(name: str, argv: Sequence[str] | None = None) -> int:
+    """Run the job of this name; returns the exit code (see spark_app/errors.py)."""
+    job, words = JOBS[name], tuple(sys.argv[1:] if argv is None else argv)
+    invocation = Invocation(job, words, parse(job, words), Interruption())
+    with _logging_to_terminal(), invocation.interruption.watching():
+        # Written first without a result: a place that cannot be written is refused before anything is done.
+        if refused := _guarded(invocation, lambda: _write_json(invocation, None)):
+            return refused
+        exit_code = _guarded(invocation, lambda: run_job(invocation))
+        written = _guarded(invocation, lambda: _write_json(invocation, exit_code))
+        return exit_code or written
+
+
+@contextlib.contextmanager
+def _logging_to_terminal() -> Iterator[None]:
+    """Log our progress to stdout, and errors, also those of other libraries, to stderr."""
+    progress, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    progress.addFilter(lambda record: record.name.startswith(logger.name) and record.levelno < logging.ERROR)
+    errors.setLevel(logging.ERROR)
+    logger.setLevel(logging.INFO)
+    # Spark logs each refused query here a second time, as JSON.
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+    root = logging.getLogger()
+    try:
+        for handler in (progress, errors):
+            root.addHandler(handler)
+        yield
+    finally:
+        for handler in (progress, errors):
+            root.removeHandler(handler)
+
+
+def _guarded(invocation: Invocation, action: Callable[[], int]) -> int:
+    """Do something; an error becomes a sentence on stderr and an exit code."""
+    name = invocation.job.name
+    try:
+        return action()
+    except SparkAppError as error:
+        logger.error("%s: %s", name, error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        # A signal at the very start ends the JVM before it can be taken over, and then nothing works any more.
+        if not invocation.interruption.stopping.is_set():
+            logger.exception("%s: unexpected error", name)
+            return SparkAppError.exit_code
+    logger.error("%s: interrupted; run it again to resume", name)
+    return RunInterruptedError.exit_code
+
+
+def _write_json(invocation: Invocation, exit_code: int | None) -> int:
+    """Write the summary where one was asked for; returns 0.
+
+    Raises: UsageError: the place cannot be written.
+    """
+    file = invocation.json_file
+    if file is not None:
+        stages = [asdict(report) for report in invocation.summary.reports]
+        summary = {"job": invocation.job.name, "version": __version__, "exit_code": exit_code, "stages": stages}
+        try:
+            Path(file).write_text(json.dumps(summary | invocation.summary.findings, default=str, indent=2) + "\n")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--json {file}: cannot write: {getattr(error, 'strerror', error)}") from error
+    return 0

@@ -1,0 +1,157 @@
+"""The options of the jobs, each declared once: its flag, how its value is read, and what it sets."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from spark_app.cli import values
+from spark_app.universe import FUNDS, STAGGERED_FUNDS
+
+REPUBLISHED = (
+    "collected_daily_etf_ohlc",
+    "collected_daily_benchmark_ohlc",
+    "collected_meta_etf",
+    "analytics_trending_sectors",
+    "collected_daily_stock_history",
+    "analytics_portfolio_allocation",
+    "analytics_portfolio_exclusion",
+)
+"""The tables that can be rebuilt from staging."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        flag: as the user types it.
+        help: what it does; `--help` adds the default, of a setting the one in force.
+        sets: a field of `Request`, a setting as `section.key`, or something of the command line itself.
+        read: reads the value, or says what is wrong with it; None for a switch.
+        default: the value without the option; None leaves it to the request or the setting.
+        metavar: the name of the value in `--help`.
+        choices: the values that are allowed.
+        excludes: options with the same text here cannot be given together.
+    """
+
+    flag: str
+    help: str
+    sets: str
+    read: Callable[[str], object] | None = None
+    default: object = None
+    metavar: str | None = None
+    choices: tuple[str, ...] | None = None
+    excludes: str = ""
+
+    @property
+    def is_setting(self) -> bool:
+        return "." in self.sets
+
+
+def text(value: str) -> str:
+    """Take a value as it is."""
+    return value
+
+
+def _tickers(funds: Sequence[str]) -> Option:
+    return Option(
+        "--tickers",
+        f"only these of {', '.join(funds)}",
+        "tickers",
+        functools.partial(values.tickers, known=funds),
+        metavar="A,B",
+    )
+
+
+SOURCE = Option("--source", "where data comes from", "source.name", text, choices=("yahoo", "synthetic"))
+CONFIG = Option("--config", "settings file (default: conf/pipeline.toml)", "config", text, metavar="FILE")
+JSON = Option("--json", "write the summary of the run to FILE", "json", text, metavar="FILE")
+AS_OF = Option(
+    "--as-of", "session to work for, YYYY-MM-DD (default: the last completed)", "as_of", values.date, metavar="DATE"
+)
+FORCE = Option("--force", "run again what is done, and although the source is blocked", "force")
+KNOWN_AT = Option(
+    "--known-at",
+    "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30",
+    "known_at",
+    values.moment,
+    metavar="TIME",
+)
+DAYS = Option("--days", "sessions of prices to collect", "days", values.positive, default=21, metavar="N")
+UNIVERSE = Option(
+    "--universe",
+    "stocks of the sectors that trend in any period, or of all",
+    "universe",
+    text,
+    default="trending",
+    choices=("trending", "all"),
+)
+DELAY = Option("--delay", "pause between any two requests, 0 = none", "fetch.delay_seconds", float, metavar="SECONDS")
+MAX_RETRIES = Option(
+    "--max-retries", "retries of a request that failed for a passing reason", "fetch.max_retries", int, metavar="N"
+)
+REFRESH = Option("--refresh", "fetch again what is cached", "refresh")
+FETCH = (DELAY, MAX_RETRIES, REFRESH)
+"""The options of every job that fetches."""
+
+BACKFILL_DAYS = replace(DAYS, help="trading sessions of each fund, up to the as-of session", default=20)
+BACKFILL_TICKERS, STAGGERED_TICKERS = _tickers(FUNDS), _tickers(STAGGERED_FUNDS)
+UNBLOCK = replace(FORCE, help="fetch although the source is blocked")
+RATE_LIMIT_SLEEP = Option(
+    "--rate-limit-sleep",
+    "how long the source is blocked after a rate limit; the run ends and says when to resume",
+    "fetch.rate_limit_pause_seconds",
+    values.positive,
+    metavar="SECONDS",
+)
+NO_BATCH = Option("--no-batch", "one request in flight, not several", "one_at_a_time")
+DELAY_MINUTES = Option(
+    "--delay-minutes",
+    "from the start of one sector to that of the next, fractions allowed",
+    "delay_minutes",
+    values.minutes,
+    default=5.0,
+    metavar="MINUTES",
+)
+START_FROM = Option(
+    "--start-from",
+    "skip the sectors before this one",
+    "start_from",
+    functools.partial(values.ticker, known=STAGGERED_FUNDS),
+    metavar="TICKER",
+)
+SKIP_EXISTING = Option("--skip-existing", "skip sectors of which no session is missing", "skip_existing")
+SHOW_PLAN = Option("--dry-run", "show which sector would be fetched when, fetch nothing", "dry_run")
+SHOW_CUTS = Option("--dry-run", "show what would be removed, remove nothing", "dry_run")
+
+FORGET = Option(
+    "--forget", "drop the cached fetches of these tickers", "forget", text, metavar="A,B", excludes="what is forgotten"
+)
+FORGET_ALL = Option("--forget-all", "drop all cached fetches", "forget_all", excludes="what is forgotten")
+FROM = Option("--from", "first session of a range that ends with --as-of", "first_as_of", values.date, metavar="DATE")
+TABLES = Option(
+    "--tables",
+    f"only these of {', '.join(REPUBLISHED)} (default: all)",
+    "tables",
+    functools.partial(values.some_of, known=REPUBLISHED),
+    metavar="A,B",
+)
+REPUBLISHED_DAYS = replace(DAYS, help="sessions of prices on each date")
+FROM_OFFSET = Option(
+    "--from-offset",
+    "first offset of every partition, or of some, as 0:1200,1:950; others are read whole (default: everything)",
+    "topic_start",
+    values.topic_offsets,
+    metavar="OFFSET",
+    excludes="where to begin",
+)
+FROM_TIME = Option(
+    "--from-time",
+    "skip messages that were sent before this (UTC), as 2024-05-10 or 2024-05-10T21:30",
+    "topic_start",
+    values.topic_time,
+    metavar="TIME",
+    excludes="where to begin",
+)

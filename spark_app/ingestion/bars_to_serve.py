@@ -1,0 +1,103 @@
+"""Which bars a run serves: the sessions asked for, and further back where a newer fetch restated known bars."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app import market_calendar
+from spark_app.ingestion.charts import Charts
+from spark_app.ingestion.ingest import Ingested
+from spark_app.ingestion.staged import read_bars
+from spark_app.pipeline.run import Run
+from spark_app.storage.delta.staging import BARS_TABLE
+from spark_app.storage.postgres.recovery import unserved_runs
+from spark_app.storage.postgres.run_log import ConsumerError
+from spark_app.transforms.prices import daily_prices
+from spark_app.transforms.restatements import restatements
+
+_LISTED = 10
+
+
+@dataclass(frozen=True, eq=False)
+class BarsToServe:
+    """The current bars of an ingestion, for serving.
+
+    Attributes:
+        ingested: what brought them.
+        restated: ticker by ticker, what a newer fetch changed and is not served yet.
+        sessions: those to serve, from `first` on, and the one before them.
+        current: the current bars on these sessions; columns as schemas.BARS.
+    """
+
+    ingested: Ingested
+    restated: tuple[str, ...]
+    sessions: Sequence[dt.date]
+    first: dt.date
+    current: DataFrame
+
+    def prices(self, run: Run) -> DataFrame:
+        """Return the rows of a price table; columns as `daily_prices` gives them."""
+        return daily_prices(self.current, run.sessions(self.sessions)).where(F.col("trade_date") >= self.first)
+
+    def describe(self) -> list[str]:
+        """Report the bars that are rejected, implausible, missing or restated."""
+        staged, missing = self.ingested.staged, self.ingested.completeness
+        parts = []
+        if staged.rejected:
+            parts.append(f"{len(staged.rejected)} bars rejected (see logs_consumer_error)")
+        if partial := self.ingested.landing.partially_parsed():
+            parts.append(f"{len(partial)} charts partially parsed (see logs_consumer_error)")
+        if outliers := staged.outliers:
+            listed = ", ".join(map(_brief, outliers[:_LISTED]))
+            parts.append(f"{len(outliers)} jumps (see logs_consumer_error): {listed}")
+        if missing.missing:
+            parts.append(f"missing: {missing.describe()}")
+        if self.restated:
+            parts.append("restated: " + ", ".join(self.restated[:_LISTED]))
+        if len(self.restated) > _LISTED:
+            parts.append(f"and {len(self.restated) - _LISTED} tickers more")
+        return parts
+
+
+def bars_to_serve(run: Run, ingested: Ingested) -> BarsToServe:
+    """Find the bars that the run serves of the charts that it ingested."""
+    charts = next(feed for feed in ingested.feeds if isinstance(feed, Charts))
+    restated, first_restated = _restated(run, charts, sorted(ingested.staged.restated))
+    sessions, first = charts.sessions, charts.served_sessions[0]
+    if first_restated is not None and first_restated < first:
+        # The first session of every fetch is not served: its price change is unknown.
+        stored = market_calendar.sessions_between(min(charts.first_dates.values()), run.as_of)
+        first = min(max(first_restated, stored[1]), first)
+        sessions = stored[stored.index(first) - 1 :]
+    current = read_bars(run, sessions[0], run.as_of).where(F.col("ticker").isin(list(charts.tickers)))
+    return BarsToServe(ingested, restated, sessions, first, current)
+
+
+def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[str, ...], dt.date | None]:
+    """Describe what was restated and is not served yet, and from which session on."""
+    request, tickers = run.request, list(charts.tickers)
+    runs = unserved_runs(run.database, request.run_id, run.stage, request.tickers)
+    if not runs:
+        tickers = list(restated)
+    if restated:
+        runs.append(request.run_id)
+    if not runs:
+        return (), None
+    bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(tickers))
+    rows = restatements(bars, runs).orderBy("ticker").collect()
+    described = tuple(
+        f"{row['ticker']} {row['kind']} x{row['ratio']:.6g} in {row['sessions']} sessions"
+        f" {row['first_date']}..{row['last_date']}"
+        for row in rows
+    )
+    return described, min((row["first_date"] for row in rows), default=None)
+
+
+def _brief(outlier: ConsumerError) -> str:
+    """An outlier without the words that all of them have in common."""
+    return outlier.error_msg.removeprefix("bar of ").replace(": jump of", "").partition(" that ")[0]

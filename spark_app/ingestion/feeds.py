@@ -1,0 +1,67 @@
+"""What `ingest` needs of each kind of data: charts.py, holdings.py and quotes.py each give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spark_app.ingestion.landing import Landing
+from spark_app.sources.contract import FetchRequest, Kind
+from spark_app.storage.postgres.run_log import ConsumerError
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What reached the staging tables.
+
+    Attributes:
+        versions: staging table -> the Delta version that has the rows of this run.
+        rejected: bars that broke a rule, and were kept out.
+        restated: tickers of which known bars changed.
+        outliers: changes of price that are too large to be plausible; the bars are kept. Each is reported by the run
+            that first stages it.
+    """
+
+    versions: Mapping[str, int] = field(default_factory=dict)
+    rejected: tuple[ConsumerError, ...] = ()
+    restated: frozenset[str] = frozenset()
+    outliers: tuple[ConsumerError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[ConsumerError, ...]:
+        """What `logs_consumer_error` gets."""
+        return self.rejected + self.outliers
+
+    def joined(self, later: Staged) -> Staged:
+        """Both together; a bar that was rejected twice counts once."""
+        return Staged(
+            {**self.versions, **later.versions},
+            tuple(dict.fromkeys(self.rejected + later.rejected)),
+            self.restated | later.restated,
+            tuple(dict.fromkeys(self.outliers + later.outliers)),
+        )
+
+
+class Feed(Protocol):
+    """One kind of data of some tickers."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def table(self) -> str:
+        """The staging table of its rows."""
+
+    @property
+    def tickers(self) -> Sequence[str]: ...
+
+    @property
+    def cached(self) -> Landing:
+        """What fresh fetches in staging answer."""
+
+    def due(self, cached: Landing) -> list[FetchRequest]:
+        """List what has to be asked for, given what is cached."""
+
+    def stage(self, landing: Landing, /) -> Staged:
+        """Append the rows of this run's fetches that are new or differ."""

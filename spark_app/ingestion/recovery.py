@@ -1,0 +1,41 @@
+"""Staging what killed or failed runs had landed, and logging what was wrong with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from pyspark.sql import functions as F
+
+from spark_app import market_calendar
+from spark_app.ingestion.charts import outliers_of, stage_bars
+from spark_app.ingestion.holdings import stage_holdings
+from spark_app.ingestion.landing import LandedTicker, Landing
+from spark_app.ingestion.quotes import stage_quotes
+from spark_app.pipeline.run import Run
+from spark_app.sources.contract import Outcome
+from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
+from spark_app.storage.postgres.run_log import ConsumerError, RunKey
+
+logger = logging.getLogger(__name__)
+
+
+def recover_unstaged(run: Run) -> None:
+    """Stage what other runs landed and did not stage, and log what was wrong with it, once."""
+    others = unstaged_runs(run.database, run.request.run_id)
+    if not others:
+        return
+    runs = tuple(sorted({other.run_id for other in others}))
+    staged = stage_bars(run, market_calendar.FIRST_SESSION, runs=runs)
+    stage_holdings(run, runs=runs)
+    stage_quotes(run, runs=runs)
+    errors = (*staged.rejected, *outliers_of(run, runs), *_failed_requests(run, runs))
+    mark_recovered(run.database, RunKey(run.request.run_id, run.stage, run.as_of, {}), others, errors)
+    logger.info("%s: staged what %d runs had left, %d bars of it rejected", run.stage, len(runs), len(staged.rejected))
+
+
+def _failed_requests(run: Run, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
+    """What these runs asked for in vain and could not log."""
+    failed = run.staging.fetches_of(runs).where(F.col("outcome") != Outcome.OK)
+    rows = failed.select("kind", "ticker", "outcome", "message", "raw_text", "requests").collect()
+    return tuple(dict.fromkeys(Landing([LandedTicker(**row.asDict()) for row in rows]).errors()))

@@ -1,0 +1,41 @@
+"""Reading staging: the current rows of each table, and the fetches that are to be staged."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.pipeline.run import Run
+from spark_app.sources.contract import Kind
+from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
+from spark_app.transforms.current import current_bars, current_holdings, current_quotes
+
+PROVENANCE = ("fetched_at", "run_id", "source")
+
+
+def read_bars(run: Run, first: dt.date | None = None, last: dt.date | None = None) -> DataFrame:
+    """Read the current bars from session `first` to session `last`; columns as schemas.BARS."""
+    bars = run.staging.read(BARS_TABLE)
+    if first is not None:
+        bars = bars.where(F.col("trade_date") >= first)
+    if last is not None:
+        bars = bars.where(F.col("trade_date") <= last)
+    return current_bars(bars)
+
+
+def read_holdings(run: Run) -> DataFrame:
+    """Read the current snapshots; columns as schemas.HOLDINGS."""
+    return current_holdings(run.staging.read(HOLDINGS_TABLE))
+
+
+def read_quotes(run: Run) -> DataFrame:
+    """Read the current quotes; columns as schemas.QUOTES."""
+    return current_quotes(run.staging.read(QUOTES_TABLE))
+
+
+def fetches_to_stage(run: Run, kind: Kind, runs: Sequence[str] = ()) -> DataFrame:
+    """Read what this run fetched of one kind, or what other `runs` did; columns as schemas.FETCHES."""
+    return run.staging.fetches_of(runs or [run.request.run_id], kind)
