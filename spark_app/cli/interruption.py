@@ -17,8 +17,8 @@ _SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM}
 _STDERR = 2
 _ONE_PRESS_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 0.3
-_STOPPING = b"stopping: what is in flight is finished and stored (once more: at once)\n"
-_AT_ONCE = b"stopped at once; the same command goes on with what was stored\n"
+_STOPPING = b"stopping: what is in flight is finished and stored (press Ctrl+C again to stop immediately)\n"
+_AT_ONCE = b"stopped immediately; run the same command to resume with what was stored\n"
 
 
 class Interruption:

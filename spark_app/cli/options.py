@@ -135,7 +135,7 @@ TABLES = Option(
     "--tables",
     f"only these of {', '.join(REPUBLISHED)} (default: all)",
     "tables",
-    functools.partial(values.some_of, known=REPUBLISHED),
+    functools.partial(values.tables, known=REPUBLISHED),
     metavar="A,B",
 )
 REPUBLISHED_DAYS = replace(DAYS, help="sessions of prices on each date")

@@ -1,4 +1,4 @@
-"""The values that options take: each function reads one, or says what is wrong with it; for argparse's `type`."""
+"""Reading the values of options, for argparse: each function returns the value or says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ _MINUTES_OF_A_DAY = 1440
 _MOST_DIGITS, _MOST_SHOWN = 9, 60
 
 
-def some_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Read a list of names, parted by commas, and put it into the order of `known`."""
-    named = {part.strip() for part in text.split(",")}
-    unknown = sorted(named - set(known))
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{_shown(', '.join(unknown))} is none of {', '.join(known)}")
-    return tuple(name for name in known if name in named)
+def tables(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of tables, separated by commas, and put it into the order of `known`."""
+    return _some_of(text, known, "table")
 
 
 def tickers(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Read a list of tickers, in capitals or not."""
-    return some_of(text.upper(), known)
+    """Read a list of tickers, separated by commas, and put it into the order of `known`."""
+    return _some_of(text.upper(), known, "ticker")
 
 
 def ticker(text: str, known: Sequence[str]) -> str:
     """Read one ticker."""
     first, *more = tickers(text, known)
     if more:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is more than one ticker")
+        raise argparse.ArgumentTypeError(f"more than one ticker {_shown(text)}: expected one")
     return first
 
 
@@ -38,7 +34,7 @@ def date(text: str) -> dt.date:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no date of the form YYYY-MM-DD") from None
+        raise argparse.ArgumentTypeError(f"invalid date {_shown(text)}: expected YYYY-MM-DD") from None
 
 
 def moment(text: str) -> dt.datetime:
@@ -47,7 +43,9 @@ def moment(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text)
         return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no time like 2024-05-10T21:30") from None
+        raise argparse.ArgumentTypeError(
+            f"invalid time {_shown(text)}: expected a time like 2024-05-10T21:30"
+        ) from None
 
 
 def topic_offsets(text: str) -> dict[str, object]:
@@ -55,7 +53,7 @@ def topic_offsets(text: str) -> dict[str, object]:
     if text.isdecimal():
         return {"offset": int(text)}
     if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no offset like 1200, or 0:1200,1:950")
+        raise argparse.ArgumentTypeError(f"invalid offset {_shown(text)}: expected 1200, or 0:1200,1:950")
     named = (part.split(":") for part in text.split(","))
     return {"offsets": {int(partition): int(offset) for partition, offset in named}}
 
@@ -68,7 +66,7 @@ def topic_time(text: str) -> dict[str, object]:
 def positive(text: str) -> int:
     """Read a whole number above 0."""
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"invalid number {_shown(text)}: expected a whole number above 0")
     return int(text)
 
 
@@ -79,10 +77,18 @@ def minutes(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= _MINUTES_OF_A_DAY:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is no number of minutes from 0 to {_MINUTES_OF_A_DAY}")
+        raise argparse.ArgumentTypeError(f"invalid number of minutes {_shown(text)}: expected 0 to {_MINUTES_OF_A_DAY}")
     return number
 
 
+def _some_of(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:
+    named = {part.strip() for part in text.split(",")}
+    unknown = sorted(named - set(known))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown {what} {_shown(', '.join(unknown))}: choose from {', '.join(known)}")
+    return tuple(name for name in known if name in named)
+
+
 def _shown(text: str) -> str:
-    """Quote what a user gave, on one line and not without end."""
+    """Quote what a user gave, on one line and cut short."""
     return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")

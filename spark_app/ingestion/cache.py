@@ -23,7 +23,7 @@ from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TA
 FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
 
-# That a ticker does not exist is an answer, too, and asking again would cost the same request.
+# An unknown ticker is an answer, too: asking again would cost the same request.
 _ANSWERS = (Outcome.OK, Outcome.NOT_FOUND)
 _COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at")
 
@@ -33,8 +33,8 @@ class Known:
     """What staging knows of some tickers.
 
     `first_bars` are the dates of their earliest bars, `first_days` of their earliest bars or quotes, `first_asked`
-    the earliest that charts which came were asked from. `fetches` are the rows of `fetches` that are young enough,
-    without their payload, by kind and ticker, the newest first.
+    the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table without their payload,
+    by kind and ticker, the newest first.
     """
 
     first_bars: Mapping[str, dt.date]
@@ -57,7 +57,7 @@ class Known:
 
 
 def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
-    """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is young enough."""
+    """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is fresh."""
     kinds = list(kinds)
     # Only charts ask for the dates that are known of a ticker.
     if run.request.refresh and Kind.CHART not in kinds:
@@ -75,19 +75,19 @@ def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known
 
 
 def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFrame:
-    is_of_use = F.col("outcome").isin(*_ANSWERS, FORGOTTEN) & _is_young(run)
+    is_fresh = F.col("outcome").isin(*_ANSWERS, FORGOTTEN) & _is_recent(run)
     is_chart = (F.col("kind") == Kind.CHART) & (F.col("outcome") == Outcome.OK)
     fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"))
     no_day = F.lit(None).cast(DateType())
     known = (
         run.staging.read(FETCHES_TABLE)
-        .where(F.col("kind").isin(kinds) & (is_of_use | is_chart))
+        .where(F.col("kind").isin(kinds) & (is_fresh | is_chart))
         .select(
             "ticker",
             no_day.alias("bar_day"),
             no_day.alias("quote_day"),
             F.when(is_chart, F.col("window_start")).alias("asked_day"),
-            F.when(is_of_use, fetch).alias("fetch"),
+            F.when(is_fresh, fetch).alias("fetch"),
         )
     )
     no_fetch = F.lit(None).cast(known.schema["fetch"].dataType)
@@ -105,12 +105,12 @@ def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFram
 
 
 def first_fresh_moment(run: Run) -> dt.datetime:
-    """Return from when on a fetch is fresh for the as-of session."""
+    """Return the moment from which on a fetch is fresh for the as-of session."""
     too_old = run.request.now - dt.timedelta(hours=run.settings.fetch.cache_hours)
     return max(too_old, market_calendar.close_of(run.as_of))
 
 
-def _is_young(run: Run) -> Column:
+def _is_recent(run: Run) -> Column:
     if run.request.refresh:
         return F.lit(False)
     return F.col("fetched_at") >= F.lit(first_fresh_moment(run))

@@ -1,4 +1,4 @@
-"""Which bars the exchange calendar promises and staging does not have."""
+"""The bars that the exchange calendar promises and staging lacks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def judge_completeness(
     present: Mapping[str, Collection[dt.date]],
     expected_from: Mapping[str, dt.date],
 ) -> Completeness:
-    """Compare the bars that are there with the sessions that should have one.
+    """Compare the bars in staging with the sessions that should have one.
 
     Args:
         present: ticker -> sessions that it has a bar of.

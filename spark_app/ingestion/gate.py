@@ -1,4 +1,4 @@
-"""The gate of the fetching stages: has enough come to serve it, and what does the run end with."""
+"""The gate of the fetching stages: whether there is enough data to serve, and how the run ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
 _SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
 _NOTHING = {Kind.HOLDINGS: (*_SILENT, Outcome.NO_DATA, Outcome.NOT_FOUND)}
-"""The outcomes that are no answer, where they are others than `_SILENT`: a fund always holds something."""
+"""The outcomes that are no answer, where they differ from `_SILENT`: a fund always has holdings."""
 
 _LISTED = 10
 _ROUNDING = 1e-9
@@ -34,21 +34,21 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether what came may be served, and the failure that the run ends with, if any."""
+    """Whether rows may be served, and the failure that the run ends with, if any."""
 
     may_publish: bool
     failure: SparkAppError | None = None
 
 
 def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
-    """Judge what came by the fraction of tickers that got an answer.
+    """Require an answer for a fraction of the tickers.
 
-    That a ticker is unknown or has no data is an answer, but of a fund's holdings; a failure, a broken body and a
+    An unknown ticker and one without data are answers, except for a fund's holdings; a failure, a malformed body and a
     rate limit are none.
 
     Args:
-        what: the tickers in a word, for messages.
-        coverage: the fraction that is needed.
+        what: what the tickers are, for messages.
+        coverage: the required fraction.
     """
     summary = landing.summary(kind)
     silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
@@ -59,7 +59,9 @@ def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, covera
         return Verdict(False, nothing)
     if is_enough:
         return Verdict(True)
-    return Verdict(False, DataIncompleteError(f"{_listed(summary, silent, what)}; what came is kept: run it again"))
+    return Verdict(
+        False, DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
+    )
 
 
 def require_bars(
@@ -71,12 +73,12 @@ def require_bars(
     what: str,
     coverage: float,
 ) -> Verdict:
-    """Judge what came by the bars that the exchange calendar promises.
+    """Require a fraction of the bars that the exchange calendar promises.
 
     Args:
-        counted: the tickers whose bars count; the benchmark, where it is one of them, must miss none.
-        what: the tickers in a word, for messages.
-        coverage: the fraction of the promised bars that is needed.
+        counted: the tickers whose bars count; the benchmark, where it is one of them, may miss none.
+        what: what the tickers are, for messages.
+        coverage: the required fraction of the promised bars.
     """
     summary = landing.summary(Kind.CHART)
     covered = completeness.coverage(counted)
@@ -89,48 +91,49 @@ def require_bars(
     if is_enough:
         return Verdict(True)
     failed = summary.tickers_with(*_SILENT)
-    told = f" ({_listed(summary, failed, what)})" if failed else ""
+    without_data = f" ({_listed(summary, failed, what)})" if failed else ""
     percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
     needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent
     return Verdict(
         False,
         DataIncompleteError(
-            f"bars are missing: {completeness.describe(counted)}; {needed}{told}; what came is kept: run it again"
+            f"bars are missing: {completeness.describe(counted)}; {needed}{without_data};"
+            " what was fetched is kept: run it again"
         ),
     )
 
 
 def _stopped(run: Run, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
-    """The failure of a run that ended before everything was asked; what is left is named in the log."""
+    """The failure of a run that ended before everything was fetched; the remaining tickers are logged."""
     if not (left := summary.tickers_with(*_LEFT)):
         return None
-    logger.info("%d of %d %s are left: %s", len(left), summary.asked, what, ", ".join(left))
+    logger.info("%d of %d %s remain: %s", len(left), summary.asked, what, ", ".join(left))
     done, command = f"{len(summary.answered)} of {summary.asked} {what} done", run.request.resume_command
     if landing.is_interrupted:
         return RunInterruptedError(f"interrupted: {done}; resume with: {command}")
     if landing.is_rate_limited:
         resume_at, reason = landing.blocked or (dt.datetime.now(dt.UTC), "")
-        told = f"{done}, nothing was asked" if not summary.requests else done
+        state = f"{done}, nothing was fetched" if not summary.requests else done
         because = f" ({reason})" if reason else ""
         return RateLimitedError(
-            f"rate limited: {told}{because}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}",
+            f"rate limited: {state}{because}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ} with: {command}",
             resume_at=resume_at,
         )
     return None
 
 
 def _nothing(summary: FetchSummary, what: str) -> SparkAppError | None:
-    """The failure of a run to which the source said nothing at all."""
+    """The failure of a run without any answer."""
     if summary.answered or not summary.failed:
         return None
     silent = summary.tickers_with(*_SILENT)
     if len(silent) < len(summary.failed):
         return DataIncompleteError(f"{_listed(summary, sorted(summary.failed), what)}; nothing was served")
     _, message = summary.failed[silent[0]]
-    return ServiceUnavailableError(f"the source answered for none of {summary.asked} {what}: {message}")
+    return ServiceUnavailableError(f"no data for any of {summary.asked} {what}: {message}")
 
 
 def _listed(summary: FetchSummary, tickers: list[str], what: str) -> str:
     shown = [f"{t} ({summary.failed[t][0]}: {summary.failed[t][1]})" for t in tickers[:_LISTED]]
     more = f" and {len(tickers) - _LISTED} more" if len(tickers) > _LISTED else ""
-    return f"{len(tickers)} of {summary.asked} {what} brought nothing: {', '.join(shown)}{more}"
+    return f"no data for {len(tickers)} of {summary.asked} {what}: {', '.join(shown)}{more}"

@@ -23,7 +23,7 @@ class WaveProgress:
         self._done = 0
 
     def log(self, landing: Landing) -> None:
-        """Note that one more wave is done, with everything that came so far."""
+        """Log that one more wave is done, with all outcomes so far."""
         self._done += 1
         if self._waves == 1:
             return

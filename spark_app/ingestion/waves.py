@@ -1,4 +1,4 @@
-"""Asking the source through Spark's workers and landing every answer in staging, wave by wave."""
+"""Sending requests through Spark's workers and landing every answer in staging, wave by wave."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _REQUEST_SCHEMA = StructType(
 
 
 def land(run: Run, requests: Sequence[FetchRequest]) -> Landing:
-    """Ask for everything in `requests`, each wave landed in `fetches` by one atomic append.
+    """Send all requests; each wave lands in `fetches` by one atomic append.
 
-    While one wave is committed the next is asked already. After a rate limit, or where the run is to
-    stop, no wave is begun; what was not asked is listed as such.
+    The next wave is sent while one is committed. After a rate limit, or where the run is to stop, no wave begins; what
+    was not sent is listed as such.
     """
     landing = Landing(blocked=_blocked(run) if requests else None)
     if landing.blocked or not requests:
@@ -123,7 +123,7 @@ def _blocked(run: Run) -> tuple[dt.datetime, str] | None:
 
 
 def _make_limiter(run: Run, asking: str) -> Callable[[], Limiter]:
-    """What each worker gets its share of the one throttle from; pickled, so no log of Spark's shows the password."""
+    """Return what makes a worker's limiter; it is pickled, so that no log of Spark shows the password."""
     fetch, source = run.settings.fetch, run.settings.source.name
     limits = FetchLimits(fetch.delay_seconds, fetch.daily_request_budget, fetch.rate_limit_pause_seconds)
     database = run.database.with_credentials()
@@ -141,7 +141,7 @@ def _landed_columns() -> Column:
 
 
 def _workers(run: Run, wave: Sequence[FetchRequest]) -> int:
-    """A worker process costs a second to start, and a cookie and a crumb: only where there is work for it."""
+    """Each worker process costs a second, a cookie and a crumb: one per 16 requests."""
     if run.request.one_at_a_time:
         return 1
     return min(run.spark.sparkContext.defaultParallelism, 1 + len(wave) // _REQUESTS_PER_WORKER)
@@ -166,7 +166,7 @@ def _source_config(run: Run) -> SourceConfig:
 
 
 def _wave_size(run: Run, requests: Sequence[FetchRequest]) -> int:
-    """The synthetic market answers at once: there is nothing to lose between its waves."""
+    """The synthetic market answers at once: one wave."""
     if run.settings.source.name == "synthetic":
         return len(requests)
     return 1 if run.request.one_at_a_time else run.settings.fetch.wave_size

@@ -1,4 +1,4 @@
-"""Whether Postgres serves what staging says: gaps against the exchange calendar, and values, ticker by ticker."""
+"""Compares what Postgres serves with staging: gaps against the exchange calendar, and values, ticker by ticker."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Gaps:
     """Sessions between a ticker's first and last served one that are not served, and those that should be."""
 
     open: Dates
-    """No good run answered for them, or the source had no bar."""
+    """No good run covered them, or the source had no bar."""
     lost: Dates
-    """A good run served them, by the run log, and they are not there."""
+    """A good run served them, by the run log, and they are missing now."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Agreement:
 
 
 def find_gaps(run: Run, connection: psycopg.Connection, table: ServedTable, stages: Sequence[str]) -> Gaps:
-    """Compare what a price table serves with the exchange calendar and with what runs of `stages` answered for."""
+    """Compare what a price table serves with the exchange calendar and with the good runs of `stages`."""
     calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, run.as_of)
     spans = read_spans(connection, table, calendar)
     if not spans:
         return Gaps({}, {})
     sessions = [session for session in calendar if session >= min(span.first for span in spans)]
     served = _served_dates(spans, sessions)
-    promised = _promised(run, connection, table, stages, sessions)
-    absent = {ticker: dates for ticker in served if (dates := promised.get(ticker, set()) - served[ticker])}
+    covered = _covered(run, connection, table, stages, sessions)
+    absent = {ticker: dates for ticker in served if (dates := covered.get(ticker, set()) - served[ticker])}
     staged = _staged(run, absent)
     lost = {
         ticker: sorted(d for d in dates if (ticker, d) in staged or (ticker in FUNDS and d > min(served[ticker])))
@@ -83,7 +83,7 @@ def compare_prices(run: Run, connection: psycopg.Connection, table: ServedTable)
     """Compare every served price row with what the transforms derive from staging."""
     calendar = market_calendar.sessions_between(market_calendar.FIRST_SESSION, run.as_of)
     spans = read_spans(connection, table, calendar)
-    # A stock's sector is that of the run which served the row: staging alone does not say it.
+    # The sector of a stock is that of the run that served the row; staging alone does not have it.
     columns = [name for name in (*table.key, *table.compared) if name != "sector"]
     rows = _derived_prices(run, table, spans) if spans else None
     return _compare(connection, table, columns, rows)
@@ -122,8 +122,8 @@ def _compare(
     derived = {row["ticker"]: RowSum(**row.asDict()) for row in (summed.collect() if summed else [])}
     served = read_sums(connection, table, columns)
     differing = sorted(ticker for ticker in served if served[ticker] != derived.get(ticker))
-    told = tuple(_difference(served[ticker], derived.get(ticker)) for ticker in differing)
-    return Agreement(len(served), sum(row.rows for row in served.values()), told)
+    differences = tuple(_difference(served[ticker], derived.get(ticker)) for ticker in differing)
+    return Agreement(len(served), sum(row.rows for row in served.values()), differences)
 
 
 def _difference(served: RowSum, derived: RowSum | None) -> str:
@@ -141,43 +141,43 @@ def _served_dates(spans: Iterable[Span], sessions: Sequence[dt.date]) -> dict[st
     return served
 
 
-def _promised(
+def _covered(
     run: Run,
     connection: psycopg.Connection,
     table: ServedTable,
     stages: Sequence[str],
     sessions: Sequence[dt.date],
 ) -> dict[str, set[dt.date]]:
-    """For which of `sessions` good runs answered, by ticker.
+    """The sessions that good runs covered, by ticker.
 
-    A run served a ticker where a served row, or a staged bar, came with it.
+    A run covered a ticker where a served row or a staged bar is of that run.
     """
     place = {session: number for number, session in enumerate(sessions)}
     runs = {run.run_id: run for run in good_runs(connection, stages)}
-    # Of the same window every run says the same.
+    # Runs with the same window cover the same sessions.
     windows: dict[str, set[tuple[dt.date, int]]] = {}
     for served in read_served(connection, table, stages):
         windows.setdefault(served.ticker or "", set()).add((served.as_of_date, served.sessions))
     for ticker, run_ids in _staging_runs(run).items():
         found: list[Served] = [runs[run_id] for run_id in run_ids if run_id in runs]
         windows.setdefault(ticker, set()).update((run.as_of_date, run.sessions) for run in found)
-    promised: dict[str, set[dt.date]] = {}
+    covered: dict[str, set[dt.date]] = {}
     for ticker, chosen in windows.items():
         for as_of, count in chosen:
             end = place.get(as_of, -1) + 1
-            promised.setdefault(ticker, set()).update(sessions[max(0, end - count) : end])
-    return promised
+            covered.setdefault(ticker, set()).update(sessions[max(0, end - count) : end])
+    return covered
 
 
 def _staging_runs(run: Run) -> dict[str, list[str]]:
-    """List the runs that each ticker's staged bars came with."""
+    """List the runs of each ticker's staged bars."""
     runs = F.collect_set("run_id").alias("runs")
     rows = run.staging.read(BARS_TABLE).groupBy("ticker").agg(runs).collect()
     return {row["ticker"]: row["runs"] for row in rows}
 
 
 def _staged(run: Run, dates: Mapping[str, Iterable[dt.date]]) -> set[tuple[str, dt.date]]:
-    """Say which of these bars staging has."""
+    """Return those of these bars that staging has."""
     wanted = [(ticker, date) for ticker, days in dates.items() for date in sorted(days)]
     if not wanted:
         return set()

@@ -1,4 +1,4 @@
-"""What of the cache a user sees, and how a ticker is forgotten: staging is only added to, this too."""
+"""The cache as a user sees it, and dropping tickers from it: that, too, only appends to staging."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_cache(run: Run) -> int:
 
 @dataclass(frozen=True)
 class CachedFetch:
-    """The newest fetch of one kind and ticker that came; `rows` bars, holdings or quotes."""
+    """The newest fetch of one kind and ticker with data; `rows` bars, holdings or quotes."""
 
     kind: str
     ticker: str
@@ -54,7 +54,7 @@ class CachedFetch:
 
 
 def list_cache(run: Run) -> list[CachedFetch]:
-    """List the newest fetch of each kind and ticker that came and was not forgotten since."""
+    """List the newest fetch of each kind and ticker with data that was not dropped since."""
     values = ("fetched_at", "outcome", "window_start", "window_end")
     fetches = run.staging.read(FETCHES_TABLE).where(F.col("outcome").isin(Outcome.OK, FORGOTTEN))
     newest = fetches.groupBy("kind", "ticker").agg(
@@ -76,7 +76,7 @@ def list_cache(run: Run) -> list[CachedFetch]:
 
 
 def draw_cache(run: Run, cached: Sequence[CachedFetch]) -> str:
-    """Draw what is cached, how old it is, and whether a run for this session would still use it."""
+    """Draw what is cached, its age, and whether a run for this session would use it."""
     if not cached:
         return "Nothing is cached."
     fresh_from = first_fresh_moment(run)
@@ -96,9 +96,9 @@ def draw_cache(run: Run, cached: Sequence[CachedFetch]) -> str:
 
 
 def forget(run: Run, cached: Sequence[CachedFetch], tickers: Sequence[str] | None) -> list[str]:
-    """Let no run use what was fetched of `tickers`, None for all, any more; returns the tickers it holds for.
+    """Drop the fetches of `tickers`, None for all, from the cache; returns the tickers that had any.
 
-    The bars, holdings and quotes themselves stay, and so do the landed fetches.
+    The staged bars, holdings and quotes are kept, and so are the landed fetches.
     Raises: UsageError: a ticker that is none, or of which nothing is cached.
     """
     named = None if tickers is None else {parse_ticker(ticker) for ticker in tickers}

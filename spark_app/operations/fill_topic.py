@@ -1,4 +1,4 @@
-"""Filling the topic: a message for every served row, for a topic that begins later than the database or was lost."""
+"""Filling the topic: a message for every served row, for a topic that is younger than the database or was lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spark_app.storage.postgres.run_log import RunKey
 
 
 def run(run: Run) -> StageResult:
-    """Owe Kafka a message for every row that is served; the end of each run sends what is owed.
+    """Write a pending message for every served row; the end of each run sends the pending messages.
 
     Raises: SettingsError: no broker is named.
     """
@@ -20,4 +20,4 @@ def run(run: Run) -> StageResult:
     if topic is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     key = RunKey(run.request.run_id, run.stage, run.as_of, {})
-    return StageResult(message=f"{owe_rows(run.database, key, SERVED_TABLES, topic):,} rows to tell")
+    return StageResult(message=f"{owe_rows(run.database, key, SERVED_TABLES, topic):,} messages to send")

@@ -1,4 +1,4 @@
-"""Replaying the topic: what its messages say of each row, upserted into a database that lacks it."""
+"""Replaying the topic: the newest message of each row, upserted into a database that lacks it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _REFUSED = StructType([StructField("key", StringType()), StructField("rule", Str
 
 
 def run(run: Run) -> StageResult:
-    """Read the topic from where the request begins, and let the newest message of each row decide.
+    """Read the topic from where the request begins, and serve the newest message of each row.
 
     Raises: SettingsError: no broker is named. ServiceUnavailableError, UsageError: the topic cannot be read.
     """
-    # With its own imports, for a run that uses no Kafka shall not pay for the client.
+    # Imported here: a run without Kafka does not pay for the client.
     from spark_app.storage.kafka.reader import find_span, hold, read_topic
 
     access = load_kafka_access(run.settings.kafka)
     if access is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
-    # What this database still owes is newer than all that the topic has of these rows.
+    # The pending messages of this database are newer than those in the topic.
     if (delivery := deliver(run.database, access)).owed != 0:
-        raise ServiceUnavailableError(f"nothing is replayed before all is sent: {delivery.sentences[-1]}")
+        raise ServiceUnavailableError(f"cannot replay before all pending messages are sent: {delivery.sentences[-1]}")
     span = find_span(access, run.request.topic_start)
     if not span:
         return StageResult(message="no message to read", replayed_origin=run.settings.data_origin)
@@ -53,9 +53,9 @@ def _output(run: Run, messages: DataFrame, number: int) -> StageResult:
     refused = _refused(run, newest, tables)
     unreadable = _unreadable(messages, origin).union(_described(newest, refused))
     rejected = unreadable.count()
-    told = f"{number:,} messages of {origin} data in {run.settings.kafka.topic}"
+    read = f"{number:,} messages of {origin} data in {run.settings.kafka.topic}"
     return StageResult(
-        message=f"{told}, {rejected:,} could not be used (logs_consumer_error)" if rejected else told,
+        message=f"{read}, {rejected:,} rejected (see logs_consumer_error)" if rejected else read,
         publications=tuple(_publication(newest, refused, table) for table in tables),
         errors=_Unreadable(unreadable, run.settings.kafka.topic),
         rows_rejected=rejected,
@@ -64,7 +64,7 @@ def _output(run: Run, messages: DataFrame, number: int) -> StageResult:
 
 
 def _newest_origin(messages: DataFrame) -> str:
-    """What kind of data an empty database is to hold; any where no message says it."""
+    """The kind of data that an empty database gets: that of the newest message."""
     newest = messages.where("error IS NULL").agg(F.max_by("origin", "message_id")).collect()[0][0]
     return str(newest or "real")
 
@@ -77,7 +77,7 @@ def _newest_of_each_row(messages: DataFrame, origin: str) -> DataFrame:
 
 
 def _replayed(table: ServedTable) -> ServedTable:
-    """The table as messages hold it: each column counts, for all of them are as they were."""
+    """The table as messages have it: every column is compared."""
     return replace(table, uncompared=(), added=())
 
 
@@ -87,7 +87,7 @@ def _rows(newest: DataFrame, table: ServedTable) -> DataFrame:
 
 
 def _refused(run: Run, newest: DataFrame, tables: Sequence[ServedTable]) -> DataFrame:
-    """Rows that their table would refuse: key, rule."""
+    """Rows that break a rule of their table: key, rule."""
     found: list[tuple[str, str]] = []
     for table in tables:
         name = f"{table.name}_rules_{run.request.run_id[-8:]}"
@@ -105,10 +105,10 @@ def _publication(newest: DataFrame, refused: DataFrame, table: ServedTable) -> P
 
 
 def _unreadable(messages: DataFrame, origin: str) -> DataFrame:
-    """Messages that say nothing of this kind of data: partition, offset, error, raw_value."""
+    """Messages that cannot be used: partition, offset, error, raw_value."""
     foreign = F.concat(F.lit("it is "), "origin", F.lit(f" data, and {origin} data is replayed"))
-    strange = messages.where(F.col("error").isNotNull() | (F.col("origin") != origin))
-    return strange.select("partition", "offset", F.coalesce("error", foreign).alias("error"), "raw_value")
+    unreadable = messages.where(F.col("error").isNotNull() | (F.col("origin") != origin))
+    return unreadable.select("partition", "offset", F.coalesce("error", foreign).alias("error"), "raw_value")
 
 
 def _described(newest: DataFrame, refused: DataFrame) -> DataFrame:
@@ -119,7 +119,7 @@ def _described(newest: DataFrame, refused: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class _Unreadable:
-    """What could not be used, one at a time: there may be more than the driver holds. May be gone through again."""
+    """The messages that cannot be used, read one at a time: there may be more than fit into the driver's memory."""
 
     messages: DataFrame
     topic: str

@@ -1,4 +1,4 @@
-"""Republishing: any served table once more from staging, for one session or a range of them in one pass."""
+"""Rebuilding served tables from staging, for one session or a range of them in one pass."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run(run: Run) -> StageResult:
     missing = sorted(set(run.as_of_dates) - set(dates))
     parts = [f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
     if missing:
-        parts.append(f"without bars of {BENCHMARK} and left out: {', '.join(map(str, missing))}")
+        parts.append(f"skipped, no bar of {BENCHMARK}: {', '.join(map(str, missing))}")
     return StageResult(message=", ".join(parts), publications=tuple(publications))
 
 
@@ -76,12 +76,12 @@ def _funds(run: Run, _trends: Sequence[Row]) -> list[Publication]:
 
 
 def _holdings(run: Run, _trends: Sequence[Row]) -> list[Publication]:
-    """The snapshots of these dates, and the one of each fund that stands for the first of them."""
+    """The snapshots of these dates, and the snapshot of each fund as of the first of them."""
     holdings, dates = read_holdings(run), run.as_of_dates
     asked = run.frame([(dates[0], fund) for fund in FUNDS], _FUND_DATES)
-    standing = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
+    as_of_first = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
     dated = holdings.where(F.col("snapshot_date").between(dates[0], dates[-1]))
-    snapshots = standing.select(*_SNAPSHOT).union(dated.select(*_SNAPSHOT)).distinct().dropna().collect()
+    snapshots = as_of_first.select(*_SNAPSHOT).union(dated.select(*_SNAPSHOT)).distinct().dropna().collect()
     wanted = F.broadcast(run.frame(snapshots, holdings.select(*_SNAPSHOT).schema))
     rows = ranked_holdings(holdings.join(wanted, on=list(_SNAPSHOT), how="left_semi"))
     owned = RowSet(("etf_ticker", "as_of_date"), tuple(tuple(row) for row in snapshots))
@@ -136,7 +136,7 @@ def _prices(run: Run, first: dt.date) -> DataFrame:
 
 
 def _without_first_asked(run: Run, prices: DataFrame, tickers: Sequence[str]) -> DataFrame:
-    """Leave out the session that the first fetch of a ticker began with: it was asked for the price change after it."""
+    """Skip the first session of a ticker's first fetch: it only gives the price change of the next one."""
     known = read_known(run, tickers, [Kind.CHART])
     first = [(ticker, known.first_asked.get(ticker, day)) for ticker, day in known.first_bars.items()]
     begins = F.broadcast(run.frame(first, _FIRST_ASKED))

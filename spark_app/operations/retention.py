@@ -1,6 +1,6 @@
-"""Retention: what is older than the settings want it kept goes, from Postgres first and then from staging.
+"""Retention: rows that are older than the settings keep them are removed, from Postgres first, then from staging.
 
-Killed at any moment and run again it ends the same: each step is worked out anew from what is left.
+Killed at any moment and run again it ends the same: each step is computed from what is left.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def remove_old(run: Run) -> int:
 
 @dataclass(frozen=True, eq=False)
 class RetentionPlan:
-    """What is to go: rows of served and of staging tables, counted, and the tickers that lose bars."""
+    """The expired rows of served and of staging tables, counted, and the tickers that lose bars."""
 
     limits: Limits
     served: tuple[OldRows, ...]
@@ -72,7 +72,7 @@ class RetentionPlan:
 
 
 def plan_retention(run: Run, admin: Database) -> RetentionPlan:
-    """Work out what is to go; changes nothing."""
+    """Find the expired rows; changes nothing."""
     limits = read_limits(run)
     old = _old_served(run, limits)
     staged = staged_cuts(run, limits)
@@ -82,22 +82,22 @@ def plan_retention(run: Run, admin: Database) -> RetentionPlan:
 
 
 def apply_retention(run: Run, admin: Database, plan: RetentionPlan) -> None:
-    """Remove what the plan names and give the space back; nobody else may be at work."""
+    """Remove what the plan names and reclaim the space; no other run may be active."""
     for old in plan.served:
         run.confirm_lock()
         served.remove(admin, old)
-    doomed = {cut.table for cut in plan.cuts}
-    # Before anything goes: killed in between, it may say too much, and never too little.
+    tables = {cut.table for cut in plan.cuts}
+    # Before anything is removed: a run that is killed in between has then noted too much, never too little.
     if plan.limits.superseded and any(cut.reason == REPLACED for cut in plan.cuts):
         note_whole_from(run.staging, plan.limits.superseded)
-    # Fetches first: that a session was asked for may never be claimed longer than its bars are there.
+    # Fetches first: a fetch must not claim a session whose bars are removed.
     if not plan.shortened.isEmpty():
         run.confirm_lock()
         narrow_charts(run.staging, plan.shortened)
     for part in plan.staged:
-        if f"staging {part.table}" in doomed:
+        if f"staging {part.table}" in tables:
             run.confirm_lock()
-            remove_rows(run.staging, part.table, part.doomed, part.key)
+            remove_rows(run.staging, part.table, part.expired, part.key)
     unused_for = dt.timedelta(hours=run.settings.retention.vacuum_hours)
     for table in _TABLES:
         if run.staging.size(table):
@@ -106,15 +106,15 @@ def apply_retention(run: Run, admin: Database, plan: RetentionPlan) -> None:
 
 
 def draw_cuts(cuts: Sequence[Cut]) -> str:
-    """Draw what goes as a table."""
+    """Draw the removed rows as a table."""
     if not cuts:
-        return "Nothing is older than it is to be kept."
+        return "Nothing to remove."
     rows = [(cut.table, cut.reason, f"{cut.rows:,}", str(cut.oldest), str(cut.newest)) for cut in cuts]
     return draw_table(("table", "what", "rows", "oldest", "newest"), rows, right={2})
 
 
 def describe_loss(run: Run, plan: RetentionPlan) -> str:
-    """Say which results can no longer be computed anew from staging, "" where all can."""
+    """Say which results can no longer be rebuilt from staging, "" where all can."""
     first = plan.limits.first_session
     if first is None:
         return ""
@@ -122,7 +122,7 @@ def describe_loss(run: Run, plan: RetentionPlan) -> str:
     if not dates:
         return ""
     return (
-        f"analytics of {dates} dates from {oldest} to {newest} cannot be computed anew from staging, which then serves"
+        f"analytics of {dates} dates from {oldest} to {newest} cannot be rebuilt from staging, which then serves"
         f" sessions from {first} on; keep a copy of the database: {LAUNCHER} db dump FILE"
     )
 
@@ -138,7 +138,7 @@ def describe_space(run: Run, before: int) -> str:
     sizes = f"staging took {before / 2**20:,.1f} MB and takes {staging_size(run) / 2**20:,.1f} MB"
     if hours == 0:
         return sizes
-    return f"{sizes}; files that went out of use stay for {hours:g} hours, then a later run deletes them"
+    return f"{sizes}; unused files are kept for {hours:g} hours, then a later run deletes them"
 
 
 def _old_served(run: Run, limits: Limits) -> list[OldRows]:

@@ -1,11 +1,11 @@
-"""Which rows of staging are no longer to be kept, and nothing that a later run or a kept date still needs.
+"""Which rows of staging expire: none that a later run or a kept date still needs.
 
-- A row that a newer one of its key replaced goes so many days after that: what was known at any moment since can
-  still be told. The newest row of a key stays.
-- Bars reach back so far before the first served session that its 20-session returns can be computed anew, and to
-  the quote that stands at it: every split since that quote must be known.
-- Of quotes and holdings the newest one not after the first served session stays.
-- A landed fetch stays while it is fresh, while its run is not staged, and where it alone says that a ticker had no
+- A row that was superseded is kept for `retention.superseded_days` more, so that `--known-at` can read any moment
+  since. The newest row of a key is kept.
+- Bars are kept from the longest return before the first served session, and from the quote as of that session: every
+  split since that quote must be known.
+- Of quotes and holdings the newest one not after the first served session is kept.
+- A landed fetch is kept while it is fresh, while its run is not staged, and where it alone shows that a ticker had no
   bars before its first one.
 """
 
@@ -31,7 +31,7 @@ REPLACED, _TOO_OLD, _LANDED = "superseded rows", "price history", "landed fetche
 
 @dataclass(frozen=True)
 class Limits:
-    """Before which moment or date each kind of row goes; None where it is kept for ever."""
+    """Before which moment or date each kind of row expires; None where it is kept for ever."""
 
     fetches: dt.datetime | None
     superseded: dt.datetime | None
@@ -50,22 +50,22 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class StagedCut:
-    """Rows of one staging table that go: `doomed` has their key, the reason, and the day that says how old they are."""
+    """Expired rows of one staging table; `expired` has their key, the reason, and the day that counts as their age."""
 
     table: str
     key: tuple[str, ...]
-    doomed: DataFrame
+    expired: DataFrame
 
     def measure(self) -> list[Cut]:
         """Count them, reason by reason."""
-        counts = self.doomed.groupBy("reason").agg(
+        counts = self.expired.groupBy("reason").agg(
             F.count("*").alias("rows"), F.min("day").alias("oldest"), F.max("day").alias("newest")
         )
         return [Cut(f"staging {self.table}", **row.asDict()) for row in counts.orderBy("reason").collect()]
 
 
 def read_limits(run: Run) -> Limits:
-    """Work out from the settings what is old."""
+    """Compute the limits from the settings."""
     keep, now = run.settings.retention, run.request.now
 
     def before(days: int | None) -> dt.datetime | None:
@@ -88,12 +88,12 @@ def read_limits(run: Run) -> Limits:
 
 
 def staged_cuts(run: Run, limits: Limits) -> list[StagedCut]:
-    """List what goes from each staging table; worked out at once, for it is read while the tables change."""
+    """List the expired rows of each staging table; computed at once, because the tables change while they are read."""
     return [
-        _settled(FETCHES_TABLE, ("run_id", "kind", "ticker", "fetched_at"), _old_fetches(run, limits)),
-        _settled(BARS_TABLE, ("ticker", "trade_date", "fetched_at"), _old_bars(run, limits)),
-        _settled(HOLDINGS_TABLE, ("etf_ticker", "snapshot_date", "fetched_at"), _old_holdings(run, limits)),
-        _settled(QUOTES_TABLE, ("ticker", "quote_date", "fetched_at"), _old_quotes(run, limits)),
+        _computed(FETCHES_TABLE, ("run_id", "kind", "ticker", "fetched_at"), _old_fetches(run, limits)),
+        _computed(BARS_TABLE, ("ticker", "trade_date", "fetched_at"), _old_bars(run, limits)),
+        _computed(HOLDINGS_TABLE, ("etf_ticker", "snapshot_date", "fetched_at"), _old_holdings(run, limits)),
+        _computed(QUOTES_TABLE, ("ticker", "quote_date", "fetched_at"), _old_quotes(run, limits)),
     ]
 
 
@@ -104,33 +104,33 @@ def shortened_tickers(run: Run, limits: Limits) -> DataFrame:
 
 
 def funds_kept_from(run: Run, limits: Limits) -> dict[str, dt.date]:
-    """Say for each fund from which snapshot on its holdings are kept, where any is too old."""
+    """Return the date of the first snapshot of each fund that is kept, where any is too old."""
     holdings = run.staging.read(HOLDINGS_TABLE)
-    rows = _standing(holdings, "etf_ticker", "snapshot_date", limits).collect()
+    rows = _kept_from(holdings, "etf_ticker", "snapshot_date", limits).collect()
     return {row["etf_ticker"]: row["kept_from"] for row in rows if row["kept_from"] is not None}
 
 
-def _settled(table: str, key: tuple[str, ...], doomed: DataFrame) -> StagedCut:
-    return StagedCut(table, key, doomed.where(F.col("reason").isNotNull()).localCheckpoint())
+def _computed(table: str, key: tuple[str, ...], expired: DataFrame) -> StagedCut:
+    return StagedCut(table, key, expired.where(F.col("reason").isNotNull()).localCheckpoint())
 
 
 def _old_bars(run: Run, limits: Limits) -> DataFrame:
     bars = _with_kept_from(run, run.staging.read(BARS_TABLE), limits)
-    return _doomed(bars, ("ticker", "trade_date"), limits)
+    return _expired(bars, ("ticker", "trade_date"), limits)
 
 
 def _old_holdings(run: Run, limits: Limits) -> DataFrame:
     holdings = run.staging.read(HOLDINGS_TABLE)
-    standing = F.broadcast(_standing(holdings, "etf_ticker", "snapshot_date", limits))
-    dated = holdings.join(standing, on="etf_ticker", how="left")
-    return _doomed(dated, ("etf_ticker", "snapshot_date"), limits)
+    kept_from = F.broadcast(_kept_from(holdings, "etf_ticker", "snapshot_date", limits))
+    dated = holdings.join(kept_from, on="etf_ticker", how="left")
+    return _expired(dated, ("etf_ticker", "snapshot_date"), limits)
 
 
 def _old_quotes(run: Run, limits: Limits) -> DataFrame:
     quotes = run.staging.read(QUOTES_TABLE)
-    standing = F.broadcast(_standing(quotes, "ticker", "quote_date", limits))
-    dated = quotes.join(standing, on="ticker", how="left")
-    return _doomed(dated, ("ticker", "quote_date"), limits)
+    kept_from = F.broadcast(_kept_from(quotes, "ticker", "quote_date", limits))
+    dated = quotes.join(kept_from, on="ticker", how="left")
+    return _expired(dated, ("ticker", "quote_date"), limits)
 
 
 def _old_fetches(run: Run, limits: Limits) -> DataFrame:
@@ -144,18 +144,18 @@ def _old_fetches(run: Run, limits: Limits) -> DataFrame:
     is_shortened = F.col("first_bar") < F.col("kept_from")
     covered_from = F.when(is_shortened, F.greatest("window_start", "kept_from")).otherwise(F.col("window_start"))
     earliest = Window.partitionBy("ticker", is_chart).orderBy("covered_from", F.desc("fetched_at"))
-    tells_listing = is_chart & (F.col("place") == 1) & (F.col("covered_from") < F.col("first_kept_bar"))
+    shows_listing = is_chart & (F.col("place") == 1) & (F.col("covered_from") < F.col("first_kept_bar"))
     return (
         fetches.join(known, on="ticker", how="left")
         .withColumn("covered_from", covered_from)
         .withColumn("place", F.row_number().over(earliest))
-        .withColumn("reason", F.when(is_old & ~F.coalesce(tells_listing, F.lit(False)), _LANDED))
+        .withColumn("reason", F.when(is_old & ~F.coalesce(shows_listing, F.lit(False)), _LANDED))
         .select("run_id", "kind", "ticker", "fetched_at", "reason", F.to_date("fetched_at").alias("day"))
     )
 
 
 def _known_tickers(run: Run, limits: Limits) -> DataFrame:
-    """Say of each ticker with bars: first_bar, first_kept_bar, kept_from (null where all are kept)."""
+    """List the tickers with bars: ticker, first_bar, first_kept_bar, kept_from (null where all are kept)."""
     bars = _with_kept_from(run, run.staging.read(BARS_TABLE).select("ticker", "trade_date"), limits)
     day, kept_from = F.col("trade_date"), F.col("kept_from")
     is_kept = kept_from.isNull() | (day >= kept_from)
@@ -168,19 +168,19 @@ def _known_tickers(run: Run, limits: Limits) -> DataFrame:
 
 def _with_kept_from(run: Run, bars: DataFrame, limits: Limits) -> DataFrame:
     """Add the date from which on each ticker's bars are kept, null where all are."""
-    quotes = _standing(run.staging.read(QUOTES_TABLE), "ticker", "quote_date", limits)
+    quotes = _kept_from(run.staging.read(QUOTES_TABLE), "ticker", "quote_date", limits)
     dated = bars.join(F.broadcast(quotes.withColumnRenamed("kept_from", "quoted")), on="ticker", how="left")
     return dated.withColumn("kept_from", F.least("quoted", _date(limits.first_bar))).drop("quoted")
 
 
-def _standing(facts: DataFrame, key: str, date: str, limits: Limits) -> DataFrame:
+def _kept_from(facts: DataFrame, key: str, date: str, limits: Limits) -> DataFrame:
     """The date of the newest fact of each key that is not after the first served session: key, kept_from."""
     is_before = F.col(date) <= _date(limits.first_session)
     return facts.groupBy(key).agg(F.max(F.when(is_before, F.col(date))).alias("kept_from"))
 
 
-def _doomed(rows: DataFrame, key: Sequence[str], limits: Limits) -> DataFrame:
-    """Add why a row goes, null where it stays: too old, or replaced long enough ago."""
+def _expired(rows: DataFrame, key: Sequence[str], limits: Limits) -> DataFrame:
+    """Add why a row expires, null where it is kept: too old, or superseded long enough ago."""
     fetched_at, date = F.col("fetched_at"), key[-1]
     newest_then = F.max(F.when(fetched_at <= _moment(limits.superseded), fetched_at)).over(Window.partitionBy(*key))
     is_too_old = F.col(date) < F.col("kept_from")

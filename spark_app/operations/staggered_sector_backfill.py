@@ -42,7 +42,7 @@ class StaggeredPlan:
     as_of: dt.date
 
     def lines(self, start: dt.datetime) -> list[str]:
-        """Say when each fund will be asked for, where the first one is at `start`."""
+        """Say when each fund will be fetched, the first one at `start`."""
         if not self.tickers:
             return ["nothing to do: no sector is left"]
         planned = [f"{start + place * self.delay:%Y-%m-%d %H:%M:%S} UTC  {t}" for place, t in enumerate(self.tickers)]
@@ -109,15 +109,15 @@ def plan_tickers(tickers: Sequence[str] | None, start_from: str | None) -> tuple
 
 
 def without_complete(run: Run, plan: StaggeredPlan) -> StaggeredPlan:
-    """Leave out the funds that have every bar of the sessions asked for."""
+    """Skip the funds of which no bar is missing."""
     missing = missing_bars(run, plan.tickers).missing
     if complete := [ticker for ticker in plan.tickers if ticker not in missing]:
-        logger.info("complete, left out: %s", ", ".join(complete))
+        logger.info("complete, skipped: %s", ", ".join(complete))
     return replace(plan, tickers=tuple(ticker for ticker in plan.tickers if ticker in missing))
 
 
 def exit_code_of(reports: Sequence[StageReport]) -> int:
-    """Return what the run ends with: one silent fund among others that came is missing data, no source that is down."""
+    """Return the exit code: one fund without an answer among others is missing data, not a source that is down."""
     codes = [report.exit_code for report in reports]
     if 0 in codes:
         codes = [DataIncompleteError.exit_code if _is_silent(report) else report.exit_code for report in reports]
@@ -125,7 +125,7 @@ def exit_code_of(reports: Sequence[StageReport]) -> int:
 
 
 def tickers_to_repeat(plan: StaggeredPlan, reports: Sequence[StageReport]) -> list[str]:
-    """List the funds that failed and that no resumed run comes back to."""
+    """List the failed funds that a resumed run would not fetch."""
     is_resumed = (0, RateLimitedError.exit_code, RunInterruptedError.exit_code)
     done = zip(plan.tickers, reports, strict=False)
     return [ticker for ticker, report in done if report.exit_code not in is_resumed]
@@ -185,7 +185,7 @@ def _log_plan(plan: StaggeredPlan, *, is_dry_run: bool) -> None:
     for line in plan.lines(dt.datetime.now(dt.UTC)):
         logger.info("%s", line)
     if is_dry_run:
-        logger.info("nothing was asked: this is a dry run")
+        logger.info("nothing was fetched: this is a dry run")
 
 
 def _log_progress(plan: StaggeredPlan, following: Sequence[str], pause: dt.timedelta) -> None:

@@ -1,4 +1,4 @@
-"""The checks that a user would make before trusting the tables, each a small function that says what it found."""
+"""The checks that a user would make before trusting the tables; each is a small function that returns its finding."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def verify(run: Run) -> list[Finding]:
         findings.append(_check_agreement(ETF_HOLDINGS, compare_holdings(run, connection)))
         findings += _check_analytics(connection)
         findings += _check_runs(run, connection)
-        findings.append(_list_owed(connection))
+        findings.append(_list_pending(connection))
         return findings + _list_sizes(run, sizes)
 
 
@@ -127,21 +127,21 @@ def _check_funds(connection: psycopg.Connection) -> list[Finding]:
 def _check_tickers(connection: psycopg.Connection, table: ServedTable, wanted: Sequence[str], what: str) -> Finding:
     served = facts.read_sums(connection, table, table.key)
     missing = [ticker for ticker in wanted if ticker not in served]
-    strange = sorted(set(served) - set(wanted))
-    told = [f"{len(wanted) - len(missing)} of {len(wanted)} are there"]
-    told += [f"missing: {', '.join(missing)}"] if missing else []
-    told += [f"none of them: {', '.join(strange)}"] if strange else []
-    return Finding(f"{what} in {table.name}", "; ".join(told), passed=not missing and not strange)
+    unknown = sorted(set(served) - set(wanted))
+    found = [f"{len(wanted) - len(missing)} of {len(wanted)} are there"]
+    found += [f"missing: {', '.join(missing)}"] if missing else []
+    found += [f"unknown: {', '.join(unknown)}"] if unknown else []
+    return Finding(f"{what} in {table.name}", "; ".join(found), passed=not missing and not unknown)
 
 
 def _check_gaps(table: ServedTable, gaps: Gaps) -> Finding:
-    """Open gaps are listed: the gate lets some pass, and a stock is served only while its sector trends."""
-    told = []
+    """Open gaps pass: the gate tolerates some, and a stock is served only while its sector trends."""
+    found = []
     if gaps.lost:
-        told.append(f"served once by the run log, and not there: {_worst_first(gaps.lost)}")
+        found.append(f"served by the run log, missing now: {_worst_first(gaps.lost)}")
     if gaps.open:
-        told.append(f"without a bar, or never asked for, {len(gaps.open)} tickers: {_worst_first(gaps.open)}")
-    return Finding(f"gaps of {table.name}", "; ".join(told) or "none", passed=not gaps.lost)
+        found.append(f"no bar, or never fetched, {len(gaps.open)} tickers: {_worst_first(gaps.open)}")
+    return Finding(f"gaps of {table.name}", "; ".join(found) or "none", passed=not gaps.lost)
 
 
 def _worst_first(dates: Mapping[str, Sequence[dt.date]]) -> str:
@@ -149,7 +149,7 @@ def _worst_first(dates: Mapping[str, Sequence[dt.date]]) -> str:
 
 
 def _check_agreement(table: ServedTable, agreement: Agreement) -> Finding:
-    found = f"{agreement.rows:,} rows of {agreement.tickers} tickers are as staging says"
+    found = f"{agreement.rows:,} rows of {agreement.tickers} tickers agree with staging"
     if agreement.differences:
         found = f"{len(agreement.differences)} of {agreement.tickers} tickers differ: {_some(agreement.differences)}"
     return Finding(f"staging and {table.name}", found, passed=not agreement.differences)
@@ -157,14 +157,14 @@ def _check_agreement(table: ServedTable, agreement: Agreement) -> Finding:
 
 def _check_analytics(connection: psycopg.Connection) -> list[Finding]:
     allocations = facts.read_allocations(connection)
-    told = f"{allocations.dates} from {allocations.first} to {allocations.last}, {allocations.positions:,} positions"
+    found = f"{allocations.dates} from {allocations.first} to {allocations.last}, {allocations.positions:,} positions"
     if allocations.without_position:
-        told += f"; {allocations.without_position} dates without any position"
+        found += f"; {allocations.without_position} dates without any position"
     rows = len(SECTOR_NAMES) * len(PERIODS)
     return [
         _check_named("each sector and period of a date", facts.incomplete_trends(connection, rows), "all are there"),
         _check_named("flags and ranks of sectors", facts.wrong_trends(connection), "follow from the stored returns"),
-        Finding("allocation dates", told if allocations.dates else "none", passed=bool(allocations.dates)),
+        Finding("allocation dates", found if allocations.dates else "none", passed=bool(allocations.dates)),
         _check_named("weights of each date", facts.wrong_weights(connection), "sum to exactly 1"),
         _check_named("flags and ranks of positions", facts.wrong_positions(connection), "follow from stored returns"),
     ]
@@ -186,20 +186,22 @@ def _check_runs(run: Run, connection: psycopg.Connection) -> list[Finding]:
 
 
 def _check_unfinished(run: Run, runs: Sequence[facts.LoggedRun]) -> Finding:
-    """A run that died and was repeated does no harm; one that is at work now may still end well."""
+    """A run that was killed and repeated does no harm; one that is running may still end well."""
     dead = [logged for logged in runs if not is_at_work(run.database, logged.stage, logged.as_of_date)]
     harmful = [logged for logged in dead if not logged.is_repeated]
-    told = [f"{logged.stage} for {logged.as_of_date} of {_time(logged.started_at)}: run it again" for logged in harmful]
-    counted = [(len(runs) - len(dead), "at work"), (len(dead) - len(harmful), "died and were repeated")]
-    told += [f"{number} {what}" for number, what in counted if number]
-    return Finding("runs that never finished", _some(told) or "none", passed=not harmful)
+    found = [
+        f"{logged.stage} for {logged.as_of_date} of {_time(logged.started_at)}: run it again" for logged in harmful
+    ]
+    counted = [(len(runs) - len(dead), "running"), (len(dead) - len(harmful), "killed and repeated")]
+    found += [f"{number} {what}" for number, what in counted if number]
+    return Finding("runs that never finished", _some(found) or "none", passed=not harmful)
 
 
-def _list_owed(connection: psycopg.Connection) -> Finding:
-    """Nothing to fail: the next run sends them, where Kafka is set up and answers."""
+def _list_pending(connection: psycopg.Connection) -> Finding:
+    """Never fails: the next run sends them."""
     backlog = read_backlog(connection)
-    owed = f"{backlog.messages:,} since {_time(backlog.since)}" if backlog.since else "none"
-    return Finding("messages owed to Kafka", owed, passed=None)
+    pending = f"{backlog.messages:,} since {_time(backlog.since)}" if backlog.since else "none"
+    return Finding("messages pending for Kafka", pending, passed=None)
 
 
 def _list_sizes(run: Run, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:

@@ -29,7 +29,7 @@ class FetchSummary:
         """Say in a phrase how the tickers ended; `what` names them."""
         parts = [f"{len(self.answered)} of {self.asked} {what} answered"]
         if self.cached:
-            parts[0] += f" ({self.cached} from staging)"
+            parts[0] += f" ({self.cached} cached)"
         outcomes = Counter(outcome for outcome, _ in self.failed.values())
         parts += [f"{number} {outcome}" for outcome, number in sorted(outcomes.items())]
         return ", ".join(parts)

@@ -43,7 +43,8 @@ class StageResult:
 class StageReport:
     """How one stage of a run ended, for the summary line and `--json`.
 
-    `resume_at` (UTC) is set after a rate limit; `messages_owed` is None where Postgres did not answer any more.
+    `resume_at` (UTC) is set after a rate limit; `messages_owed` are those pending, None where
+    Postgres did not answer.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""What stages 3, 4 and 5 derive from staging alike: the sectors' trends and the funds' members."""
+"""What stages 3, 4 and 5 share: the trends of the sectors and the members of the funds, derived from staging."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def members_of(run: Run) -> tuple[Row, ...]:
 
 
 def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
-    """Say which later snapshots stand in for those that are not known, "" where none does."""
+    """Name the look-ahead snapshots: those dated after the as-of session, "" where there is none."""
     later = sorted({str(row["snapshot_date"]) for row in members if row["is_later"]})
-    return f"holdings of {', '.join(later)} stand in for {run.as_of}" if later else ""
+    return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
 
 
 def describe_trending(trends: Sequence[Row], sessions: int) -> str:

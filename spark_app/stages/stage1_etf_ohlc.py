@@ -30,7 +30,7 @@ def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
     # Both tables come from one DataFrame, so their rows are loaded together.
     tables = {table: [t for t in funds if t in tickers] for table, funds in _TABLES}
     served = [Publication(table, prices, only=tuple(funds)) for table, funds in tables.items() if funds]
-    # QQQ stands beside the others for comparison; nothing is computed from it.
+    # QQQ is collected for comparison only; nothing is computed from it.
     counted = [ticker for ticker in tickers if ticker in FUNDS]
     coverage = run.settings.gate.etf_coverage
     gate = require_bars(run, ingested.landing, ingested.completeness, counted, what="funds", coverage=coverage)

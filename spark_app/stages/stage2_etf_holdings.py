@@ -20,7 +20,7 @@ _SNAPSHOT = StructType([StructField("etf_ticker", StringType()), StructField("sn
 
 
 def run(run: Run) -> StageResult:
-    """Collect the funds' holdings, and serve the snapshots that stand for the as-of session."""
+    """Collect the funds' holdings, and serve their newest snapshots."""
     ingested = ingest(run, holdings=FUNDS)
     snapshots = ingested.snapshots
     fetched = F.broadcast(run.frame(snapshots, _SNAPSHOT))

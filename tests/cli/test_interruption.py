@@ -38,7 +38,7 @@ def test_a_second_press_leaves_at_once(capfd: pytest.CaptureFixture[str]) -> Non
         clock.seconds += 1.5
         os.kill(os.getpid(), signal.SIGINT)
     assert left == [130]
-    assert "once more: at once" in capfd.readouterr().err
+    assert "press Ctrl+C again to stop immediately" in capfd.readouterr().err
 
 
 def test_afterwards_signals_do_what_they_did_before() -> None:

@@ -45,4 +45,4 @@ def test_a_ticker_that_is_no_sector_fund_is_refused(text: str, capsys: pytest.Ca
     with pytest.raises(SystemExit) as stopped:
         parse(JOBS[STAGGERED], ["--tickers", text])
     assert stopped.value.code == 2
-    assert "is none of XLK, XLV" in capsys.readouterr().err
+    assert "choose from XLK, XLV" in capsys.readouterr().err

@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
 STEP = re.compile(r"^\| `(spark_app/[\w/]+\.py)` \| `(\w+)` \|", re.MULTILINE)
-RULE_FILE = re.compile(r"`((?:cli|operations|stages|ingestion|pipeline|sources|transforms|storage|spark|config)/[\w/.]+)`")
+RULE_FILE = re.compile(
+    r"`((?:cli|operations|stages|ingestion|pipeline|sources|transforms|storage|spark|config)/[\w/.]+)`"
+)
 LONGEST_WALK = 16
 
 

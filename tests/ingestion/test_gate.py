@@ -60,7 +60,7 @@ def test_an_unknown_ticker_is_an_answer(answer: Outcome) -> None:
 def test_a_fund_without_holdings_is_not_answered_for(nothing: Outcome) -> None:
     verdict = require_answers(RUN, landed(Kind.HOLDINGS, 11, XLK=nothing), Kind.HOLDINGS, what="funds", coverage=1.0)
     assert not verdict.may_publish
-    assert f"1 of 12 funds brought nothing: XLK ({nothing.value}: because)" in str(verdict.failure)
+    assert f"no data for 1 of 12 funds: XLK ({nothing.value}: because)" in str(verdict.failure)
 
 
 @pytest.mark.parametrize("failure", [Outcome.TRANSIENT, Outcome.MALFORMED])
@@ -68,7 +68,7 @@ def test_too_few_answers_are_not_served_and_named(failure: Outcome) -> None:
     verdict = judged(2, A=failure)
     assert not verdict.may_publish
     assert isinstance(verdict.failure, DataIncompleteError)
-    assert f"1 of 3 stocks brought nothing: A ({failure.value}: because)" in str(verdict.failure)
+    assert f"no data for 1 of 3 stocks: A ({failure.value}: because)" in str(verdict.failure)
 
 
 def test_the_coverage_itself_is_enough() -> None:

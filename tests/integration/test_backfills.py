@@ -98,7 +98,7 @@ def test_a_network_failure_leaves_the_rest_staged_and_the_next_run_asks_for_what
         world.emulator.fail("chart", ticker=ticker, reset=True)
     exit_code, said = run(BACKFILL, "--max-retries", "0")
     assert exit_code == 65
-    assert "2 of 12 funds brought nothing: XLK (transient" in said
+    assert "no data for 2 of 12 funds: XLK (transient" in said
     assert asked(world) == list(FUNDS)
     assert world.table(FUND_TABLE) == {}
 
@@ -164,7 +164,7 @@ def test_skip_existing_looks_for_holes_and_not_at_the_number_of_rows(world: Worl
     world.emulator.market.bars["XLU"] = whole
 
     exit_code, said = run(STAGGERED, "--tickers", "XLU,XLP", "--days", "30", "--skip-existing", "--dry-run")
-    assert "complete, left out: XLP" in said
+    assert "complete, skipped: XLP" in said
     assert len(world.emulator.log) == 0
     assert run(STAGGERED, "--tickers", "XLU,XLP", "--days", "30", "--skip-existing")[0] == 0
     assert asked(world) == ["XLU"]
@@ -199,7 +199,7 @@ def test_a_rate_limit_ends_the_staggered_backfill_with_the_sector_to_start_from(
 
     exit_code, said = run(job, *arguments)
     assert exit_code == 75
-    assert "nothing was asked" in said
+    assert "nothing was fetched: this is a dry run" in said
     assert len(world.emulator.log) == 0
 
     world.emulator.faults.clear()

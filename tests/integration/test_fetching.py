@@ -57,7 +57,7 @@ def only_new_requests(request: pytest.FixtureRequest) -> None:
 def test_a_second_run_or_a_smaller_window_asks_nothing(filled: FetchWorld, stage: str, days: int) -> None:
     report = filled.run(stage, days=days)
     assert (report.exit_code, report.requests, len(filled.world.emulator.log)) == (0, 0, 0)
-    assert "from staging)" in report.message
+    assert "cached)" in report.message
 
 
 def test_a_larger_window_asks_again(filled: FetchWorld) -> None:

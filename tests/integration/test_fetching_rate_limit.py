@@ -1,4 +1,4 @@
-"""The first "too many requests" stops everything; what came is kept, and later only the rest is asked for."""
+"""The first "too many requests" stops everything; what was fetched is kept, and later only the rest is asked for."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_before_the_pause_is_over_nothing_is_asked_and_force_asks_for_the_rest(f
 
     second = fetch_world.run(settings=waves_of(5))
     assert (second.exit_code, len(fetch_world.world.emulator.log)) == (75, 0)
-    assert "nothing was asked" in second.message
+    assert "nothing was fetched" in second.message
     assert resume_time(second.message) == resume_time(first.message)
 
     assert fetch_world.run(settings=waves_of(5), force=True).exit_code == 0

@@ -163,7 +163,7 @@ def test_messages_that_cannot_be_used_are_named_and_the_rest_goes_on(feed: Feed,
     report = feed.replay(other)
     assert contents(other) == contents(feed.database)
     assert report.rows_rejected == 4
-    assert report.message.endswith("4 could not be used (logs_consumer_error)")
+    assert report.message.endswith("4 rejected (see logs_consumer_error)")
     told = errors(other)
     places = [message.partition(": ")[0] for message, _ in told]
     assert all(place.startswith(f"topic {feed.topic}, partition 0, offset ") for place in places)

@@ -83,7 +83,7 @@ def test_a_sound_installation_passes(run: Run) -> None:
     assert found(findings, "rows of collected_daily_etf_ohlc") == "252 from 2024-04-12 to 2024-05-10"
     assert found(findings, "benchmarks in collected_daily_benchmark_ohlc") == "2 of 2 are there"
     assert found(findings, "funds in collected_daily_etf_ohlc") == "12 of 12 are there"
-    agreed = "rows of 33 tickers are as staging says"
+    agreed = "rows of 33 tickers agree with staging"
     assert found(findings, "staging and collected_daily_stock_history") == f"{33 * 21} {agreed}"
     assert found(findings, "last stage5_portfolio_allocation").startswith("ok for 2024-05-10, ended ")
     assert found(findings, "size of staging bars").endswith("MB")
@@ -135,13 +135,13 @@ DAMAGES = {
             "collected_daily_etf_ohlc",
             "DELETE FROM {} WHERE ticker = 'XLE' AND trade_date IN ('2024-04-30', '2024-05-10')",
             "gaps of collected_daily_etf_ohlc",
-            "served once by the run log, and not there: XLE 2024-04-30 2024-05-10",
+            "served by the run log, missing now: XLE 2024-04-30 2024-05-10",
         ),
         (
             "collected_daily_stock_history",
             "DELETE FROM {} WHERE ticker = 'KBB' AND trade_date = '2024-04-30'",
             "gaps of collected_daily_stock_history",
-            "served once by the run log, and not there: KBB 2024-04-30",
+            "served by the run log, missing now: KBB 2024-04-30",
         ),
         (
             "analytics_portfolio_allocation",
