@@ -11,7 +11,7 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 from spark_app.errors import DataIncompleteError, SettingsError
 from spark_app.ingestion.staging_rows import read_bars, read_quotes
 from spark_app.pipeline.context import StageContext, StageOutput
-from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
+from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, SECTOR_TRENDS
 from spark_app.stages.market import (
     describe_stand_ins,
     describe_trending,
@@ -72,7 +72,7 @@ def decide(context: StageContext, members: DataFrame, trends: Sequence[Row], opt
         sessions=trend_sessions(context),
         share_classes=context.local_frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
-    sector_trends = context.local_frame(trends, TRENDING_SECTORS.computed_schema)
+    sector_trends = context.local_frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
     return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
 

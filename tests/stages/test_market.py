@@ -14,7 +14,7 @@ from spark_app.stages import market
 from spark_app.storage.delta.staging import Staging
 
 DAY = dt.date(2023, 6, 30)
-TREND = Row(as_of_date=DAY, unavailable_reason=None)
+TREND = Row(as_of_date=DAY, benchmark_unavailable_code=None)
 
 
 class Query:
@@ -44,3 +44,9 @@ def test_stages_of_a_run_share_the_trends_though_each_has_a_lock_of_its_own(monk
     assert query.runs == 1
     assert market.read_sector_trends(context_of("another")) == (TREND,)
     assert query.runs == 2
+
+
+def test_only_dates_without_a_usable_price_of_the_benchmark_are_without_it() -> None:
+    codes = (None, "no_bar_at_end", "no_usable_price_at_end", "no_bar_at_start", "too_few_sessions")
+    rows = [Row(as_of_date=DAY + dt.timedelta(days=n), benchmark_unavailable_code=code) for n, code in enumerate(codes)]
+    assert market.with_benchmark(rows) == [rows[0].as_of_date, rows[3].as_of_date, rows[4].as_of_date]
