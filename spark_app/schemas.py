@@ -175,6 +175,10 @@ TRENDING_SECTORS = ServedTable(
         _struct(rank=IntegerType(), unavailable_reason=_STRING, run_id=_STRING),
     ),
 )
+SECTOR_TRENDS = _joined(
+    TRENDING_SECTORS.computed_schema, _struct(unavailable_code=_STRING, benchmark_unavailable_code=_STRING)
+)
+"""Derived, not stored: the trends with the codes of what is unavailable."""
 
 
 def _period_columns(sessions: int) -> StructType:

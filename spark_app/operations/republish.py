@@ -21,12 +21,13 @@ from spark_app.schemas import (
     ETF_OHLC,
     PORTFOLIO_ALLOCATION,
     PORTFOLIO_EXCLUSION,
+    SECTOR_TRENDS,
     STOCK_HISTORY,
     TRENDING_SECTORS,
     ServedTable,
 )
 from spark_app.sources.contract import Kind
-from spark_app.stages.market import trends_of, with_benchmark
+from spark_app.stages.market import served_trends, trends_of, with_benchmark
 from spark_app.stages.stage5_portfolio_allocation import decide, require_feasible
 from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
@@ -89,7 +90,7 @@ def _holdings(run: Run, _trends: Sequence[Row]) -> list[Publication]:
 
 
 def _trending(run: Run, trends: Sequence[Row]) -> list[Publication]:
-    return [run.serve_dates(TRENDING_SECTORS, trends)]
+    return [run.serve_dates(TRENDING_SECTORS, served_trends(trends))]
 
 
 def _stocks(run: Run, trends: Sequence[Row]) -> list[Publication]:
@@ -97,7 +98,7 @@ def _stocks(run: Run, trends: Sequence[Row]) -> list[Publication]:
     windows = _windows(run)
     members = sector_memberships(read_holdings(run), run.as_of_frame())
     if run.request.universe == "trending":
-        trending = run.frame(trends, TRENDING_SECTORS.computed_schema).where("is_trending")
+        trending = run.frame(trends, SECTOR_TRENDS).where("is_trending")
         members = members.join(F.broadcast(trending), on=["as_of_date", "etf_ticker"], how="left_semi")
     served = members.join(F.broadcast(run.frame(windows, _WINDOWS)), on="as_of_date", how="inner")
     sectors = served.groupBy("ticker", "trade_date").agg(F.max_by("sector", "as_of_date").alias("sector"))

@@ -12,13 +12,14 @@ from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.staged import read_bars, read_holdings
 from spark_app.pipeline.run import Run, once_a_run
+from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.holdings import sector_memberships
-from spark_app.transforms.returns import PERIODS
+from spark_app.transforms.returns import PERIODS, UnavailableCode
 from spark_app.transforms.trends import sector_trends
 from spark_app.universe import BENCHMARK, FUNDS
 
 _LONGEST = max(PERIODS) + 1
-_NO_BENCHMARK = f"{BENCHMARK}: no "
+_NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)
 
 
 def trend_sessions(run: Run) -> DataFrame:
@@ -33,7 +34,7 @@ def _trend_dates(run: Run) -> list[dt.date]:
 
 @once_a_run
 def sector_trends_of(run: Run) -> tuple[Row, ...]:
-    """Compute the trends of the as-of session; rows of schemas.TRENDING_SECTORS less run_id.
+    """Compute the trends of the as-of session; rows of schemas.SECTOR_TRENDS.
 
     Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
     """
@@ -44,21 +45,20 @@ def sector_trends_of(run: Run) -> tuple[Row, ...]:
 
 
 def trends_of(run: Run) -> DataFrame:
-    """The trends of all as-of dates; schemas.TRENDING_SECTORS less run_id."""
+    """The trends of all as-of dates; schemas.SECTOR_TRENDS."""
     bars = read_bars(run, _trend_dates(run)[0], run.as_of)
     fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
     return sector_trends(fund_bars, trend_sessions(run), run.as_of_frame())
 
 
 def with_benchmark(trends: Sequence[Row]) -> list[dt.date]:
-    """List the as-of dates of which the benchmark has a bar: of the others nothing can be said."""
-    without = {
-        row["as_of_date"]
-        for row in trends
-        if (row["unavailable_reason"] or "").startswith(_NO_BENCHMARK)
-        and row["unavailable_reason"].endswith(str(row["as_of_date"]))
-    }
-    return sorted({row["as_of_date"] for row in trends} - without)
+    """List the as-of dates on which the benchmark has a usable price: of the others nothing can be said."""
+    return sorted({row["as_of_date"] for row in trends if row["benchmark_unavailable_code"] not in _NO_BENCHMARK})
+
+
+def served_trends(trends: Sequence[Row]) -> list[tuple[object, ...]]:
+    """The rows of schemas.TRENDING_SECTORS less run_id: the codes are not served."""
+    return [tuple(row[name] for name in TRENDING_SECTORS.computed_schema.fieldNames()) for row in trends]
 
 
 @once_a_run

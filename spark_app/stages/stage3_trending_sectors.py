@@ -5,7 +5,7 @@ from __future__ import annotations
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import TRENDING_SECTORS
-from spark_app.stages.market import describe_trending, sector_trends_of
+from spark_app.stages.market import describe_trending, sector_trends_of, served_trends
 from spark_app.transforms.returns import PERIODS
 
 
@@ -16,5 +16,5 @@ def run(run: Run) -> StageResult:
     message = "of 11 sectors " + ", ".join(describe_trending(trends, sessions) for sessions in PERIODS)
     return StageResult(
         message=message + (f"; {unavailable} returns unavailable" if unavailable else ""),
-        publications=(run.serve_dates(TRENDING_SECTORS, trends),),
+        publications=(run.serve_dates(TRENDING_SECTORS, served_trends(trends)),),
     )

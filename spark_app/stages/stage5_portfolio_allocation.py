@@ -12,7 +12,7 @@ from spark_app.errors import DataIncompleteError, SettingsError
 from spark_app.ingestion.staged import read_bars, read_quotes
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
-from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
+from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, SECTOR_TRENDS
 from spark_app.stages.market import (
     describe_look_ahead,
     describe_trending,
@@ -72,7 +72,7 @@ def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: Portfol
         sessions=trend_sessions(run),
         share_classes=run.frame(SHARE_CLASSES, _SHARE_CLASSES),
     )
-    sector_trends = run.frame(trends, TRENDING_SECTORS.computed_schema)
+    sector_trends = run.frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
     return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
 

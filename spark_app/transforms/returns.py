@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
@@ -13,6 +14,19 @@ PERIODS = (5, 10, 20)
 """The periods, in trading sessions."""
 
 
+class UnavailableCode(enum.StrEnum):
+    """Why a period has no return; what code decides on, where `unavailable_reason` is the sentence for people."""
+
+    NO_BAR_AT_END = "no_bar_at_end"
+    NO_USABLE_PRICE_AT_END = "no_usable_price_at_end"
+    TOO_FEW_SESSIONS = "too_few_sessions"
+    NO_BAR_AT_START = "no_bar_at_start"
+    NO_USABLE_PRICE_AT_START = "no_usable_price_at_start"
+    TOO_LARGE = "too_large"
+    BENCHMARK_UNAVAILABLE = "benchmark_unavailable"
+    """Only in `sector_trends`: the benchmark has no return over the period."""
+
+
 def session_returns(
     asked: DataFrame, bars: DataFrame, sessions: DataFrame, *, periods: Sequence[int] = PERIODS
 ) -> DataFrame:
@@ -20,8 +34,9 @@ def session_returns(
 
     Columns in: `asked` has ticker, as_of_date (a session) and any others, unique per (ticker, as_of_date);
         `bars` has ticker, trade_date, adj_close_price, unique per (ticker, trade_date).
-    Columns out: those of `asked`, period_days (sessions), return_pct DECIMAL(14,6), unavailable_reason
-        (null where there is a return); one row per asked row and period, also without a bar.
+    Columns out: those of `asked`, period_days (sessions), return_pct DECIMAL(14,6), unavailable_code (an
+        UnavailableCode) and unavailable_reason (a sentence), both null where there is a return; one row per asked row
+        and period, also without a bar.
 
     Args:
         sessions: trade_date, session_number (dense, increasing). Bars outside it are not looked at, so
@@ -31,16 +46,24 @@ def session_returns(
     start = F.coalesce(*[F.when(F.col("period_days") == n, F.col(f"price_{n}")) for n in periods])
     return_pct = change_percent(end, start)
     too_few_sessions = F.format_string("fewer than %s sessions before %s", "period_days", _text("as_of_date"))
-    reason = F.coalesce(
-        _end_point_defect(end, "as_of_date"),
-        F.when(F.col("start_date").isNull(), too_few_sessions),
-        _end_point_defect(start, "start_date"),
-        F.when(return_pct.isNull(), "the return is too large to be stored"),
+    is_too_large, too_large = return_pct.isNull(), F.lit("the return is too large to be stored")
+    unavailable = F.coalesce(
+        _unavailable(UnavailableCode.NO_BAR_AT_END, end.isNull(), _on("no bar", "as_of_date")),
+        _unavailable(UnavailableCode.NO_USABLE_PRICE_AT_END, F.isnan(end), _on("no usable price", "as_of_date")),
+        _unavailable(UnavailableCode.TOO_FEW_SESSIONS, F.col("start_date").isNull(), too_few_sessions),
+        _unavailable(UnavailableCode.NO_BAR_AT_START, start.isNull(), _on("no bar", "start_date")),
+        _unavailable(UnavailableCode.NO_USABLE_PRICE_AT_START, F.isnan(start), _on("no usable price", "start_date")),
+        _unavailable(UnavailableCode.TOO_LARGE, is_too_large, too_large),
     )
     end_points = _end_point_prices(asked, bars, sessions, periods)
     spans = _session_spans(sessions, periods)
-    return end_points.join(F.broadcast(spans), on="as_of_date", how="inner").select(
-        *asked.columns, "period_days", return_pct.alias("return_pct"), reason.alias("unavailable_reason")
+    periods_of_asked = end_points.join(F.broadcast(spans), on="as_of_date", how="inner")
+    return periods_of_asked.withColumn("unavailable", unavailable).select(
+        *asked.columns,
+        "period_days",
+        return_pct.alias("return_pct"),
+        F.col("unavailable.code").alias("unavailable_code"),
+        F.col("unavailable.reason").alias("unavailable_reason"),
     )
 
 
@@ -70,10 +93,12 @@ def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     return ends.join(F.broadcast(starts), on=is_start, how="left").select("as_of_date", "period_days", "start_date")
 
 
-def _end_point_defect(price: Column, date_column: str) -> Column:
-    no_bar = F.format_string("no bar on %s", _text(date_column))
-    no_price = F.format_string("no usable price on %s", _text(date_column))
-    return F.when(price.isNull(), no_bar).when(F.isnan(price), no_price)
+def _unavailable(code: UnavailableCode, condition: Column, reason: Column) -> Column:
+    return F.when(condition, F.struct(F.lit(code.value).alias("code"), reason.alias("reason")))
+
+
+def _on(what: str, date_column: str) -> Column:
+    return F.format_string(f"{what} on %s", _text(date_column))
 
 
 def _text(date_column: str) -> Column:

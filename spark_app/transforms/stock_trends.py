@@ -10,18 +10,18 @@ from pyspark.sql import functions as F
 from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.trends import rank_by_return
 
-_MEASURES = ("return", "sector_avg", "is_trending", "rank", "unavailable_reason")
+_MEASURES = ("return", "sector_avg", "is_trending", "rank", "unavailable_code", "unavailable_reason")
 
 
 def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods: Sequence[int] = PERIODS) -> DataFrame:
     """Compare each stock with its sector's fund over each period; one row per stock and date.
 
     Columns in: `stock_returns` as `session_returns` gives them for members of sector funds: as_of_date, ticker,
-        etf_ticker, any others, period_days, return_pct, unavailable_reason. `sector_trends` as the function of
-        that name gives them.
+        etf_ticker, any others, period_days, return_pct, unavailable_code, unavailable_reason. `sector_trends` as the
+        function of that name gives them.
     Columns out: as_of_date, ticker, etf_ticker and the others; for each period, here 5: return_5d, sector_avg_5d
         (the return of the sector's fund), is_trending_5d, rank_5d (among the members with a return),
-        unavailable_reason_5d.
+        unavailable_code_5d and unavailable_reason_5d (null where there is a return).
     """
     sectors = sector_trends.select(
         "as_of_date",
@@ -40,7 +40,7 @@ def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods:
         .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
         .withColumn("rank", rank_by_return("return_pct", "as_of_date", "etf_ticker", "period_days"))
     )
-    per_period = ("period_days", "return_pct", "unavailable_reason")
+    per_period = ("period_days", "return_pct", "unavailable_code", "unavailable_reason")
     stock = [name for name in stock_returns.columns if name not in per_period]
     measures = [
         F.max(F.when(F.col("period_days") == n, F.col(measure))).alias(f"{measure}_{n}d")

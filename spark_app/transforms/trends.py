@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app.schemas import TRENDING_SECTORS
-from spark_app.transforms.returns import PERIODS, session_returns
+from spark_app.transforms.returns import PERIODS, UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
 from spark_app.universe import BENCHMARK, SECTOR_NAMES
 
@@ -19,7 +19,8 @@ def sector_trends(
     """Compare each sector fund with the benchmark over the same two sessions.
 
     Columns in: `bars` has ticker, trade_date, adj_close_price of the funds, unique per (ticker, trade_date).
-    Columns out: those of schemas.TRENDING_SECTORS less run_id; one row per as-of date, sector and period.
+    Columns out: those of schemas.SECTOR_TRENDS; one row per as-of date, sector and period. unavailable_code is
+        benchmark_unavailable where the benchmark has no return; benchmark_unavailable_code says why it has none.
 
     Args:
         sessions: trade_date, session_number, as `session_returns` wants them.
@@ -35,7 +36,7 @@ def sector_trends(
         .withColumn("sector_name", sector_name(F.col("ticker")))
         .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
         .withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days"))
-        .select(*served_columns(TRENDING_SECTORS))
+        .select(*served_columns(TRENDING_SECTORS), "unavailable_code", "benchmark_unavailable_code")
     )
 
 
@@ -56,13 +57,18 @@ def _with_benchmark(returns: DataFrame) -> DataFrame:
     same_span = Window.partitionBy("as_of_date", "period_days")
     is_benchmark = F.col("ticker") == BENCHMARK
     benchmark_return = F.max(F.when(is_benchmark, F.col("return_pct"))).over(same_span)
+    benchmark_code = F.max(F.when(is_benchmark, F.col("unavailable_code"))).over(same_span)
     benchmark_reason = F.max(F.when(is_benchmark, F.col("unavailable_reason"))).over(same_span)
+    is_comparable = benchmark_code.isNull()
+    code = F.when(is_comparable, F.col("unavailable_code")).otherwise(UnavailableCode.BENCHMARK_UNAVAILABLE.value)
     reason = F.coalesce(F.concat(F.lit(f"{BENCHMARK}: "), benchmark_reason), F.col("unavailable_reason"))
     return returns.select(
         "as_of_date",
         "ticker",
         "period_days",
-        F.when(benchmark_reason.isNull(), F.col("return_pct")).alias("return_pct"),
+        F.when(is_comparable, F.col("return_pct")).alias("return_pct"),
         benchmark_return.alias("benchmark_return_pct"),
+        code.alias("unavailable_code"),
         reason.alias("unavailable_reason"),
+        benchmark_code.alias("benchmark_unavailable_code"),
     )

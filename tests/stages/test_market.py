@@ -14,7 +14,7 @@ from spark_app.pipeline.run import Run
 from spark_app.stages import market
 
 DAY = dt.date(2023, 6, 30)
-TREND = Row(as_of_date=DAY, unavailable_reason=None)
+TREND = Row(as_of_date=DAY, benchmark_unavailable_code=None)
 
 
 class Query:

@@ -11,20 +11,23 @@ from spark_app.transforms.returns import session_returns
 from tests.transforms.frames import asked_frame, bars_frame, columns_and_types, session, sessions_frame
 
 NAN = float("nan")
-RESULT = "ticker string, as_of_date date, period_days int, return_pct decimal(14,6), unavailable_reason string"
+RESULT = (
+    "ticker string, as_of_date date, period_days int, return_pct decimal(14,6),"
+    "unavailable_code string, unavailable_reason string"
+)
 
 
 def test_a_fall_is_negative_and_holes_between_do_not_matter(spark: SparkSession) -> None:
     bars = bars_frame(spark, [("A", 0, 80.0), ("A", 10, 110.0), ("A", 12, 900.0), ("A", 15, 100.0), ("A", 20, 100.0)])
     expected_df = spark.createDataFrame(
         [
-            ("A", session(15), 5, Decimal("-9.090909"), None),
-            ("A", session(20), 5, Decimal("0.000000"), None),
-            ("A", session(20), 10, Decimal("-9.090909"), None),
-            ("A", session(20), 20, Decimal("25.000000"), None),
+            ("A", session(15), 5, Decimal("-9.090909"), None, None),
+            ("A", session(20), 5, Decimal("0.000000"), None, None),
+            ("A", session(20), 10, Decimal("-9.090909"), None, None),
+            ("A", session(20), 20, Decimal("25.000000"), None, None),
             # Session 5 has no bar; 15 - 20 lies before the calendar.
-            ("A", session(15), 10, None, "no bar on 2023-05-08"),
-            ("A", session(15), 20, None, "fewer than 20 sessions before 2023-05-22"),
+            ("A", session(15), 10, None, "no_bar_at_start", "no bar on 2023-05-08"),
+            ("A", session(15), 20, None, "too_few_sessions", "fewer than 20 sessions before 2023-05-22"),
         ],
         RESULT,
     )
@@ -33,29 +36,31 @@ def test_a_fall_is_negative_and_holes_between_do_not_matter(spark: SparkSession)
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "reason"),
+    ("start", "end", "code", "reason"),
     [
-        (10.0, NAN, "no usable price on 2023-05-08"),
-        (10.0, None, "no usable price on 2023-05-08"),
-        (NAN, 10.0, "no usable price on 2023-05-01"),
-        (0.0, 10.0, "no usable price on 2023-05-01"),
-        (-3.0, 10.0, "no usable price on 2023-05-01"),
-        (float("inf"), 10.0, "no usable price on 2023-05-01"),
-        (0.000001, 1000.0, "the return is too large to be stored"),
+        (10.0, NAN, "no_usable_price_at_end", "no usable price on 2023-05-08"),
+        (10.0, None, "no_usable_price_at_end", "no usable price on 2023-05-08"),
+        (NAN, 10.0, "no_usable_price_at_start", "no usable price on 2023-05-01"),
+        (0.0, 10.0, "no_usable_price_at_start", "no usable price on 2023-05-01"),
+        (-3.0, 10.0, "no_usable_price_at_start", "no usable price on 2023-05-01"),
+        (float("inf"), 10.0, "no_usable_price_at_start", "no usable price on 2023-05-01"),
+        (0.000001, 1000.0, "too_large", "the return is too large to be stored"),
     ],
 )
 def test_an_unusable_end_point_is_named(
-    spark: SparkSession, start: float | None, end: float | None, reason: str
+    spark: SparkSession, start: float | None, end: float | None, code: str, reason: str
 ) -> None:
     bars = bars_frame(spark, [("A", 0, start), ("A", 5, end)])
     actual_df = session_returns(asked_frame(spark, [("A", 5)]), bars, sessions_frame(spark, 5), periods=(5,))
-    assert [tuple(row) for row in actual_df.collect()] == [("A", session(5), 5, None, reason)]
+    assert [tuple(row) for row in actual_df.collect()] == [("A", session(5), 5, None, code, reason)]
 
 
 def test_a_ticker_without_any_bar_has_its_rows(spark: SparkSession) -> None:
     bars = bars_frame(spark, [("OTHER", 0, 10.0), ("OTHER", 5, 11.0)])
     actual_df = session_returns(asked_frame(spark, [("A", 5)]), bars, sessions_frame(spark, 5), periods=(5,))
-    assert [tuple(row) for row in actual_df.collect()] == [("A", session(5), 5, None, "no bar on 2023-05-08")]
+    assert [tuple(row) for row in actual_df.collect()] == [
+        ("A", session(5), 5, None, "no_bar_at_end", "no bar on 2023-05-08")
+    ]
 
 
 def test_returns_round_half_up(spark: SparkSession) -> None:
@@ -77,6 +82,7 @@ def test_other_columns_of_the_asked_rows_pass_through(spark: SparkSession) -> No
         "etf_ticker": "XLK",
         "period_days": 5,
         "return_pct": Decimal("10.000000"),
+        "unavailable_code": None,
         "unavailable_reason": None,
     }
 

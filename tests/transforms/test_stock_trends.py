@@ -9,7 +9,7 @@ from tests.transforms.frames import session
 
 RETURNS = (
     "as_of_date date, ticker string, etf_ticker string, sector string, period_days int,"
-    "return_pct decimal(14,6), unavailable_reason string"
+    "return_pct decimal(14,6), unavailable_code string, unavailable_reason string"
 )
 TRENDS = "as_of_date date, etf_ticker string, period_days int, return_pct decimal(14,6), is_trending boolean"
 DAY = session(20)
@@ -17,7 +17,14 @@ DAY = session(20)
 
 def _returns(spark: SparkSession, rows: list[tuple[str, str, int, str | None]]) -> DataFrame:
     whole = [
-        (DAY, ticker, fund, "Sector", period, None if r is None else Decimal(r), "no bar" if r is None else None)
+        (
+            DAY,
+            ticker,
+            fund,
+            "Sector",
+            period,
+            *((None, "no_bar_at_end", "no bar") if r is None else (Decimal(r), None, None)),
+        )
         for ticker, fund, period, r in rows
     ]
     return spark.createDataFrame(whole, RETURNS)
@@ -42,16 +49,22 @@ def test_a_stock_trends_in_a_trending_sector_above_its_fund(spark: SparkSession)
     )
     trends = _trends(spark, [("XLK", 5, "2", True), ("XLE", 5, "1", False), ("XLU", 5, None, False)])
     actual = {
-        row.ticker: (row.sector_avg_5d, row.is_trending_5d, row.rank_5d, row.unavailable_reason_5d)
+        row.ticker: (
+            row.sector_avg_5d,
+            row.is_trending_5d,
+            row.rank_5d,
+            row.unavailable_code_5d,
+            row.unavailable_reason_5d,
+        )
         for row in stock_trends(returns, trends, periods=(5,)).collect()
     }
     assert actual == {
-        "ABOVE": (Decimal(2), True, 1, None),
-        "EQUAL": (Decimal(2), False, 2, None),
-        "NONE": (Decimal(2), False, None, "no bar"),
-        "BELOW": (Decimal(2), False, 3, None),
-        "OTHER": (Decimal(1), False, 1, None),
-        "UNKNOWN": (None, False, 1, None),
+        "ABOVE": (Decimal(2), True, 1, None, None),
+        "EQUAL": (Decimal(2), False, 2, None, None),
+        "NONE": (Decimal(2), False, None, "no_bar_at_end", "no bar"),
+        "BELOW": (Decimal(2), False, 3, None, None),
+        "OTHER": (Decimal(1), False, 1, None, None),
+        "UNKNOWN": (None, False, 1, None, None),
     }
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.schemas import BARS, TRENDING_SECTORS
+from spark_app.schemas import BARS, SECTOR_TRENDS
 from spark_app.transforms.trends import sector_trends
 from spark_app.universe import SECTOR_NAMES
-from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, served_types, session, sessions_frame
+from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, session, sessions_frame
 
 
 def _trends(spark: SparkSession, bars: DataFrame, *as_of: int, last: int = 5) -> dict[str, tuple[object, ...]]:
@@ -59,9 +60,36 @@ def test_a_missing_benchmark_makes_the_period_unavailable_for_all(spark: SparkSe
     assert len(actual) == len(SECTOR_NAMES)
 
 
+@pytest.mark.parametrize(
+    ("spy", "code"),
+    [
+        ([("SPY", 5, 10.0)], "no_bar_at_start"),
+        ([("SPY", 0, 10.0)], "no_bar_at_end"),
+        ([("SPY", 0, 10.0), ("SPY", 5, -1.0)], "no_usable_price_at_end"),
+    ],
+)
+def test_codes_tell_a_missing_benchmark_from_a_missing_fund(
+    spark: SparkSession, spy: list[tuple[str, int, float | None]], code: str
+) -> None:
+    bars = bars_frame(spark, [*_moves(XLB=1), ("XLC", 5, 10.0), *spy])
+    trends = sector_trends(bars, sessions_frame(spark, 5), as_of_frame(spark, 5), periods=(5,)).collect()
+    assert {(row.unavailable_code, row.benchmark_unavailable_code) for row in trends} == {
+        ("benchmark_unavailable", code)
+    }
+
+
+def test_codes_of_the_funds_where_the_benchmark_has_a_return(spark: SparkSession) -> None:
+    bars = bars_frame(spark, [*_moves(SPY=2, XLB=1), ("XLC", 5, 10.0)])
+    trends = sector_trends(bars, sessions_frame(spark, 5), as_of_frame(spark, 5), periods=(5,)).collect()
+    codes = {row.etf_ticker: (row.unavailable_code, row.benchmark_unavailable_code) for row in trends}
+    assert codes["XLB"] == (None, None)
+    assert codes["XLC"] == ("no_bar_at_start", None)
+    assert codes["XLV"] == ("no_bar_at_end", None)
+
+
 def test_every_date_sector_and_period_has_one_row(spark: SparkSession) -> None:
     trends = sector_trends(bars_frame(spark, _moves(SPY=2)), sessions_frame(spark, 30), as_of_frame(spark, 20, 30))
-    assert columns_and_types(trends.schema) == served_types(TRENDING_SECTORS)
+    assert columns_and_types(trends.schema) == columns_and_types(SECTOR_TRENDS)
     actual = [(row.as_of_date, row.etf_ticker, row.period_days, row.sector_name) for row in trends.collect()]
     expected = [
         (session(n), fund, period, name)
@@ -80,5 +108,5 @@ def test_later_bars_change_nothing(spark: SparkSession) -> None:
 
 def test_no_dates_keep_the_schema(spark: SparkSession) -> None:
     actual_df = sector_trends(spark.createDataFrame([], BARS), sessions_frame(spark, 5), as_of_frame(spark))
-    assert columns_and_types(actual_df.schema) == served_types(TRENDING_SECTORS)
+    assert columns_and_types(actual_df.schema) == columns_and_types(SECTOR_TRENDS)
     assert actual_df.collect() == []
