@@ -1,3 +1,3 @@
 """A daily sector-rotation pipeline on Apache Spark: five batch stages from prices to a portfolio."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
