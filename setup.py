@@ -52,6 +52,8 @@ setup(
     name="spark_app",
     version=read_version(),
     description="A daily sector-rotation pipeline on Apache Spark",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
     packages=find_packages(include=["spark_app", "spark_app.*"]),
     package_data={"spark_app": ["py.typed"], "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql"]},
     cmdclass={"build_py": BuildWithJobs},

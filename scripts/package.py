@@ -23,7 +23,7 @@ def build_wheel(folder: Path) -> Path:
         copy = Path(place) / "spark_app"
         for name in ("spark_app", "jobs", "conf", "scripts", "requirements"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("setup.py", "pyproject.toml", "spark_jobs_launcher.sh"):
+        for name in ("setup.py", "pyproject.toml", "spark_jobs_launcher.sh", "LICENSE"):
             shutil.copy(ROOT / name, copy)
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
         command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", place, copy]

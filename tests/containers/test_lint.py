@@ -36,7 +36,7 @@ def test_the_image_gets_only_what_the_list_names() -> None:
     assert rules[0] == "*"
     allowed = [ROOT / rule[1:] for rule in rules if rule.startswith("!")]
     assert {place.name for place in allowed if place.exists()} == {
-        *("conf", "jobs", "requirements", "scripts", "spark_app", "spark_jobs_launcher.sh"),
+        *("conf", "jobs", "requirements", "scripts", "spark_app", "spark_jobs_launcher.sh", "LICENSE"),
     }
 
 

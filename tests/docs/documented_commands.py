@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "WORKFLOW.md", "ARCHITECTURE.md")] + sorted(ROOT.glob("docs/*.md"))
+PAGES = [ROOT / name for name in ("README.md", "WORKFLOW.md", "ARCHITECTURE.md")] + sorted(ROOT.glob("docs/**/*.md"))
 
 # Blocks that show something else than commands, by the beginning of their first line.
 SHOWN = (
@@ -18,13 +18,14 @@ SHOWN = (
     "wave 7/21",
     "restated: XLK",
     '{"table":"collected_daily_etf_ohlc"',
-    "252 messages are owed",
-    "2 jumps (see",
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",
     "chart of SIVB: not_found: Yahoo does not know",
     "stage5_portfolio_allocation: no returns",
     "this Spark has no jar",
+    "cli -> operations",
+    "STAGE6 = Stage(",
+    "Job(",
 )
 # Code in the running text that is a command begins with one of these.
 IN_TEXT = re.compile(

@@ -111,7 +111,8 @@ class Check:
         assert set(words) <= targets
 
     def script(self, words: Sequence[str]) -> None:
-        assert (ROOT / words[0]).is_file()
+        file = words[2] if list(words[:2]) == ["-m", "pytest"] else words[0]
+        assert (ROOT / file).is_file()
 
     def pip(self, words: Sequence[str]) -> None:
         assert list(words) in (["install", "."], ["install", "spark_app"])
@@ -191,6 +192,7 @@ def test_every_command_of_the_documentation_can_be_typed(check: Run) -> None:
         "spark-submit jobs/no_such_job.py",
         ". <(./spark_jobs_launcher.sh completion fish)",
         ".venv/bin/python scripts/no_such_script.py",
+        ".venv/bin/python -m pytest tests/no_such_test.py",
         r"scripts\windows\no_such_job.bat",
         "no_such_program --help",
     ],

@@ -72,6 +72,13 @@ def test_migrations_are_numbered_without_gaps() -> None:
     assert breaking((migration.name for migration in found), "migration") == []
 
 
+def test_packages_and_modules_are_named_by_the_rules() -> None:
+    files = list((ROOT / "spark_app").rglob("*.py"))
+    assert len(files) > 80
+    assert breaking({file.name for file in files}, "module") == []
+    assert breaking({file.parent.name for file in files} - {"spark_app"}, "package") == []
+
+
 def test_jobs_and_stages_are_named_by_the_rules() -> None:
     jobs = {file.stem for file in ROOT.glob("jobs/[a-z]*.py")}
     assert breaking(STAGES, "stage") == []

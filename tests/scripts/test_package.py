@@ -68,6 +68,13 @@ def test_the_wheel_carries_the_package_its_sql_its_types_and_what_a_run_needs_be
     assert {name.split("/")[0] for name in names if not name.startswith("spark_app-")} == {"spark_app"}
 
 
+def test_the_wheel_carries_its_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        information = f"spark_app-{__version__}.dist-info"
+        assert archive.read(f"{information}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+        assert "License: Apache-2.0" in archive.read(f"{information}/METADATA").decode().splitlines()
+
+
 def test_the_wheel_requires_what_the_lock_is_made_of(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(f"spark_app-{__version__}.dist-info/METADATA").decode()
