@@ -168,8 +168,8 @@ def test_messages_that_cannot_be_used_are_named_and_the_rest_goes_on(feed: Feed,
     places = [message.partition(": ")[0] for message, _ in told]
     assert all(place.startswith(f"topic {feed.topic}, partition 0, offset ") for place in places)
     reasons = [message.partition(": ")[2] for message, _ in told]
-    assert reasons[0].startswith("the value is no JSON")
+    assert reasons[0].startswith("the value is not JSON")
     assert reasons[1] == "the row breaks the rule collected_daily_etf_ohlc_close_price_check"
     assert reasons[2] == "it is real data, and synthetic data is replayed"
-    assert reasons[3].startswith("the key of the removed row is no JSON")
+    assert reasons[3].startswith("the key of the removed row is not JSON")
     assert [raw for _, raw in told] == ["no json \\xff", json.dumps(negative), json.dumps(foreign), ""]

@@ -1,4 +1,4 @@
-"""Reading the messages of the topic strictly: a row of a served table in its normal form, or the reason why it is none.
+"""Reading the messages of the topic strictly: a row of a served table in its normal form, or the reason to reject it.
 
 docs/TOPIC.md describes the messages; storage/postgres/outbox.py writes them.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, StrictStr, ValidationError, create_model
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
@@ -29,8 +30,7 @@ from pyspark.sql.types import (
 
 from spark_app.schemas import MESSAGE_VERSION, SERVED_TABLES, ServedTable
 
-ORIGINS = ("real", "synthetic")
-_BITS = {IntegerType: 31, LongType: 63}
+_Model = TypeVar("_Model", bound=BaseModel)
 
 READ_MESSAGES = StructType(
     [
@@ -45,22 +45,91 @@ READ_MESSAGES = StructType(
         StructField("row", StringType()),
     ]
 )
-"""One row per message: why it is unreadable, or what it says; without `row` the key was removed."""
+"""One row per message: why it is rejected, or what it says; without `row` the key was removed."""
 
 
 class UnreadableMessageError(ValueError):
-    """The message is none of ours, or not as it should be; the text says why."""
+    """The message is not one of this pipeline, or a value is invalid; the text says why."""
 
 
 @dataclass(frozen=True)
 class TopicRow:
-    """What one message says of one row; `key` and `row` are JSON in one normal form; no `row` where it was removed."""
+    """One message; `key` and `row` are JSON in their normal form, `row` is None where the row was removed."""
 
     message_id: int
     origin: str
     table: str
     key: str
     row: str | None
+
+
+def _date(text: str) -> str:
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+    except ValueError:
+        raise ValueError("expected a date as YYYY-MM-DD") from None
+
+
+def _time(text: str) -> str:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return f"{moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("expected an ISO 8601 time with its zone")
+
+
+def _with_scale(scale: int) -> Callable[[Decimal], str]:
+    def exact_text(number: Decimal) -> str:
+        exact = round(number, scale)
+        if exact != number:
+            raise ValueError(f"expected at most {scale} decimals")
+        return f"{exact:f}"
+
+    return exact_text
+
+
+def _decimal(kind: DecimalType) -> Any:
+    limit = 10 ** (kind.precision - kind.scale)
+    return Annotated[Decimal, Field(gt=-limit, lt=limit), AfterValidator(_with_scale(kind.scale))]
+
+
+_INT = Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)]
+_LONG = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+_TYPES: dict[type[DataType], Any] = {
+    BooleanType: StrictBool,
+    IntegerType: _INT,
+    LongType: _LONG,
+    # Postgres stores no zero character; pydantic itself rejects half a surrogate pair, which JSON may contain.
+    StringType: Annotated[StrictStr, Field(pattern=r"^[^\x00]*$")],
+    DateType: Annotated[StrictStr, AfterValidator(_date)],
+    TimestampType: Annotated[StrictStr, AfterValidator(_time)],
+}
+
+
+def _column(field: StructField, table: ServedTable) -> Any:
+    """The type and the default of a column: every one is required, those of the key are never null."""
+    kind = _decimal(field.dataType) if isinstance(field.dataType, DecimalType) else _TYPES[type(field.dataType)]
+    return (kind if field.name in table.key else kind | None, ...)
+
+
+def _columns(table: ServedTable, *names: str) -> type[BaseModel]:
+    columns = {name: _column(table.schema[name], table) for name in names}
+    model: type[BaseModel] = create_model(table.name, **columns)
+    return model
+
+
+class _Head(BaseModel):
+    """What every message has, in its value, or in its headers where it has no value."""
+
+    message_id: _LONG
+    origin: Literal["real", "synthetic"]
+
+
+_TABLES = {table.name: table for table in SERVED_TABLES}
+_ROWS = {table.name: _columns(table, *table.schema.fieldNames()) for table in SERVED_TABLES}
+_KEYS = {table.name: _columns(table, *table.key) for table in SERVED_TABLES}
 
 
 def read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -76,48 +145,39 @@ def read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _read_one(message: Mapping[str, Any]) -> dict[str, Any]:
     raw = message["value"] if message["value"] is not None else message["key"]
-    told = {"partition": message["partition"], "offset": message["offset"]}
-    told["raw_value"] = (raw or b"").decode(errors="backslashreplace")
+    row = {"partition": message["partition"], "offset": message["offset"]}
+    row["raw_value"] = (raw or b"").decode(errors="backslashreplace")
     try:
-        return told | vars(read_message(message["key"], message["value"], message))
+        return row | vars(read_message(message["key"], message["value"], message))
     except UnreadableMessageError as error:
-        return told | {"error": str(error)}
+        return row | {"error": str(error)}
 
 
 def read_message(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes | None]) -> TopicRow:
-    """Read one message; the headers count where there is no value.
+    """Read one message; without a value, its headers and key are read instead.
 
     Raises: UnreadableMessageError.
     """
     if value is None:
-        told, named = _read_headers(headers), _json_object(key, "the key of the removed row")
-    else:
-        told = _json_object(value, "the value")
-        named = told
-    if told.get("schema_version") != MESSAGE_VERSION:
-        raise UnreadableMessageError(f"schema version {told.get('schema_version')!r} is not {MESSAGE_VERSION}")
-    message_id = _column(StructField("message_id", LongType()), told.get("message_id"), may_be_null=False)
-    if told.get("origin") not in ORIGINS:
-        raise UnreadableMessageError(f"origin {told.get('origin')!r} is none of {', '.join(ORIGINS)}")
-    table = _table(named.get("table"))
-    row = None
-    if value is not None:
-        row = _columns(told.get("row"), table.schema)
-        named = row
-    elif not table.loses_rows:
+        return _read_removal(_read_headers(headers), _json_object(key, "the key of the removed row"))
+    message = _json_object(value, "the value")
+    head, table = _head(message), _table(message.get("table"))
+    if not isinstance(message.get("row"), dict):
+        raise UnreadableMessageError("the row is missing")
+    row = _validated(_ROWS[table.name], message["row"])
+    return TopicRow(head.message_id, head.origin, table.name, key_text(table, vars(row)), _json(vars(row)))
+
+
+def _read_removal(headers: Mapping[str, Any], key: Mapping[str, Any]) -> TopicRow:
+    head, table = _head(headers), _table(key.get("table"))
+    if not table.loses_rows:
         raise UnreadableMessageError(f"rows of {table.name} are never removed")
-    key_values = _columns(named, StructType([table.schema[name] for name in table.key]), may_be_null=False)
-    return TopicRow(
-        message_id=message_id,
-        origin=told["origin"],
-        table=table.name,
-        key=key_text(table, key_values),
-        row=None if row is None else _json(row),
-    )
+    values = _validated(_KEYS[table.name], key)
+    return TopicRow(head.message_id, head.origin, table.name, key_text(table, vars(values)), None)
 
 
 def key_text(table: ServedTable, values: Mapping[str, Any]) -> str:
-    """The key of a row in one normal form."""
+    """The key of a row as JSON in its normal form."""
     return _json({"table": table.name, **{name: values[name] for name in table.key}})
 
 
@@ -130,82 +190,39 @@ def _read_headers(headers: Mapping[str, bytes | None]) -> dict[str, Any]:
 
 def _json_object(text: bytes | None, what: str) -> dict[str, Any]:
     try:
+        # json, and not pydantic: a decimal that stands there as a number must not pass through a float.
         found = json.loads((text or b"").decode(), parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        raise UnreadableMessageError(f"{what} is no JSON: {error}") from None
+        raise UnreadableMessageError(f"{what} is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise UnreadableMessageError(f"{what} is no JSON object")
+        raise UnreadableMessageError(f"{what} is not a JSON object")
     return found
 
 
+def _head(message: Mapping[str, Any]) -> _Head:
+    version = message.get("schema_version")
+    if version != MESSAGE_VERSION:
+        raise UnreadableMessageError(f"schema version {version!r} is not {MESSAGE_VERSION}")
+    return _validated(_Head, message)
+
+
 def _table(name: object) -> ServedTable:
-    for table in SERVED_TABLES:
-        if table.name == name:
-            return table
-    raise UnreadableMessageError(f"table {name!r} is none of ours")
+    table = _TABLES.get(name) if isinstance(name, str) else None
+    if table is None:
+        raise UnreadableMessageError(f"unknown table {name!r}")
+    return table
 
 
-def _columns(row: object, schema: StructType, *, may_be_null: bool = True) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise UnreadableMessageError("there is no row")
-    missing = [field.name for field in schema if field.name not in row]
-    if missing:
-        raise UnreadableMessageError(f"column {missing[0]} is missing")
-    return {field.name: _column(field, row[field.name], may_be_null=may_be_null) for field in schema}
-
-
-def _column(field: StructField, value: object, *, may_be_null: bool) -> Any:
-    if value is None and may_be_null:
-        return None
+def _validated(model: type[_Model], values: object) -> _Model:
     try:
-        return _normal(field.dataType, value)
-    except (ValueError, TypeError, ArithmeticError):
-        shown = repr(value)[:100]
-        raise UnreadableMessageError(f"column {field.name}: {shown} is no {field.dataType.simpleString()}") from None
-
-
-def _normal(kind: DataType, value: Any) -> object:
-    """Check a value and bring it into the form that Spark reads.
-
-    Raises: ValueError, TypeError, ArithmeticError.
-    """
-    match kind:
-        case DecimalType():
-            return _decimal(kind, value)
-        case DateType():
-            return dt.datetime.strptime(value, "%Y-%m-%d").date().isoformat()
-        case TimestampType():
-            moment = dt.datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise ValueError("a time without a zone")
-            return f"{moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
-        case BooleanType() if isinstance(value, bool):
-            return value
-        case IntegerType() | LongType() if (
-            _is_whole(value) and -(2 ** _BITS[type(kind)]) <= value < 2 ** _BITS[type(kind)]
-        ):
-            return value
-        case StringType() if isinstance(value, str) and "\x00" not in value:
-            # Half a surrogate pair may stand in JSON, and nowhere else.
-            value.encode()
-            return value
-    raise ValueError("of another kind")
-
-
-def _decimal(kind: DecimalType, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise TypeError("no number")
-    number = Decimal(value)
-    if not number.is_finite() or abs(number) >= Decimal(10) ** (kind.precision - kind.scale):
-        raise ValueError("out of range")
-    exact = round(number, kind.scale)
-    if exact != number:
-        raise ValueError("finer than the column")
-    return f"{exact:f}"
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name, value, rule = first["loc"][0], first["input"], first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            raise UnreadableMessageError(f"{name} is missing") from None
+        shown = (str(value) if isinstance(value, Decimal) else repr(value))[:100]
+        raise UnreadableMessageError(f"invalid {name} {shown}: {rule[0].lower()}{rule[1:]}") from None
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Reading messages of the topic: ours as they are, and of all others the reason why they are none."""
+"""Reading messages of the topic: valid ones in their normal form, and of all others the reason to reject them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def compact(values: object) -> str:
     return json.dumps(values, separators=(",", ":"))
 
 
-def test_a_message_of_ours_is_read_as_it_is() -> None:
+def test_a_message_is_read_with_its_values_in_normal_form() -> None:
     whole = {**ROW, "benchmark_return_pct": "-0.500000"}
     expected = TopicRow(7, "real", "analytics_trending_sectors", compact(KEY), compact(whole))
     assert read_message(compact(KEY).encode(), value(), NO_HEADERS) == expected
@@ -64,7 +64,7 @@ def test_a_message_without_a_value_removes_the_row_of_its_key() -> None:
         ("rank", 2**31 - 1, 2**31 - 1),
     ],
 )
-def test_values_keep_their_worth(column: str, given: object, expected: object) -> None:
+def test_values_come_out_in_their_normal_form(column: str, given: object, expected: object) -> None:
     assert read({column: given})[column] == expected
 
 
@@ -89,37 +89,37 @@ def test_values_keep_their_worth(column: str, given: object, expected: object) -
         ("sector_name", "half \ud83d of it"),
     ],
 )
-def test_a_value_of_another_kind_is_named(column: str, given: object) -> None:
-    assert reason(b"", value({**ROW, column: given})).startswith(f"column {column}: ")
+def test_a_value_that_does_not_fit_its_column_is_named(column: str, given: object) -> None:
+    assert reason(b"", value({**ROW, column: given})).startswith(f"invalid {column} ")
 
 
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        (b"\xff\xfe", "the value is no JSON: "),
-        (b"", "the value is no JSON: "),
-        (b"[" * 100_000, "the value is no JSON: "),
-        (b"[1]", "the value is no JSON object"),
-        (b"null", "the value is no JSON object"),
+        (b"\xff\xfe", "the value is not JSON: "),
+        (b"", "the value is not JSON: "),
+        (b"[" * 100_000, "the value is not JSON: "),
+        (b"[1]", "the value is not a JSON object"),
+        (b"null", "the value is not a JSON object"),
         (value(schema_version=2), "schema version 2 is not 1"),
         (value(schema_version=None), "schema version None is not 1"),
-        (value(message_id="7"), "column message_id: '7' is no bigint"),
-        (value(message_id=2**63), "column message_id: "),
-        (value(origin="made up"), "origin 'made up' is none of real, synthetic"),
-        (value(table="pg_authid"), "table 'pg_authid' is none of ours"),
-        (value(table=["x"]), "table ['x'] is none of ours"),
-        (value(row=None), "there is no row"),
-        (value(row={"as_of_date": "2023-06-30"}), "column etf_ticker is missing"),
+        (value(message_id="7"), "invalid message_id '7': "),
+        (value(message_id=2**63), "invalid message_id 9223372036854775808: "),
+        (value(origin="made up"), "invalid origin 'made up': input should be 'real' or 'synthetic'"),
+        (value(table="pg_authid"), "unknown table 'pg_authid'"),
+        (value(table=["x"]), "unknown table ['x']"),
+        (value(row=None), "the row is missing"),
+        (value(row={"as_of_date": "2023-06-30"}), "etf_ticker is missing"),
     ],
 )
-def test_what_is_no_message_of_ours_is_refused_with_the_reason(message: bytes, why: str) -> None:
+def test_any_other_message_is_rejected_with_the_reason(message: bytes, why: str) -> None:
     assert reason(b"", message).startswith(why)
 
 
 def test_a_removal_needs_a_key_and_our_headers_and_never_takes_a_price() -> None:
     key, ours = compact(KEY).encode(), dict(HEADERS)
-    assert reason(None, None, ours).startswith("the key of the removed row is no JSON: ")
-    assert reason(b'{"table":"analytics_trending_sectors"}', None, ours) == "column as_of_date is missing"
+    assert reason(None, None, ours).startswith("the key of the removed row is not JSON: ")
+    assert reason(b'{"table":"analytics_trending_sectors"}', None, ours) == "as_of_date is missing"
     assert reason(key, None, NO_HEADERS) == "schema version '' is not 1"
     price = {"table": "collected_daily_etf_ohlc", "ticker": "XLK", "trade_date": "2023-06-30"}
     assert reason(compact(price).encode(), None, ours) == "rows of collected_daily_etf_ohlc are never removed"
