@@ -138,7 +138,7 @@ def _held(context: StageContext) -> tuple[dt.datetime, str] | None:
     if context.settings.data_origin == "synthetic":
         return None
     state = read_throttle(context.database, context.settings.source.name)
-    return state.held(context.settings.fetch.daily_request_budget)
+    return state.current_block(context.settings.fetch.daily_request_budget)
 
 
 def _make_limiter(context: StageContext, asking: str) -> Callable[[], Limiter]:

@@ -163,7 +163,6 @@ def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
     limiter.run_id = "run-00000001"
     limiter.acquire()
     limiter.acquire()
-    limiter.note_answer()
     block_source(pipeline, "yahoo", pause_seconds=900, reason="429")
     with pytest.raises(RateLimitedError):
         limiter.acquire()
