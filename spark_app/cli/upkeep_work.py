@@ -21,14 +21,14 @@ logger = logging.getLogger("spark_app")
 def show_cache(run: Run) -> int:
     """Show what is cached, or forget what was named."""
     from spark_app.operations.cache import draw_cache, forget, list_cache
-    from spark_app.storage.postgres.holds import hold_tables
+    from spark_app.storage.postgres.locks import tables_shared_lock
 
     arguments, context = run.job.arguments, context_of(run)
     cached = list_cache(context)
     if not arguments.forget and not arguments.forget_all:
         logger.info("%s", draw_cache(context, cached))
         return 0
-    with hold_tables(run.database):
+    with tables_shared_lock(run.database):
         forgotten = forget(context, cached, arguments.forget.split(",") if arguments.forget else None)
     logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
     return 0
@@ -37,9 +37,9 @@ def show_cache(run: Run) -> int:
 def verify_data(run: Run) -> int:
     """Show the checks; returns 1 where one failed."""
     from spark_app.operations.verify_data import draw_findings, verify
-    from spark_app.storage.postgres.holds import hold_tables
+    from spark_app.storage.postgres.locks import tables_shared_lock
 
-    with hold_tables(run.database):
+    with tables_shared_lock(run.database):
         findings = verify(context_of(run))
     run.job.findings["checks"] = [asdict(finding) for finding in findings]
     logger.info("%s", draw_findings(findings))
@@ -54,12 +54,12 @@ def remove_old(run: Run) -> int:
     from spark_app.config.settings import load_database_settings
     from spark_app.operations.retention import draw_cuts, plan_retention
     from spark_app.storage.postgres.database import administrator_of
-    from spark_app.storage.postgres.holds import hold_tables_alone
+    from spark_app.storage.postgres.locks import tables_exclusive_lock
 
     context, admin = context_of(run), administrator_of(load_database_settings(), run.database)
-    with contextlib.nullcontext() if run.job.arguments.dry_run else hold_tables_alone(run.database) as hold:
-        if hold is not None:
-            context = replace(context, confirm_lock=hold.confirm)
+    with contextlib.nullcontext() if run.job.arguments.dry_run else tables_exclusive_lock(run.database) as lock:
+        if lock is not None:
+            context = replace(context, confirm_lock=lock.confirm)
         plan = plan_retention(context, admin)
         run.job.findings["retention"] = [asdict(cut) for cut in plan.cuts]
         logger.info("%s", draw_cuts(plan.cuts))

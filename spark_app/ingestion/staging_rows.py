@@ -19,7 +19,7 @@ from spark_app.pipeline.context import StageContext
 from spark_app.schemas import BAR, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
-from spark_app.storage.postgres.holds import hold_staging
+from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
@@ -111,7 +111,7 @@ def _alone_at(table: str) -> Callable[[Callable[Concatenate[StageContext, _P], _
     def decorate(stage_rows: Callable[Concatenate[StageContext, _P], _T]) -> Callable[..., _T]:
         @functools.wraps(stage_rows)
         def alone(context: StageContext, *args: _P.args, **options: _P.kwargs) -> _T:
-            with hold_staging(context.database, table):
+            with staging_table_lock(context.database, table):
                 return stage_rows(context, *args, **options)
 
         return alone

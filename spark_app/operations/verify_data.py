@@ -26,7 +26,7 @@ from spark_app.stages import stage1_etf_ohlc as etf_ohlc
 from spark_app.stages import stage4_stock_history as stock_history
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import verify as facts
-from spark_app.storage.postgres.holds import is_at_work
+from spark_app.storage.postgres.locks import is_running
 from spark_app.storage.postgres.outbox import read_backlog
 from spark_app.text_table import draw_table
 from spark_app.transforms.returns import PERIODS
@@ -168,7 +168,7 @@ def _check_runs(context: StageContext, connection: psycopg.Connection) -> list[F
 
 def _check_unfinished(context: StageContext, runs: Sequence[facts.LoggedRun]) -> Finding:
     """A run that died and was repeated does no harm; one that is at work now may still end well."""
-    dead = [run for run in runs if not is_at_work(context.database, run.stage, run.as_of_date)]
+    dead = [run for run in runs if not is_running(context.database, run.stage, run.as_of_date)]
     harmful = [run for run in dead if not run.is_repeated]
     told = [f"{run.stage} for {run.as_of_date} of {_time(run.started_at)}: run it again" for run in harmful]
     counted = [(len(runs) - len(dead), "at work"), (len(dead) - len(harmful), "died and were repeated")]

@@ -82,7 +82,7 @@ class StageContext:
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
     """Set when the user or the system asked the run to stop."""
     confirm_lock: Callable[[], None] = field(default=_confirm_nothing, compare=False)
-    """Makes sure that what the run has locked is still its own; raises AnotherRunActiveError where it is not."""
+    """Makes sure that what the run has locked is still its own; raises AlreadyRunningError where it is not."""
 
     @property
     def as_of(self) -> dt.date:

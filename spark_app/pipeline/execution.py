@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from spark_app.config.kafka import load_kafka_access
 from spark_app.config.settings import Settings
 from spark_app.errors import (
-    AnotherRunActiveError,
+    AlreadyRunningError,
     RunInterruptedError,
     ServiceUnavailableError,
     SparkAppError,
@@ -33,7 +33,7 @@ from spark_app.stages import stage5_portfolio_allocation as portfolio_allocation
 from spark_app.storage.delta.failures import staging_in_use
 from spark_app.storage.delta.staging import Staging
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.holds import hold_stage
+from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.publish import publish, sweep_orphans
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, check_origin, is_done, start_run
@@ -130,8 +130,8 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
     started = time.monotonic()
     key = _run_key(context.settings, context.request, stage)
     try:
-        with hold_stage(context.database, key) as hold:
-            context = replace(context, confirm_lock=_all_of(hold.confirm, context.confirm_lock))
+        with stage_lock(context.database, key) as lock:
+            context = replace(context, confirm_lock=_all_of(lock.confirm, context.confirm_lock))
             start_run(context.database, key)
             try:
                 with staging_in_use(context.staging.root):
@@ -146,7 +146,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
             except Exception as error:
                 _close(context, key, _failed(SparkAppError(f"unexpected: {error!r}"[:_LONGEST_MESSAGE])))
                 raise
-    except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
+    except (AlreadyRunningError, RunInterruptedError, ServiceUnavailableError) as error:
         output, counts = _failed(error), RowCounts()
     report = report_of(context, stage, output, counts, time.monotonic() - started)
     delivery = send_owed(context.database, context.settings)
