@@ -4,7 +4,7 @@ SparkAppError                        1
 ├── TransientError                   try again later
 │   ├── RunInterruptedError        130
 │   ├── RateLimitedError            75
-│   ├── AnotherRunActiveError       73
+│   ├── AlreadyRunningError         73
 │   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo is not there
 │       └── PassingFailureError     69   may be over in a moment: worth another try at once
 └── TerminalError                    trying again changes nothing
@@ -48,8 +48,8 @@ class RateLimitedError(TransientError):
         self.resume_at = resume_at
 
 
-class AnotherRunActiveError(TransientError):
-    """Another run works on the same stage and date."""
+class AlreadyRunningError(TransientError):
+    """Another process runs the same stage and date, or uses what this run needs for itself."""
 
     exit_code = 73
 

@@ -17,7 +17,7 @@ from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.storage.postgres.database import Database, administrator_of, embedded_server, open_database
 from spark_app.storage.postgres.embedded.programs import client_program, psql_program
-from spark_app.storage.postgres.holds import hold_tables_alone
+from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.migrate import has_tables, migrate
 from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
@@ -96,7 +96,7 @@ def restore(file: Path, *, replace: bool) -> None:
     """Bring a dumped database back, all of it or nothing, as the owner of the tables (DATABASE_ADMIN_URL if given).
 
     Raises: UsageError: there is no such file, or the database has tables and `replace` was not asked for.
-        AnotherRunActiveError: a run is at work.
+        AlreadyRunningError: a run is at work.
     """
     # Brings Spark with it, which the other commands do without.
     from spark_app.storage.postgres.publish import sweep_orphans
@@ -106,7 +106,7 @@ def restore(file: Path, *, replace: bool) -> None:
     named = load_database_settings()
     with open_database(named) as database:
         owner = administrator_of(named, database)
-        with hold_tables_alone(owner):
+        with tables_exclusive_lock(owner):
             if has_tables(owner):
                 if not replace:
                     raise UsageError(f"the database has tables already: db restore --force {file} replaces them")

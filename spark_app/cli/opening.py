@@ -113,13 +113,13 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
 def _only_writer(invocation: Invocation, run: Run) -> Iterator[Callable[[], None]]:
     """Keep other applications from writing to staging, where the store takes one writer; yields its confirmation."""
     from spark_app.spark.s3 import takes_one_writer
-    from spark_app.storage.postgres.single_writer import hold_writing
+    from spark_app.storage.postgres.locks import staging_writer_lock
 
     request = run.request
     writes = invocation.job.fetches or request.forget is not None or request.forget_all
     if writes and takes_one_writer(run.spark, run.settings.staging_path):
-        with hold_writing(run.database) as confirm:
-            yield confirm
+        with staging_writer_lock(run.database) as lock:
+            yield lock.confirm
     else:
         yield run.confirm_lock
 

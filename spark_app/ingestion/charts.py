@@ -20,7 +20,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import BAR
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE
-from spark_app.storage.postgres.holds import hold_staging
+from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.storage.postgres.run_log import ConsumerError
 from spark_app.transforms.new_rows import new_bars
 from spark_app.transforms.outliers import with_jump
@@ -141,7 +141,7 @@ def stage_bars(run: Run, first: dt.date, *, tickers: Sequence[str] | None = None
         tickers: those that were fetched, where known.
         runs: take the fetches of these runs, not of this one.
     """
-    with hold_staging(run.database, BARS_TABLE):
+    with staging_table_lock(run.database, BARS_TABLE):
         fetched = fetches_to_stage(run, Kind.CHART, runs)
         staged = run.staging.read(BARS_TABLE).where(F.col("trade_date") >= first)
         if tickers is not None:

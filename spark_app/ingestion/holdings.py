@@ -15,7 +15,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import WEIGHT_PERCENT
 from spark_app.sources.contract import FetchRequest, Kind
 from spark_app.storage.delta.staging import HOLDINGS_TABLE
-from spark_app.storage.postgres.holds import hold_staging
+from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.transforms.new_rows import new_holdings
 
 
@@ -47,7 +47,7 @@ class Holdings:
 
 def stage_holdings(run: Run, *, runs: Sequence[str] = ()) -> int:
     """Stage the snapshots of this run's fetches, or of other `runs`, that are new or differ; returns the version."""
-    with hold_staging(run.database, HOLDINGS_TABLE):
+    with staging_table_lock(run.database, HOLDINGS_TABLE):
         fetched = fetches_to_stage(run, Kind.HOLDINGS, runs)
         holdings = fetched.select(
             F.col("ticker").alias("etf_ticker"), "snapshot_date", *PROVENANCE, F.inline("holdings")

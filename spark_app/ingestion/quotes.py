@@ -15,7 +15,7 @@ from spark_app.ingestion.waves import batches
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind
 from spark_app.storage.delta.staging import QUOTES_TABLE
-from spark_app.storage.postgres.holds import hold_staging
+from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.transforms.new_rows import new_quotes
 
 QUOTES_PER_REQUEST = 50
@@ -45,7 +45,7 @@ class Quotes:
 
 def stage_quotes(run: Run, *, runs: Sequence[str] = ()) -> int:
     """Stage the quotes of this run's fetches, or of other `runs`, that are new or differ; returns the version."""
-    with hold_staging(run.database, QUOTES_TABLE):
+    with staging_table_lock(run.database, QUOTES_TABLE):
         fetched = fetches_to_stage(run, Kind.QUOTE, runs).where(F.col("quote").isNotNull())
         new = new_quotes(fetched.select("ticker", "quote.*", *PROVENANCE), run.staging.read(QUOTES_TABLE))
         return run.staging.append(QUOTES_TABLE, new)

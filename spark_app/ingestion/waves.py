@@ -119,7 +119,7 @@ def _blocked(run: Run) -> tuple[dt.datetime, str] | None:
     if run.settings.data_origin == "synthetic":
         return None
     state = read_throttle(run.database, run.settings.source.name)
-    return state.held(run.settings.fetch.daily_request_budget)
+    return state.current_block(run.settings.fetch.daily_request_budget)
 
 
 def _make_limiter(run: Run, asking: str) -> Callable[[], Limiter]:

@@ -20,7 +20,7 @@ from spark_app.schemas import FETCHES
 from spark_app.sources.contract import Outcome
 from spark_app.sources.symbols import parse_ticker
 from spark_app.storage.delta.staging import FETCHES_TABLE
-from spark_app.storage.postgres.holds import hold_tables
+from spark_app.storage.postgres.locks import tables_shared_lock
 from spark_app.text_table import draw_table
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def show_cache(run: Run) -> int:
     if request.forget is None and not request.forget_all:
         logger.info("%s", draw_cache(run, cached))
         return 0
-    with hold_tables(run.database):
+    with tables_shared_lock(run.database):
         forgotten = forget(run, cached, request.forget.split(",") if request.forget else None)
     logger.info("forgotten: %s", ", ".join(forgotten) or "nothing was cached")
     return 0

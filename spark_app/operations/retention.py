@@ -30,7 +30,7 @@ from spark_app.storage.delta.removal import narrow_charts, note_whole_from, recl
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import retention as served
 from spark_app.storage.postgres.database import Database, administrator_of
-from spark_app.storage.postgres.holds import hold_tables_alone
+from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.retention import Cut, OldRows
 from spark_app.text_table import draw_table
 
@@ -43,7 +43,7 @@ def remove_old(run: Run) -> int:
     """Show what is older than the settings keep it, and remove it unless this is a dry run; returns the exit code."""
     prepare_staging(run)
     admin = administrator_of(load_database_settings(), run.database)
-    with contextlib.nullcontext() if run.request.dry_run else hold_tables_alone(run.database) as lock:
+    with contextlib.nullcontext() if run.request.dry_run else tables_exclusive_lock(run.database) as lock:
         if lock is not None:
             run = replace(run, confirm_lock=lock.confirm)
         plan = plan_retention(run, admin)

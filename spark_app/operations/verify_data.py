@@ -28,7 +28,7 @@ from spark_app.schemas import (
 from spark_app.stages import STAGE1, STAGE4
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import verify as facts
-from spark_app.storage.postgres.holds import hold_tables, is_at_work
+from spark_app.storage.postgres.locks import is_running, tables_shared_lock
 from spark_app.storage.postgres.outbox import read_backlog
 from spark_app.text_table import draw_table
 from spark_app.transforms.returns import PERIODS
@@ -71,7 +71,7 @@ class Finding:
 def verify_data(run: Run) -> int:
     """Make all checks and show what they found; returns 1 where one failed."""
     prepare_staging(run)
-    with hold_tables(run.database):
+    with tables_shared_lock(run.database):
         findings = verify(run)
     run.summary.findings["checks"] = [asdict(finding) for finding in findings]
     logger.info("%s", draw_findings(findings))
@@ -187,7 +187,7 @@ def _check_runs(run: Run, connection: psycopg.Connection) -> list[Finding]:
 
 def _check_unfinished(run: Run, runs: Sequence[facts.LoggedRun]) -> Finding:
     """A run that was killed and repeated does no harm; one that is running may still end well."""
-    dead = [logged for logged in runs if not is_at_work(run.database, logged.stage, logged.as_of_date)]
+    dead = [logged for logged in runs if not is_running(run.database, logged.stage, logged.as_of_date)]
     harmful = [logged for logged in dead if not logged.is_repeated]
     found = [
         f"{logged.stage} for {logged.as_of_date} of {_time(logged.started_at)}: run it again" for logged in harmful

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from spark_app.errors import (
-    AnotherRunActiveError,
+    AlreadyRunningError,
     RunInterruptedError,
     ServiceUnavailableError,
     SparkAppError,
@@ -19,7 +19,7 @@ from spark_app.pipeline.result import StageReport, StageResult
 from spark_app.pipeline.run import Run
 from spark_app.pipeline.stage import Stage
 from spark_app.storage.delta.failures import staging_in_use
-from spark_app.storage.postgres.holds import hold_stage
+from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, start_run
 
@@ -31,7 +31,7 @@ def run_stage(run: Run, stage: Stage) -> StageReport:
     started = time.monotonic()
     try:
         result, counts = _run_locked(run, stage)
-    except (AnotherRunActiveError, RunInterruptedError, ServiceUnavailableError) as error:
+    except (AlreadyRunningError, RunInterruptedError, ServiceUnavailableError) as error:
         result, counts = _failed(error), RowCounts()
     report = report_of(run, stage.name, result, counts, time.monotonic() - started)
     log_summary(run, report)
@@ -49,7 +49,7 @@ def run_key(run: Run, stage: Stage) -> RunKey:
 
 def _run_locked(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
     key = run_key(run, stage)
-    with hold_stage(run.database, key) as lock:
+    with stage_lock(run.database, key) as lock:
         locked = replace(run, stage=stage.name, confirm_lock=_both(lock.confirm, run.confirm_lock))
         start_run(run.database, key)
         try:

@@ -48,8 +48,6 @@ class _NoLimiter:
     def acquire(self) -> None:
         raise AssertionError("no task has handed over its limiter")
 
-    def note_answer(self) -> None: ...
-
     def report_rate_limit(self, message: str) -> None: ...
 
 

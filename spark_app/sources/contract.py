@@ -130,9 +130,6 @@ class Limiter(Protocol):
         ServiceUnavailableError if nobody can tell.
         """
 
-    def note_answer(self) -> None:
-        """Tell that the answer to the last request is there, so that it has left by now."""
-
     def report_rate_limit(self, message: str) -> None:
         """Tell everyone who shares this limiter that the source answered "too many requests"."""
 

@@ -85,7 +85,6 @@ class LimitedSession(Session[Response]):
         finally:
             self.seconds_spent += time.perf_counter() - started
         self.last_response = response
-        self.limiter.note_answer()
         if _is_rate_limit(response):
             raise self._reported(f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})")
         return response

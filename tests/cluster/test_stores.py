@@ -9,7 +9,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from spark_app.storage.postgres.single_writer import hold_writing
+from spark_app.storage.postgres.locks import staging_writer_lock
 from tests.cluster.market import PATIENCE_SECONDS, differing, submitted_day, worked
 from tests.cluster.servers import free_port, listens, server, wait_until
 from tests.cluster.standalone import SMALL_EXECUTORS, Cluster
@@ -60,9 +60,12 @@ def test_a_cluster_stages_on_s3_and_no_log_has_the_secret(
 
 
 def test_on_s3_one_application_writes_at_a_time(world: World, s3: tuple[str, ...]) -> None:
-    with hold_writing(world.database), submitted_day(world, *s3) as process:
+    with staging_writer_lock(world.database), submitted_day(world, *s3) as process:
         assert process.wait(PATIENCE_SECONDS) == 73, process.said
-    assert "another run writes to staging, and S3 takes one at a time: wait for it to end" in process.said
+    assert (
+        "another run is already writing to staging, and staging on S3 takes one at a time: wait for it to end"
+        in process.said
+    )
     assert len(world.emulator.log) == 0
 
 

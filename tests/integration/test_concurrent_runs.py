@@ -61,7 +61,7 @@ def test_of_two_runs_of_a_stage_and_date_one_works_and_the_other_says_so(
         worked, other = sorted(at_once(run, run), key=lambda report: report.exit_code)
         assert (worked.exit_code, worked.message) == (0, "done")
         assert (other.exit_code, other.status) == (73, "failed")
-        assert other.message == f"another run of {STAGE1} for {AS_OF} is active: wait for it to end"
+        assert other.message == f"{STAGE1} for {AS_OF} is already running: wait for it to end"
     logged = fetch_world.world.query("SELECT status, count(*) FROM logs_pipeline_run GROUP BY status")
     assert logged == [("ok", TIMES)]
 

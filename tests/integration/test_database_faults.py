@@ -130,7 +130,7 @@ def test_a_run_that_loses_its_lock_to_another_one_says_so(shop: FetchWorld, serv
         when_asked_for(shop, "XLU", lose_lock)
         report = waiting_for(shop, 30).run(settings=waves_of(4))
     assert report.exit_code == 73
-    assert report.message == f"another run of {STAGE1} for {AS_OF} is active: wait for it to end"
+    assert report.message == f"{STAGE1} for {AS_OF} is already running: wait for it to end"
     assert served_prices(shop) == {}
     assert_complete(shop, shop.run())
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from spark_app.errors import AnotherRunActiveError, UsageError
+from spark_app.errors import AlreadyRunningError, UsageError
 from spark_app.ingestion.charts import missing_bars
 from spark_app.operations.retention import apply_retention, describe_loss, plan_retention
 from spark_app.operations.verify_data import verify
 from spark_app.pipeline.result import StageReport
 from spark_app.pipeline.run import Run
-from spark_app.storage.postgres.holds import hold_stage, hold_tables_alone
+from spark_app.storage.postgres.locks import stage_lock, tables_exclusive_lock
 from spark_app.storage.postgres.retention import Cut
 from spark_app.storage.postgres.run_log import RunKey
 from tests.declared import STAGES
@@ -222,9 +222,9 @@ def test_the_tables_pass_every_check_afterwards(story: Story, spark: SparkSessio
 
 def test_retention_and_runs_keep_out_of_each_others_way(story: Story) -> None:
     database, key = story.world.database, RunKey("a-run", STAGES[0], AS_OF, {})
-    with hold_stage(database, key), pytest.raises(AnotherRunActiveError), hold_tables_alone(database):
+    with stage_lock(database, key), pytest.raises(AlreadyRunningError), tables_exclusive_lock(database):
         pass
-    with hold_tables_alone(database), pytest.raises(AnotherRunActiveError), hold_stage(database, key):
+    with tables_exclusive_lock(database), pytest.raises(AlreadyRunningError), stage_lock(database, key):
         pass
 
 

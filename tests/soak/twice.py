@@ -59,7 +59,11 @@ def run_round(world: World, first: tuple[str, ...], second: tuple[str, ...]) -> 
     codes = tuple(sorted(code for code, _ in ended))
     allowed = {(0, 0), (0, 73)} if first == second else {(0, 0)}
     wrong = [] if codes in allowed else [f"exit codes {codes}: {' | '.join(said for _, said in ended)}"]
-    wrong += [f"73 without its sentence: {s}" for c, s in ended if c == 73 and "is active: wait for it to end" not in s]
+    wrong += [
+        f"73 without its sentence: {s}"
+        for c, s in ended
+        if c == 73 and "is already running: wait for it to end" not in s
+    ]
     return (codes[0], codes[1]), wrong
 
 

@@ -1,6 +1,6 @@
 """The only ways in which staging tables lose rows: retention removes, narrows, compacts and sweeps.
 
-Nothing else may write meanwhile (`holds.hold_tables_alone`).
+Nothing else may write meanwhile (`locks.tables_exclusive_lock`).
 """
 
 from __future__ import annotations

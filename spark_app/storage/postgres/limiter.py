@@ -1,7 +1,7 @@
-"""A worker process's share of the one throttle: it waits for the right moment and claims it.
+"""The throttle as one worker process uses it: wait for the pause to end, then claim the moment for a request.
 
-All that wait wake at about the same time, and whoever is first sends: so a late waker costs no time, and because the
-claim looks at the last request as it really was, it shortens no pause either.
+All workers that wait try again at about the same time, and the first claim wins. A claim checks the time of the last
+request as stored, so a worker that wakes late delays nobody and shortens no pause.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,24 +18,24 @@ import psycopg
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.retry import Patience
-from spark_app.storage.postgres.throttle import Turn, block_source, claim, postpone, start_pause
+from spark_app.storage.postgres.throttle import Turn, block_source, claim, start_pause
 
 _LONGEST_SLEEP_SECONDS = 1.0
-"""Even in a long pause a worker looks this often whether the source was blocked meanwhile."""
+"""Even in a long pause a worker checks this often for a block or a request to stop."""
 
 _LONGEST_ANSWER_SECONDS = 10.0
+"""A claim takes a millisecond: a connection that does not answer for so long is lost."""
 
-# To wait for the server's disk would delay each request by another time; a crash may cost the last claims.
-_SESSION_SETTINGS = "SET synchronous_commit = off; SET statement_timeout = '5s'"
+_SPACING_RATIO = 1.025
+"""The pause between two claims per second of delay: some requests take longer to reach the source than others."""
 
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How politely a source is asked.
+    """The limits of a source, over all workers and jobs.
 
-    `delay_seconds` lie between two requests, whoever sent the first (0 = no pause). Of all jobs together, no more
-    than `daily_request_budget` requests leave on a day (UTC), and none for `rate_limit_pause_seconds` after a
-    rate limit.
+    `delay_seconds` between two requests (0 = no pause), at most `daily_request_budget` requests a day (UTC), none for
+    `rate_limit_pause_seconds` after a rate limit.
     """
 
     delay_seconds: float
@@ -44,23 +43,13 @@ class FetchLimits:
     rate_limit_pause_seconds: float
 
     @property
-    def spacing_seconds(self) -> float:
-        """The time between two claims: a little more, for some requests take longer to reach the wire than others."""
-        return self.delay_seconds + min(0.025, 0.09 * self.delay_seconds)
-
-    @property
-    def tolerated_seconds(self) -> float:
-        """By how much a request may be late after its claim, so that 98 % of the delay are left to the next one."""
-        return self.spacing_seconds - 0.98 * self.delay_seconds
-
-    @property
-    def longest_correction_seconds(self) -> float:
-        """By how much a late request may put off the next one: a source whose answers vary is not a late wire."""
-        return 0.03 + 0.02 * self.delay_seconds
+    def spacing(self) -> dt.timedelta:
+        """The time between two claims."""
+        return dt.timedelta(seconds=_SPACING_RATIO * self.delay_seconds)
 
 
 def limiter_of(database: Database, source: str, limits: FetchLimits, run_id: str) -> PostgresLimiter:
-    """Return this process's one limiter of a source, so that its connection lasts from task to task and run to run."""
+    """Return this process's one limiter of a source; its connection lasts from task to task and run to run."""
     parameters = tuple(sorted(database.parameters.items()))
     limiter = _limiter_of(parameters, database.password, database.patience, source, limits)
     limiter.run_id = run_id
@@ -75,83 +64,55 @@ def _limiter_of(
 
 
 class PostgresLimiter:
-    """Keeps the limits together with every other process that asks the same source (`sources.contract.Limiter`).
+    """Keeps the limits of a source together with all other processes (`sources.contract.Limiter`).
 
-    It opens its one connection when it first needs it, and again, with the database's patience, when it is lost; after
+    It opens its one connection at first use and reopens a lost one, retrying as the database's policy says; after
     that its methods raise ServiceUnavailableError.
 
     Attributes: `run_id`, the run that it works for now.
     """
 
     def __init__(self, database: Database, source: str, limits: FetchLimits) -> None:
-        # A connection that something between here and the server has dropped would hang for a quarter of an hour.
         self.run_id = ""
         answer_seconds = min(database.patience.answer_seconds, _LONGEST_ANSWER_SECONDS)
-        self._database = replace(
-            database,
-            parameters={**database.parameters, "tcp_user_timeout": "10000"},
-            patience=replace(database.patience, answer_seconds=answer_seconds),
-        )
+        self._database = replace(database, patience=replace(database.patience, answer_seconds=answer_seconds))
         self._source = source
         self._limits = limits
         self._connection: psycopg.Connection | None = None
         self._was_connected = False
-        self._claimed_at: dt.datetime | None = None
-        self._claim_began = 0.0
-        self._quickest_seconds = 0.0
 
     def acquire(self) -> None:
-        """Wait until the pause after the last request, of whoever sent it, is over, and claim the moment.
+        """Wait until the pause after the last request of any process is over, and claim the moment.
 
         Raises: RateLimitedError: the source is blocked or the day's budget is spent.
-            RunInterruptedError: the run is to stop. ServiceUnavailableError.
+            RunInterruptedError: the run was asked to stop. ServiceUnavailableError.
         """
         while True:
-            # A claim whose answer was lost counts as used: the pause after it begins anew.
+            # A claim whose answer was lost counts as used: its pause is kept.
             turn = self._database.patience.keep_trying(self._claim)
             if turn.claimed_at is not None:
-                self._claimed_at = turn.claimed_at
                 return
             if turn.is_stopped:
                 raise RunInterruptedError("the run is to stop")
             refusal = turn.refusal(self._limits.daily_request_budget)
             if refusal is not None:
                 raise refusal
-            self._sleep(turn.last_sent_at + self._spacing - turn.now)
-
-    def note_answer(self) -> None:
-        """Let the pause after a request that was late on its way begin later.
-
-        Nobody but the server knows when it arrived; but what its answer takes longer than the quickest one so far
-        (the first: altogether) is the most by which it can have been late.
-        """
-        seconds = time.monotonic() - self._claim_began
-        late_seconds = seconds - self._quickest_seconds - self._limits.tolerated_seconds
-        self._quickest_seconds = min(self._quickest_seconds or seconds, seconds)
-        late_seconds = min(late_seconds, self._limits.longest_correction_seconds)
-        if self._limits.delay_seconds and self._claimed_at and late_seconds > 0:
-            # An answer is worth more than its pause; that Postgres is gone shows at the next request.
-            with contextlib.suppress(SparkAppError), self._connected() as connection:
-                postpone(connection, self._source, self._claimed_at, dt.timedelta(seconds=late_seconds))
+            pause = turn.last_sent_at + self._limits.spacing - turn.now
+            time.sleep(min(max(pause.total_seconds(), 0), _LONGEST_SLEEP_SECONDS))
 
     def report_rate_limit(self, message: str) -> None:
-        """Let nobody send for a while; every worker of every job sees it before its next request."""
+        """Block the source; every worker of every job sees the block before its next request."""
         pause_seconds = self._limits.rate_limit_pause_seconds
         block_source(self._database, self._source, pause_seconds=pause_seconds, reason=message)
 
-    @property
-    def _spacing(self) -> dt.timedelta:
-        return dt.timedelta(seconds=self._limits.spacing_seconds)
-
     def _claim(self) -> Turn:
         with self._connected() as connection:
-            self._claim_began = time.monotonic()
-            budget = self._limits.daily_request_budget
-            return claim(connection, self._source, spacing=self._spacing, budget=budget, run_id=self.run_id)
+            spacing, budget = self._limits.spacing, self._limits.daily_request_budget
+            return claim(connection, self._source, spacing=spacing, budget=budget, run_id=self.run_id)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
-        """Yield the connection; one that failed is given up, so that the next call opens another."""
+        """Yield the connection; close it after a failure, so that the next call opens another."""
         try:
             with translated_errors("asking the throttle"):
                 self._connection = self._connection or self._open()
@@ -164,14 +125,10 @@ class PostgresLimiter:
 
     def _open(self) -> psycopg.Connection:
         connection = self._database.connect()
-        connection.execute(_SESSION_SETTINGS)
+        # Waiting for the server's disk would delay each request differently.
+        connection.execute("SET synchronous_commit = off")
         if self._was_connected:
-            # The server may have crashed and forgotten the last request.
+            # The server may have crashed and lost the last claims.
             start_pause(connection, self._source)
         self._was_connected = True
         return connection
-
-    def _sleep(self, pause: dt.timedelta) -> None:
-        # All that wake at once would take the processor from the one that is about to send.
-        apart = random.uniform(0, min(0.01, 0.05 * self._limits.delay_seconds))  # noqa: S311
-        time.sleep(min(max(pause.total_seconds(), 0) + apart, _LONGEST_SLEEP_SECONDS))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from psycopg.types.json import Jsonb
 
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.holds import locking, try_stage
+from spark_app.storage.postgres.locks import try_stage_lock
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey, log_errors
 
@@ -72,11 +72,11 @@ def mark_recovered(
 
     Runs that are still at work and may land more are left out; whoever had the lock of `run` before is gone.
     """
-    with translated_errors("writing the run log"), locking(database) as connection, connection.transaction():
+    with translated_errors("writing the run log"), database.connect() as connection, connection.transaction():
         marked = 0
         for other in others:
             is_ours = (other.stage, other.as_of_date) == (run.stage, run.as_of_date)
-            if is_ours or try_stage(connection, other.stage, other.as_of_date):
+            if is_ours or try_stage_lock(connection, other.stage, other.as_of_date):
                 marked += connection.execute(_MARK_STAGED, (other.run_id, other.stage)).rowcount
         if marked:
             log_errors(connection, run, errors)

@@ -1,7 +1,8 @@
-"""The one throttle of all workers and jobs: a row in Postgres that says when the next HTTP request may leave.
+"""The throttle that all workers and jobs share: one row per source that says when the next HTTP request may be sent.
 
-Times are the server's own. A statement that claims a moment checks everything and stamps it at once, so of several
-that come together one gets it. Who waits holds no transaction: see `limiter.py`.
+Times are those of the Postgres server. One UPDATE checks the block, the budget, the pause and the stop request and
+claims the moment, so of several workers that try at once one succeeds. Waiting happens in `limiter.py`, outside any
+transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _READ = """
 SELECT clock_timestamp() AS now, last_sent_at, blocked_until, blocked_reason, counted_date, requests
 FROM logs_fetch_throttle WHERE source = %(source)s
 """
-# A last request that lies further ahead than a pause is of a clock that was set back, and must not stop everything.
+# A last request further in the future than one pause means that the clock was set back; it must not stop everything.
 _CLAIM = """
 WITH claimed AS (
     UPDATE logs_fetch_throttle
@@ -46,10 +47,6 @@ SELECT (SELECT last_sent_at FROM claimed) AS claimed_at,
        clock_timestamp() AS now, last_sent_at, blocked_until, blocked_reason, counted_date, requests
 FROM logs_fetch_throttle WHERE source = %(source)s
 """
-_POSTPONE = """
-UPDATE logs_fetch_throttle SET last_sent_at = last_sent_at + %(late)s
-WHERE source = %(source)s AND last_sent_at = %(claimed_at)s
-"""
 _START_PAUSE = "UPDATE logs_fetch_throttle SET last_sent_at = clock_timestamp() WHERE source = %(source)s"
 _BLOCK = """
 UPDATE logs_fetch_throttle SET blocked_until = clock_timestamp() + %(pause)s, blocked_reason = %(reason)s
@@ -60,7 +57,7 @@ _CLEAR = "UPDATE logs_fetch_throttle SET blocked_until = 'epoch', blocked_reason
 
 @dataclass(frozen=True)
 class ThrottleState:
-    """The throttle of one source as it was at `now`, by the server's clock."""
+    """The throttle of one source at `now`, by the server's clock."""
 
     now: dt.datetime
     last_sent_at: dt.datetime
@@ -80,7 +77,7 @@ class ThrottleState:
 
     @property
     def next_day_at(self) -> dt.datetime:
-        """The coming midnight UTC."""
+        """The next midnight UTC."""
         return dt.datetime.combine(self._today + dt.timedelta(days=1), dt.time(), dt.UTC)
 
     @property
@@ -88,28 +85,25 @@ class ThrottleState:
         return self.now.astimezone(dt.UTC).date()
 
     def refusal(self, daily_request_budget: int) -> RateLimitedError | None:
-        """Say why no request may leave now and when one may again; None if one may."""
-        if (held := self.held(daily_request_budget)) is None:
+        """Return the error for a request that may not be sent now, None if it may."""
+        if (block := self.current_block(daily_request_budget)) is None:
             return None
-        resume_at, reason = held
+        resume_at, reason = block
         return RateLimitedError(f"{reason}; resume after {resume_at:%Y-%m-%dT%H:%M:%SZ}", resume_at=resume_at)
 
-    def held(self, daily_request_budget: int) -> tuple[dt.datetime, str] | None:
-        """Return until when no request may leave (UTC), and why; None if one may."""
-        reasons = []
+    def current_block(self, daily_request_budget: int) -> tuple[dt.datetime, str] | None:
+        """Return until when no request may be sent (UTC), and why; None if one may."""
+        blocks = []
         if self.is_blocked:
-            reasons.append((self.blocked_until.astimezone(dt.UTC), self.blocked_reason or "the source is blocked"))
+            blocks.append((self.blocked_until.astimezone(dt.UTC), self.blocked_reason or "the source is blocked"))
         if self.requests_today >= daily_request_budget:
-            reasons.append((self.next_day_at, f"the budget of {daily_request_budget:,} requests a day is spent"))
-        return max(reasons, default=None)
+            blocks.append((self.next_day_at, f"the budget of {daily_request_budget:,} requests a day is spent"))
+        return max(blocks, default=None)
 
 
 @dataclass(frozen=True)
 class Turn(ThrottleState):
-    """What an attempt to claim a moment found; `claimed_at` is None where it was not to be had.
-
-    `is_stopped`: the run that wanted it is to stop.
-    """
+    """The result of a claim: `claimed_at` is None if it failed, `is_stopped` if the run was asked to stop."""
 
     claimed_at: dt.datetime | None
     is_stopped: bool
@@ -117,14 +111,14 @@ class Turn(ThrottleState):
 
 @retried
 def read_throttle(database: Database, source: str) -> ThrottleState:
-    """Read whether a source is blocked, until when and why, and how many requests left today."""
+    """Read whether a source is blocked, until when and why, and how many requests were sent today."""
     with translated_errors("reading the throttle"), database.connect() as connection:
         return _fetch(connection, ThrottleState, _READ, {"source": source})
 
 
 @retried
 def block_source(database: Database, source: str, *, pause_seconds: float, reason: str) -> None:
-    """Let no request leave for `pause_seconds` from now; a block that lasts longer stays as it is."""
+    """Block all requests for `pause_seconds` from now; a block that lasts longer stays as it is."""
     pause = dt.timedelta(seconds=pause_seconds)
     with translated_errors("blocking the source"), database.connect() as connection:
         connection.execute(_BLOCK, {"source": source, "pause": pause, "reason": _storable(reason)})
@@ -132,41 +126,37 @@ def block_source(database: Database, source: str, *, pause_seconds: float, reaso
 
 @retried
 def clear_block(database: Database, source: str) -> None:
-    """Let requests leave again before the block is over; the pause between them and the budget stay."""
+    """End the block early; the pause between requests and the budget stay."""
     with translated_errors("clearing the block"), database.connect() as connection:
         connection.execute(_CLEAR, {"source": source})
 
 
 @retried
 def request_stop(database: Database, run_id: str) -> None:
-    """Let the workers of a run send nothing more."""
+    """Ask the workers of a run to send no more requests."""
     with translated_errors("stopping the workers"), database.connect() as connection:
         connection.execute("INSERT INTO logs_fetch_stop (run_id) VALUES (%s) ON CONFLICT DO NOTHING", (run_id,))
 
 
 @retried
 def forget_stop(database: Database, run_id: str) -> None:
-    """Remove the request to stop, when the workers have."""
+    """Remove the request to stop, once the workers have stopped."""
     with translated_errors("stopping the workers"), database.connect() as connection:
         connection.execute("DELETE FROM logs_fetch_stop WHERE run_id = %s", (run_id,))
 
 
 def claim(connection: psycopg.Connection, source: str, *, spacing: dt.timedelta, budget: int, run_id: str) -> Turn:
-    """Claim this moment for one request, and count it, if nothing is against it.
+    """Claim this moment for one request, and count it.
 
-    Against it are a block, the day's budget, the last request, and a run that is to stop.
+    Fails if the source is blocked, the day's budget is spent, the last request is less than `spacing` ago, or the run
+    was asked to stop.
     """
     parameters = {"source": source, "spacing": spacing, "budget": budget, "run_id": run_id}
     return _fetch(connection, Turn, _CLAIM, parameters)
 
 
-def postpone(connection: psycopg.Connection, source: str, claimed_at: dt.datetime, late: dt.timedelta) -> None:
-    """Let the pause after a request begin later than claimed, unless another one has left since."""
-    connection.execute(_POSTPONE, {"source": source, "claimed_at": claimed_at, "late": late})
-
-
 def start_pause(connection: psycopg.Connection, source: str) -> None:
-    """Let a pause begin now, as if a request had left."""
+    """Start a pause now, as if a request had been sent."""
     connection.execute(_START_PAUSE, {"source": source})
 
 

@@ -18,20 +18,16 @@ NOW = dt.datetime(2024, 3, 13, 2, tzinfo=dt.UTC)
 
 
 class CountingLimiter:
-    """Counts slots and answers, without a pause; closes for good at a report."""
+    """Counts slots, without a pause; closes for good at a report."""
 
     def __init__(self) -> None:
         self.slots = 0
-        self.answers = 0
         self.reports: list[str] = []
 
     def acquire(self) -> None:
         if self.reports:
             raise RateLimitedError(self.reports[0])
         self.slots += 1
-
-    def note_answer(self) -> None:
-        self.answers += 1
 
     def report_rate_limit(self, message: str) -> None:
         self.reports.append(message)

@@ -33,4 +33,3 @@ def _send(database: Database, url: str, limits: FetchLimits, requests: int, barr
     for _ in range(requests):
         limiter.acquire()
         opener.open(url).read()
-        limiter.note_answer()

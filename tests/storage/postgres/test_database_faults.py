@@ -17,7 +17,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.errors import (
-    AnotherRunActiveError,
+    AlreadyRunningError,
     PassingFailureError,
     RunInterruptedError,
     ServiceUnavailableError,
@@ -27,8 +27,8 @@ from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres import loading
 from spark_app.storage.postgres import publish as publish_module
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.holds import hold_stage, hold_staging, hold_tables_alone
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
+from spark_app.storage.postgres.locks import stage_lock, staging_table_lock, tables_exclusive_lock
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.publish import Publication, publish
 from spark_app.storage.postgres.retry import Patience
@@ -285,14 +285,14 @@ def test_waiting_for_a_server_ends_with_the_wish_to_stop(patient: Database, pool
 
 
 def test_locks_that_went_with_their_connection_are_taken_again(patient: Database, server: BreakableServer) -> None:
-    with hold_stage(patient, run_key()) as hold:
+    with stage_lock(patient, run_key()) as lock:
         server.restart()
-        hold.confirm()
-        with pytest.raises(AnotherRunActiveError), hold_stage(patient, run_key("run-00000002")):
+        lock.confirm()
+        with pytest.raises(AlreadyRunningError), stage_lock(patient, run_key("run-00000002")):
             pass
-        with pytest.raises(AnotherRunActiveError), hold_tables_alone(patient):
+        with pytest.raises(AlreadyRunningError), tables_exclusive_lock(patient):
             pass
-    with hold_stage(patient, run_key("run-00000003")):
+    with stage_lock(patient, run_key("run-00000003")):
         pass
 
 
@@ -302,7 +302,7 @@ def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_t
     database = replace(patient, patience=Patience(retry_seconds=60, answer_seconds=0.5))
 
     def stage() -> None:
-        with hold_staging(database, "bars"):
+        with staging_table_lock(database, "bars"):
             pass
 
     server.stop()
@@ -311,7 +311,7 @@ def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_t
         waiting.result(timeout=0.3)
     server.start()
     waiting.result(timeout=60)
-    with hold_staging(patient, "bars"):
+    with staging_table_lock(patient, "bars"):
         waiting = pool.submit(stage)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=2)
@@ -320,13 +320,13 @@ def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_t
 
 def test_who_lost_its_locks_to_another_run_does_not_publish(spark: SparkSession, patient: Database) -> None:
     key = run_key()
-    with hold_stage(patient, key) as hold:
+    with stage_lock(patient, key) as lock:
         start_run(patient, key)
         locks = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
         execute(patient, locks)
         rows = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
-        with hold_stage(patient, run_key("run-00000002")), pytest.raises(AnotherRunActiveError):
-            publish(patient, key, OK, origin="real", publications=[rows], confirm=hold.confirm)
+        with stage_lock(patient, run_key("run-00000002")), pytest.raises(AlreadyRunningError):
+            publish(patient, key, OK, origin="real", publications=[rows], confirm=lock.confirm)
     assert served(patient) == ({}, 0)
 
 
@@ -334,13 +334,13 @@ def test_locks_behind_a_network_that_failed_are_not_taken_for_those_of_another_r
     proxied: tuple[FaultyProxy, Database], patient: Database
 ) -> None:
     proxy, database = proxied
-    with behind_proxy(patient) as (other_proxy, _), hold_stage(database, run_key()) as hold:
+    with behind_proxy(patient) as (other_proxy, _), stage_lock(database, run_key()) as lock:
         # The connection to the server stays; only its answers are lost.
         proxy.is_silent = True
-        hold._connection.answer_seconds = 0.3  # type: ignore[union-attr]
-        hold._impatient = replace(database, parameters={**database.parameters, "port": str(other_proxy.port)})
-        hold.confirm()
-        with pytest.raises(AnotherRunActiveError), hold_stage(patient, run_key("run-00000002")):
+        lock._connection.answer_seconds = 0.3  # type: ignore[union-attr]
+        lock._database = replace(database, parameters={**database.parameters, "port": str(other_proxy.port)})
+        lock.confirm()
+        with pytest.raises(AlreadyRunningError), stage_lock(patient, run_key("run-00000002")):
             pass
 
 

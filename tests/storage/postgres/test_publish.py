@@ -11,10 +11,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_app.errors import AnotherRunActiveError, SparkAppError, UsageError
+from spark_app.errors import SparkAppError, UsageError
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.holds import hold_stage
 from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
@@ -229,16 +228,6 @@ def test_synthetic_and_real_data_never_share_a_database(spark: SparkSession, dat
     with pytest.raises(UsageError, match="holds real data and the run would add synthetic"):
         check_origin(database, "synthetic")
     check_origin(database, "real")
-
-
-def test_a_second_run_of_the_same_stage_and_date_is_turned_away(database: Database) -> None:
-    with hold_stage(database, run_key()):
-        with pytest.raises(AnotherRunActiveError), hold_stage(database, run_key("run-00000002")):
-            pass
-        with hold_stage(database, run_key(stage="stage2")):
-            pass
-    with hold_stage(database, run_key("run-00000002")):
-        pass
 
 
 def test_orphaned_loading_tables_are_swept(database: Database) -> None:

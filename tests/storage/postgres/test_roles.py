@@ -20,9 +20,9 @@ from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import Delivery, deliver
 from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.holds import hold_stage
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.loading import SCHEMA, create_table
+from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.migrate import Migration, migrate
 from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
@@ -136,7 +136,7 @@ def test_the_pipeline_loads_loads_again_and_removes_ghosts(
 
 def test_the_pipeline_keeps_its_run_log(pipeline: Database) -> None:
     key = run_key()
-    with hold_stage(pipeline, key):
+    with stage_lock(pipeline, key):
         start_run(pipeline, key)
         publish(pipeline, key, OK, origin="real", errors=[ConsumerError("odd", "raw")])
     start_run(pipeline, run_key("run-00000002"))
@@ -163,7 +163,6 @@ def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
     limiter.run_id = "run-00000001"
     limiter.acquire()
     limiter.acquire()
-    limiter.note_answer()
     block_source(pipeline, "yahoo", pause_seconds=900, reason="429")
     with pytest.raises(RateLimitedError):
         limiter.acquire()
