@@ -96,7 +96,6 @@ set_up() {
     exec "$root/scripts/setup.sh"
   fi
   FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy" "$python" "$root/scripts/fetch_jars.py"
-  "$python" "$root/scripts/drop_signatures.py" "$SPARK_HOME/jars"
   bash "$root/scripts/make_class_archive.sh" "$here/spark_jobs_launcher.sh" ||
     echo "no class archive: everything works, Spark starts more slowly"
 }

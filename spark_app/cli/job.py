@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import datetime as dt
-import gc
 import json
 import logging
 import sys
@@ -73,8 +71,6 @@ def run_guarded(
     logger.setLevel(logging.INFO)
     # Spark writes each refused query here once more, as JSON.
     logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    # When a process ends, Python looks once more through all objects for those that only name each other: not here.
-    atexit.register(gc.freeze)
     # Written first without a result: an unwritable place is refused before anything is done.
     with job.interruption.watching():
         if refused := _guarded(job, lambda: _write_json(job, None)):

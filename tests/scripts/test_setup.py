@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -197,29 +195,3 @@ def test_a_finished_set_up_is_not_repeated_until_a_lock_changes_or_the_clone_mov
     with (bare_clone / "conf" / "jars.lock").open("a") as lock:
         lock.write("# changed\n")
     assert _set_up(bare_clone).returncode == 69
-
-
-def test_signatures_go_and_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "jars"
-    folder.mkdir()
-    kept = {"META-INF/MANIFEST.MF": "manifest", "META-INF/services/a.SF": "no signature", "org/A.class": "class"}
-    signed = kept | {"META-INF/KEY.SF": "hashes", "META-INF/KEY.DSA": "signature"}
-    for name, entries in (("signed.jar", signed), ("plain.jar", kept)):
-        with zipfile.ZipFile(folder / name, "w") as jar:
-            for entry, text in entries.items():
-                jar.writestr(entry, text)
-    cached = tmp_path / "cached.jar"
-    os.link(folder / "signed.jar", cached)
-    plain = (folder / "plain.jar").stat().st_ino
-
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "drop_signatures.py"), str(folder)], check=True)
-
-    assert sorted(file.name for file in folder.iterdir()) == ["plain.jar", "signed.jar"]
-    assert _entries(folder / "signed.jar") == kept
-    assert _entries(cached) == signed
-    assert (folder / "plain.jar").stat().st_ino == plain
-
-
-def _entries(jar: Path) -> dict[str, str]:
-    with zipfile.ZipFile(jar) as opened:
-        return {name: opened.read(name).decode() for name in opened.namelist()}
