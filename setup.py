@@ -14,7 +14,6 @@ INSTALLED = (
     "jobs/*.py",
     "conf/*",
     "scripts/fetch_jars.py",
-    "scripts/drop_signatures.py",
     "scripts/require_java.sh",
     "scripts/spark_python.sh",
     "scripts/make_class_archive.sh",

@@ -66,6 +66,7 @@ in_checkout() {
   root="$here"
   package="$root/spark_app"
   python="$root/.venv/bin/python"
+  unset SPARK_ADDED_JARS
   for spark in "$root"/.venv/lib/python3*/site-packages/pyspark; do export SPARK_HOME="$spark"; done
 }
 
@@ -87,6 +88,10 @@ for name in ("spark_app", "pyspark"):
   [ -d "$root" ] || { root="$(dirname "$package")" && home="$root/var"; }
   export SPARK_HOME="${places#*$'\n'}" SPARK_CONF_DIR="$root/conf" PYSPARK_PYTHON="$python"
   export SPARK_APP_HOME="${SPARK_APP_HOME:-$home}"
+  case "$SPARK_APP_HOME" in /*) ;; *) SPARK_APP_HOME="$PWD/$SPARK_APP_HOME" ;; esac
+  # The user's pyspark is never changed: what set-up adds is here, also for spark-env.sh and spark_app/spark/jars.py.
+  export SPARK_ADDED_JARS="${SPARK_ADDED_JARS:-$SPARK_APP_HOME/spark}"
+  export SPARK_DIST_CLASSPATH="$SPARK_ADDED_JARS/jars/*"
 }
 
 # Bring what pip does not: the jars by their checksums, and an archive of JVM classes for a quick start.
@@ -95,15 +100,13 @@ set_up() {
     [ -d "$root/requirements" ] || { echo "everything is there: an image is set up when it is built" && exit; }
     exec "$root/scripts/setup.sh"
   fi
-  FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy" "$python" "$root/scripts/fetch_jars.py"
-  "$python" "$root/scripts/drop_signatures.py" "$SPARK_HOME/jars"
+  "$python" "$root/scripts/fetch_jars.py"
   bash "$root/scripts/make_class_archive.sh" "$here/spark_jobs_launcher.sh" ||
     echo "no class archive: everything works, Spark starts more slowly"
 }
 
 set_up_s3() {
   [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
-  [ "$here" = "$root" ] || export FETCH_JARS_CACHE="$SPARK_APP_HOME/ivy"
   exec "$python" "$root/scripts/fetch_jars.py" "$root/conf/s3-jars.lock"
 }
 
@@ -120,8 +123,15 @@ has_jars() {
   while read -r coordinates _; do
     IFS=: read -r group artifact version <<<"$coordinates"
     case "$group" in '' | '#'*) continue ;; esac
-    [ -f "$SPARK_HOME/jars/$artifact-$version.jar" ] || return 1
+    [ -f "${SPARK_ADDED_JARS:-$SPARK_HOME}/jars/$artifact-$version.jar" ] || return 1
   done <"$root/conf/jars.lock"
+}
+
+# A user's pyspark has no link to our conf folder, and Spark 4.2 does not find spark-env.sh in a path with spaces: so the
+# file is read here, with the arguments that Spark would give it.
+load_spark_env() {
+  . "$SPARK_CONF_DIR/spark-env.sh"
+  export SPARK_ENV_LOADED=1
 }
 
 print_completion() {
@@ -174,4 +184,7 @@ esac
 # No JVM for a help text.
 if wants_only_words "$@"; then exec "$python" "$script" "$@"; fi
 has_jars || fail 69 "Spark's jars for Delta and PostgreSQL are not there yet; run \`$0 setup\` first"
+if [ -n "${SPARK_ADDED_JARS:-}" ]; then
+  load_spark_env org.apache.spark.deploy.SparkSubmit --master "$master" ${options[@]+"${options[@]}"}
+fi
 exec "$SPARK_HOME/bin/spark-submit" --master "$master" ${options[@]+"${options[@]}"} "$script" "$@"

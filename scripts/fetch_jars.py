@@ -1,36 +1,39 @@
-"""Bring the locked jars to pyspark, through the Ivy that pyspark ships.
+"""Fetch the locked jars from the Maven repository that pyspark's own Ivy names, and check their SHA-256.
 
-Those of conf/jars.lock go into pyspark's own folder of jars; those of conf/kafka-jars.lock into one beside it, so that
-only what reads from Kafka has them on its class path. `fetch_jars.py LOCK [FOLDER]` fetches those of another lock; one
-named x.lock has its place in pyspark's folder x, unless another is given.
-A jar whose SHA-256 differs from the lock is refused; `--update` writes the hashes of what it got into the lock
-instead. The standard library must do: nothing else may be there yet.
+`fetch_jars.py` fetches conf/jars.lock into pyspark's `jars` and conf/kafka-jars.lock into `kafka-jars` beside it, so
+that only a job that reads from Kafka has the latter on its class path. `fetch_jars.py LOCK [FOLDER]` fetches another
+lock; conf/x.lock goes into the folder x. SPARK_ADDED_JARS names another parent of these folders: a pyspark that is not
+in this project's own environment is never changed.
+A jar whose SHA-256 differs from the lock is refused; `--update` writes the new hashes into the lock instead.
+
+MAVEN_REPOSITORY_URL names another repository. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are respected.
+Uses the standard library only: set-up runs it before anything else is installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import importlib.util
 import os
 import re
-import shutil
-import subprocess
 import sys
-import urllib.parse
-import xml.etree.ElementTree as ET
+import urllib.request
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IVY_HOME = Path(os.environ.get("FETCH_JARS_CACHE") or ROOT / "var" / "ivy")
 FOLDERS = {"jars.lock": "jars", "kafka-jars.lock": "kafka-jars"}
-"""The locks in conf, and the folder of pyspark that gets the jars of each."""
+"""The locks in conf that set-up fetches, and the folder that gets the jars of each."""
+RESOLVER = "org/apache/ivy/plugins/resolver/IBiblioResolver.class"
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One line of the lock."""
+    """One line of a lock."""
 
     group: str
     artifact: str
@@ -41,6 +44,11 @@ class Jar:
     def file_name(self) -> str:
         return f"{self.artifact}-{self.version}.jar"
 
+    @property
+    def path(self) -> str:
+        """Where a Maven repository has it."""
+        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.file_name}"
+
 
 def read_lock(lock: Path) -> list[Jar]:
     """Read `group:artifact:version sha256` lines; `#` starts a comment."""
@@ -48,105 +56,95 @@ def read_lock(lock: Path) -> list[Jar]:
     return [Jar(*words[0].split(":"), sha256=words[1] if len(words) > 1 else "") for words in lines if words]
 
 
-def sha256_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def matches(jar: Jar, folder: Path) -> bool:
+def is_present(jar: Jar, folder: Path) -> bool:
     file = folder / jar.file_name
-    return file.is_file() and sha256_of(file) == jar.sha256
+    return file.is_file() and sha256_of(file.read_bytes()) == jar.sha256
 
 
-def retrieve(jars: list[Jar], *, ivy_jar: Path, folder: Path) -> None:
-    """Let Ivy download exactly these jars, without what they depend on, into `folder`."""
-    IVY_HOME.mkdir(parents=True, exist_ok=True)
-    settings, request = IVY_HOME / "settings.xml", IVY_HOME / "request.xml"
-    settings.write_text(
-        "<ivysettings><settings defaultResolver='public'/>"
-        "<resolvers><ibiblio name='public' m2compatible='true'/></resolvers></ivysettings>"
-    )
-    module = ET.Element("ivy-module", version="2.0")
-    ET.SubElement(module, "info", organisation="spark_app", module="jars")
-    dependencies = ET.SubElement(module, "dependencies")
-    for jar in jars:
-        coordinates = {"org": jar.group, "name": jar.artifact, "rev": jar.version}
-        ET.SubElement(dependencies, "dependency", {**coordinates, "conf": "default->master", "transitive": "false"})
-    ET.ElementTree(module).write(request)
-    java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    places = ["-settings", settings, "-cache", IVY_HOME / "cache", "-ivy", request]
-    pattern = ["-retrieve", f"{folder}/[artifact]-[revision].[ext]"]
-    command = [java, *proxy_options(), f"-Divy.default.ivy.user.dir={IVY_HOME}", "-jar", ivy_jar, *places, *pattern]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    missing = [jar.file_name for jar in jars if not (folder / jar.file_name).is_file()]
-    if done.returncode or missing:
-        sys.stderr.write(done.stdout[-2000:] + done.stderr[-2000:])
-        sys.exit(f"fetch_jars: could not download {', '.join(missing) or 'the jars'}; is the network there?")
+def repository_url(pyspark: Path) -> str:
+    """MAVEN_REPOSITORY_URL, else the repository that `spark-submit --packages` uses: a constant of pyspark's Ivy."""
+    url = os.environ.get("MAVEN_REPOSITORY_URL")
+    if not url:
+        ivy = next((pyspark / "jars").glob("ivy-*.jar"), None)
+        found = re.search(rb"https://[\w./-]+/maven2/", zipfile.ZipFile(ivy).read(RESOLVER)) if ivy else None
+        if found is None:
+            sys.exit("fetch_jars: pyspark's Ivy names no Maven repository: set MAVEN_REPOSITORY_URL")
+        url = found[0].decode()
+    return url.rstrip("/")
 
 
-def proxy_options() -> list[str]:
-    """Hand the usual proxy variables to Java, which does not know them."""
-    address = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
-    proxy = urllib.parse.urlsplit(address if "//" in address else f"//{address}")
-    if not proxy.hostname:
-        return []
-    return [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 8080}"]
+def download(jar: Jar, repository: str) -> bytes:
+    """Download one jar; exits with one sentence where that fails."""
+    url = f"{repository}/{jar.path}"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            content: bytes = response.read()
+            return content
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        sys.exit(f"fetch_jars: cannot download {url}: {error}; check the network, HTTPS_PROXY and MAVEN_REPOSITORY_URL")
 
 
-def install(jars: list[Jar], *, downloads: Path, folder: Path) -> None:
-    """Copy the verified jars to `folder`; an altered one stops everything and leaves the cache empty."""
-    altered = [jar.file_name for jar in jars if not matches(jar, downloads)]
-    if altered:
-        shutil.rmtree(IVY_HOME)
-        sys.exit(f"fetch_jars: refused {', '.join(altered)}: the SHA-256 is not the one of the lock")
+def install(jar: Jar, content: bytes, folder: Path) -> None:
+    """Put a downloaded jar into the folder, in place of any other version; exits where its SHA-256 is wrong."""
+    if sha256_of(content) != jar.sha256:
+        sys.exit(f"fetch_jars: refused {jar.file_name}: its SHA-256 is not the one of the lock")
     folder.mkdir(parents=True, exist_ok=True)
-    for jar in jars:
-        # Another version of it, where pip brought a newer pipeline to an old environment.
-        for old in folder.glob(f"{jar.artifact}-[0-9]*.jar"):
-            old.unlink()
-        shutil.copyfile(downloads / jar.file_name, folder / jar.file_name)
+    partial = folder / f"{jar.file_name}.{os.getpid()}.partial"
+    partial.write_bytes(content)
+    for other in folder.glob(f"{jar.artifact}-[0-9]*.jar"):
+        if other.name != jar.file_name:
+            other.unlink()
+    partial.replace(folder / jar.file_name)
 
 
-def update_lock(lock: Path, downloads: Path, jars: list[Jar]) -> None:
+def update_lock(lock: Path, hashes: dict[Jar, str]) -> None:
     """Write the hashes of the downloaded jars into the lock; comments stay."""
     text = lock.read_text()
-    for jar in jars:
+    for jar, sha256 in hashes.items():
         coordinates = f"{jar.group}:{jar.artifact}:{jar.version}"
-        line = f"{coordinates} {sha256_of(downloads / jar.file_name)}"
-        text = re.sub(rf"^{re.escape(coordinates)}\b.*$", line, text, flags=re.MULTILINE)
+        text = re.sub(rf"^{re.escape(coordinates)}\b.*$", f"{coordinates} {sha256}", text, flags=re.MULTILINE)
     lock.write_text(text)
 
 
-def fetch(lock: Path, folder: Path, *, ivy_jar: Path, update: bool) -> None:
-    """Fetch what `folder` lacks of a lock; with `update` all of it, to renew the lock."""
-    jars = read_lock(lock)
-    wanted = jars if update else [jar for jar in jars if not matches(jar, folder)]
-    if not wanted:
-        return
-    downloads = IVY_HOME / "jars"
-    shutil.rmtree(downloads, ignore_errors=True)
-    retrieve(wanted, ivy_jar=ivy_jar, folder=downloads)
-    if update:
-        update_lock(lock, downloads, jars)
-    else:
-        install(wanted, downloads=downloads, folder=folder)
+def parent_of_folders(pyspark: Path) -> Path:
+    """SPARK_ADDED_JARS, else pyspark where it is this project's own; exits where it is a user's."""
+    named = os.environ.get("SPARK_ADDED_JARS")
+    if not named and (ROOT / ".venv").resolve() not in pyspark.resolve().parents:
+        sys.exit(f"fetch_jars: {pyspark} is not changed: run `spark_jobs_launcher.sh setup`, or set SPARK_ADDED_JARS")
+    return Path(named) if named else pyspark
+
+
+def fetch(lock: Path, folder: Path, repository: str) -> None:
+    """Fetch the jars of a lock that the folder lacks."""
+    for jar in read_lock(lock):
+        if not is_present(jar, folder):
+            install(jar, download(jar, repository), folder)
 
 
 def main() -> None:
-    """Fetch what is missing, or renew the locks."""
+    """Fetch missing jars, or renew the hashes in the locks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lock", nargs="?", type=Path, help="default: both locks in conf")
+    parser.add_argument("lock", nargs="?", type=Path, help="default: conf/jars.lock and conf/kafka-jars.lock")
     parser.add_argument("folder", nargs="?", type=Path, help="where the jars of this lock go")
-    parser.add_argument("--update", action="store_true", help="write the hashes of what comes into the locks")
+    parser.add_argument("--update", action="store_true", help="write new hashes into the locks, install nothing")
     arguments = parser.parse_args()
     pyspark = importlib.util.find_spec("pyspark")
     if pyspark is None or pyspark.origin is None:
         sys.exit("fetch_jars: no pyspark in this Python; run `make setup`")
-    home = Path(pyspark.origin).parent
-    ours = {ROOT / "conf" / name: home / folder for name, folder in FOLDERS.items()}
-    ivy_jar = next((home / "jars").glob("ivy-*.jar"))
-    asked = {arguments.lock: arguments.folder or home / arguments.lock.stem} if arguments.lock else ours
+    installed = Path(pyspark.origin).parent
+    parent = parent_of_folders(installed)
+    default = {ROOT / "conf" / name: parent / folder for name, folder in FOLDERS.items()}
+    asked = {arguments.lock: arguments.folder or parent / arguments.lock.stem} if arguments.lock else default
+    repository = repository_url(installed)
     for lock, folder in asked.items():
-        fetch(lock, folder, ivy_jar=ivy_jar, update=arguments.update)
+        if arguments.update:
+            update_lock(lock, {jar: sha256_of(download(jar, repository)) for jar in read_lock(lock)})
+        else:
+            fetch(lock, folder, repository)
 
 
 if __name__ == "__main__":

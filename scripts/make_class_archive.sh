@@ -8,8 +8,7 @@ unset PYTHONPATH SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_SUBMIT_OPTS HADOOP_CONF_D
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 launcher="${1:-$root/spark_jobs_launcher.sh}"
 # As in conf/spark-env.sh.
-environment="$root/.venv"
-[ -d "$environment" ] || environment="$SPARK_HOME"
+environment="${SPARK_ADDED_JARS:-$root/.venv}"
 
 home="$(mktemp -d)"
 # The embedded database may run as another user, who must get in.

@@ -57,7 +57,6 @@ prepare_spark() {
   local spark
   spark="$(site_packages)/pyspark"
   .venv/bin/python scripts/fetch_jars.py
-  .venv/bin/python scripts/drop_signatures.py "$spark/jars"
   ln -sfn "$root/conf" "$spark/conf"
   # Spark 4.2 forgets the quotes here, and would not find spark-env.sh in a path with spaces. A new file, not
   # an edited one: uv may have linked it from its cache.

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
-from pyspark.find_spark_home import _find_spark_home
 from pyspark.sql import SparkSession
 
 from spark_app.config.installation import write_package
 from spark_app.config.settings import DatabaseSettings, Settings
 from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.spark.jars import EVERY_RUN, added_jars
 
 _PACKAGE = Path(__file__).parents[1]
-_JARS = ("delta-spark_*.jar", "delta-storage-*.jar", "postgresql-*.jar")
+_SENT_JARS = ("delta-spark_*.jar", "delta-storage-*.jar", "postgresql-*.jar")
 _STANDALONE = "spark://"
 _CONNECT_SECONDS = 10.0
 
@@ -31,11 +31,6 @@ def configured_master() -> str:
     """The master that spark-submit, or conf/spark-defaults.conf, names."""
     SparkContext._ensure_initialized()
     return SparkConf().get("spark.master", "local") or "local"
-
-
-def spark_home() -> Path:
-    """The folder of the Spark that runs the driver; under spark-submit the Python package may be a .zip elsewhere."""
-    return Path(_find_spark_home())
 
 
 def is_local(master: str) -> bool:
@@ -84,14 +79,10 @@ def shipped(spark: SparkSession) -> Iterator[None]:
         if not is_local(context.master or "local"):
             if _PACKAGE.is_dir():
                 context.addPyFile(str(write_package(Path(folder) / "spark_app.zip")))
-            for jar in _own_jars():
+            # A cluster's Spark may lack them.
+            for jar in (jar for pattern in _SENT_JARS for jar in added_jars(EVERY_RUN, pattern)):
                 context._jsc.addJar(str(jar))
         yield
-
-
-def _own_jars() -> list[Path]:
-    """The jars that set-up adds to Spark's own: a cluster's Spark may lack them."""
-    return [jar for pattern in _JARS for jar in sorted((spark_home() / "jars").glob(pattern))]
 
 
 def _standalone_masters(master: str) -> list[tuple[str, int]]:

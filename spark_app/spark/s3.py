@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.cluster import spark_home
+from spark_app.spark.jars import S3, added_jars
 
 _SCHEME = "s3a://"
 _FILE_SYSTEM = "org.apache.hadoop.fs.s3a.S3AFileSystem"
@@ -32,7 +32,7 @@ def add_s3_libraries(spark: SparkSession, staging_path: str) -> None:
     loader = jvm.Thread.currentThread().getContextClassLoader()
     if _is_known(jvm, loader):
         return
-    jars = sorted((spark_home() / "s3-jars").glob("*.jar"))
+    jars = added_jars(S3)
     if not jars:
         raise ServiceUnavailableError(
             f"staging on S3 takes libraries that are not there yet: run `{LAUNCHER} setup s3`"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.java_names import remember_java_names
 from spark_app.spark.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
@@ -47,19 +45,9 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
-    remember_java_names(spark)
     keep_secrets_out_of_java_logs(spark)
-    _stop_without_waiting(spark)
     _require_jars(spark)
     return spark
-
-
-def _stop_without_waiting(spark: SparkSession) -> None:
-    """Spare the end of a run the second after which PySpark's server for accumulators hears that it is to end."""
-    context: Any = spark.sparkContext
-    server = context._accumulatorServer
-    shut_down = server.shutdown
-    server.shutdown = lambda: threading.Thread(target=shut_down, daemon=True).start()
 
 
 def _require_jars(spark: SparkSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,11 +13,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from spark_app import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
+PYSPARK = Path(pyspark.__file__).parent
 MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/postgres/migrations/*.sql")}
 
 
@@ -47,11 +50,16 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python]
     subprocess.run([*pip, "install", "--no-deps", "--no-index", wheel], check=True)
-    (site,) = (folder / "lib").glob("python3*/site-packages")
+    site = site_packages(folder)
     (site / "requirements.pth").write_text(sysconfig.get_path("purelib") + "\n")
     # The project's own .pth is not followed from there, so it is the installed package that is imported.
     assert run(python, "-c", "import spark_app; print(spark_app.__file__)").stdout.startswith(str(site))
     return folder
+
+
+def site_packages(environment: Path) -> Path:
+    (site,) = (environment / "lib").glob("python3*/site-packages")
+    return site
 
 
 def launcher(environment: Path) -> Path:
@@ -132,18 +140,16 @@ def test_a_link_to_the_installed_launcher_explains_a_job_and_names_itself_as_pip
 
 
 TELLING_SPARK_SUBMIT = """#!/usr/bin/env bash
-printf '%s\\n' "$SPARK_APP_HOME" "$SPARK_CONF_DIR" "$PYSPARK_PYTHON" "$@"
+printf '%s\\n' "$SPARK_APP_HOME" "$PYSPARK_INSTALLED_PYTHON" "$SPARK_DIST_CLASSPATH" "$@"
 exit 75
 """
 
 
 @pytest.fixture
 def told_spark(environment: Path) -> Iterator[Path]:
-    """A pyspark of the environment's own that only tells how it was called, and has no jars yet."""
-    (site,) = (environment / "lib").glob("python3*/site-packages")
-    spark = site / "pyspark"
+    """A pyspark of the environment's own that only tells how it was called."""
+    spark = site_packages(environment) / "pyspark"
     (spark / "bin").mkdir(parents=True)
-    (spark / "jars").mkdir()
     (spark / "__init__.py").touch()
     (spark / "bin" / "spark-submit").write_text(TELLING_SPARK_SUBMIT)
     (spark / "bin" / "spark-submit").chmod(0o755)
@@ -151,42 +157,91 @@ def told_spark(environment: Path) -> Iterator[Path]:
     shutil.rmtree(spark)
 
 
-def add_jars(spark: Path) -> None:
+def add_jars(folder: Path) -> None:
+    folder.mkdir(parents=True)
     for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
         if not line.startswith("#"):
             _, artifact, version = line.split()[0].split(":")
-            (spark / "jars" / f"{artifact}-{version}.jar").touch()
+            (folder / f"{artifact}-{version}.jar").touch()
 
 
 @pytest.mark.parametrize(
     ("env", "home"),
     [
-        ({"HOME": "/home/user"}, "/home/user/.local/share/spark_app"),
-        ({"HOME": "/home/user", "XDG_DATA_HOME": "/data"}, "/data/spark_app"),
-        ({"HOME": "/home/user", "SPARK_APP_HOME": "/elsewhere"}, "/elsewhere"),
+        ({"HOME": "{tmp}/user"}, "{tmp}/user/.local/share/spark_app"),
+        ({"HOME": "{tmp}/user", "XDG_DATA_HOME": "{tmp}/data"}, "{tmp}/data/spark_app"),
+        ({"HOME": "{tmp}/user", "SPARK_APP_HOME": "{tmp}/else where"}, "{tmp}/else where"),
     ],
 )
 def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_pip_may_remove(
-    environment: Path, told_spark: Path, env: dict[str, str], home: str
+    environment: Path, told_spark: Path, tmp_path: Path, env: dict[str, str], home: str
 ) -> None:
-    add_jars(told_spark)
+    env, home = {name: text.format(tmp=tmp_path) for name, text in env.items()}, home.format(tmp=tmp_path)
+    add_jars(Path(home) / "spark" / "jars")
     done = run(launcher(environment), "stage1_etf_ohlc", "--as-of", "2024-05-10", **env)
     assert done.returncode == 75, done.stderr
     installed, python = told_spark.parent / "spark_app" / "installed", environment / "bin" / "python"
     job = f"{installed}/jobs/stage1_etf_ohlc.py"
     command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
-    assert done.stdout.splitlines() == [home, f"{installed}/conf", str(python), *command]
+    assert done.stdout.splitlines() == [home, str(python), f"{home}/spark/jars/*", *command]
     said = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
     assert said.stdout == f"{home}\n", said.stderr
 
 
 def test_without_sparks_jars_the_installed_launcher_names_the_command_that_fetches_them(
-    environment: Path, told_spark: Path
+    environment: Path, told_spark: Path, tmp_path: Path
 ) -> None:
-    done = run(launcher(environment), "daily_pipeline")
+    done = run(launcher(environment), "daily_pipeline", HOME=str(tmp_path))
     assert done.returncode == 69
     assert f"run `{launcher(environment)} setup` first" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def users_spark(environment: Path) -> Iterator[Path]:
+    """A pyspark of the environment's own as pip installs it: without what our set-up adds."""
+    spark = site_packages(environment) / "pyspark"
+    added = shutil.ignore_patterns("conf", "kafka-jars", "s3-jars", "delta-*.jar", "postgresql-*.jar")
+    shutil.copytree(PYSPARK, spark, ignore=added)
+    yield spark
+    shutil.rmtree(spark)
+
+
+@pytest.fixture
+def maven_repository(tmp_path: Path) -> str:
+    """The URL of a folder laid out as a Maven repository, with the jars of conf/jars.lock and conf/kafka-jars.lock."""
+    for name, folder in (("jars.lock", "jars"), ("kafka-jars.lock", "kafka-jars")):
+        for line in (ROOT / "conf" / name).read_text().splitlines():
+            if not line.startswith("#"):
+                group, artifact, version = line.split()[0].split(":")
+                place = tmp_path / "maven" / group.replace(".", "/") / artifact / version
+                place.mkdir(parents=True)
+                (place / f"{artifact}-{version}.jar").symlink_to(PYSPARK / folder / f"{artifact}-{version}.jar")
+    return (tmp_path / "maven").as_uri()
+
+
+def test_set_up_and_a_run_leave_the_users_pyspark_as_it_was(
+    environment: Path, users_spark: Path, maven_repository: str, open_folder: Path
+) -> None:
+    home = open_folder / "a home"
+    env = {"SPARK_APP_HOME": str(home), "MAVEN_REPOSITORY_URL": maven_repository}
+    before = contents(users_spark)
+    done = run(launcher(environment), "setup", **env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    added = {path.name for path in (home / "spark").iterdir()}
+    assert added == {"jars", "kafka-jars", "spark-classes.jsa"}
+
+    done = run(launcher(environment), "daily_pipeline", "--source", "synthetic", **env, SPARK_PRINT_LAUNCH_COMMAND="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stage5_portfolio_allocation" in done.stdout
+    assert f"-XX:SharedArchiveFile={home}/spark/spark-classes.jsa" in done.stderr
+    assert contents(users_spark) == before
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file, by its path; the target of a link."""
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_beside_a_python_without_the_package_the_launcher_says_so(environment: Path, tmp_path: Path) -> None:

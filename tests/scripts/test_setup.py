@@ -2,120 +2,192 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import http.server
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import pyspark
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PYSPARK = Path(pyspark.__file__).parent
 
 
-@pytest.fixture
-def fetch_jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """scripts/fetch_jars.py with a download folder of its own."""
+def load_fetch_jars() -> ModuleType:
     specification = importlib.util.spec_from_file_location("fetch_jars", ROOT / "scripts" / "fetch_jars.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "fetch_jars", module)
+    sys.modules["fetch_jars"] = module
     specification.loader.exec_module(module)
-    monkeypatch.setattr(module, "IVY_HOME", tmp_path / "ivy")
     return module
 
+
+fetch_jars = load_fetch_jars()
 
 # The SHA-256 of the three bytes "abc", from FIPS 180-2, appendix B.1.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 @pytest.fixture
-def downloads(tmp_path: Path) -> Path:
-    folder = tmp_path / "ivy" / "jars"
-    folder.mkdir(parents=True)
-    (tmp_path / "spark").mkdir()
-    return folder
+def repository(tmp_path: Path) -> Iterator[str]:
+    """The URL of a Maven repository on loopback with org.x:lib:1.0 ("abc") and org.x:altered:1.0."""
+    for artifact, content in (("lib", b"abc"), ("altered", b"abd")):
+        folder = tmp_path / "repository" / "org" / "x" / artifact / "1.0"
+        folder.mkdir(parents=True)
+        (folder / f"{artifact}-1.0.jar").write_bytes(content)
+    with serve(tmp_path / "repository") as url:
+        yield url
 
 
-def test_a_lock_line_is_coordinates_and_hash(fetch_jars: ModuleType, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def fetch(
+    tmp_path: Path, repository: str, *lines: str, update: bool = False, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Fetch a lock of these lines into the folder `spark`."""
+    lock = tmp_path / "some.lock"
+    lock.write_text("".join(f"{line}\n" for line in lines))
+    command = [sys.executable, ROOT / "scripts" / "fetch_jars.py", lock, tmp_path / "spark"]
+    command += ["--update"] if update else []
+    base = {"MAVEN_REPOSITORY_URL": repository, "NO_PROXY": "127.0.0.1", "SSL_CERT_FILE": ""}
+    return subprocess.run(command, env={**base, **env}, capture_output=True, text=True, check=False)
+
+
+def fetched(tmp_path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (tmp_path / "spark").glob("*")}
+
+
+def test_a_lock_line_is_coordinates_and_hash(tmp_path: Path) -> None:
     lock = tmp_path / "jars.lock"
     lock.write_text(f"# a comment\n\norg.x:lib_2.13:1.0 {ABC}  # why\n")
     jars = fetch_jars.read_lock(lock)
     assert [(jar.group, jar.file_name, jar.sha256) for jar in jars] == [("org.x", "lib_2.13-1.0.jar", ABC)]
 
 
-def test_a_jar_with_the_right_hash_is_installed(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
-    (downloads / "lib-1.0.jar").write_bytes(b"abc")
-    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, folder=tmp_path / "spark")
-    assert (tmp_path / "spark" / "lib-1.0.jar").read_bytes() == b"abc"
+def test_a_jar_with_the_locked_hash_is_installed(tmp_path: Path, repository: str) -> None:
+    done = fetch(tmp_path, repository, f"org.x:lib:1.0 {ABC}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert fetched(tmp_path) == {"lib-1.0.jar": b"abc"}
 
 
-def test_another_version_of_a_jar_goes(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
+def test_a_jar_that_is_present_is_not_downloaded_again(tmp_path: Path) -> None:
+    (tmp_path / "spark").mkdir()
+    (tmp_path / "spark" / "lib-1.0.jar").write_bytes(b"abc")
+    assert fetch(tmp_path, "http://127.0.0.1:9", f"org.x:lib:1.0 {ABC}").returncode == 0
+
+
+def test_a_damaged_jar_is_replaced(tmp_path: Path, repository: str) -> None:
+    (tmp_path / "spark").mkdir()
+    (tmp_path / "spark" / "lib-1.0.jar").write_bytes(b"ab")
+    assert fetch(tmp_path, repository, f"org.x:lib:1.0 {ABC}").returncode == 0
+    assert fetched(tmp_path) == {"lib-1.0.jar": b"abc"}
+
+
+def test_another_version_of_a_jar_is_removed(tmp_path: Path, repository: str) -> None:
+    (tmp_path / "spark").mkdir()
     for name in ("lib-0.9.jar", "lib-storage-0.9.jar"):
         (tmp_path / "spark" / name).touch()
-    (downloads / "lib-1.0.jar").write_bytes(b"abc")
-    fetch_jars.install([fetch_jars.Jar("org.x", "lib", "1.0", ABC)], downloads=downloads, folder=tmp_path / "spark")
-    assert {file.name for file in (tmp_path / "spark").iterdir()} == {"lib-1.0.jar", "lib-storage-0.9.jar"}
+    fetch(tmp_path, repository, f"org.x:lib:1.0 {ABC}")
+    assert set(fetched(tmp_path)) == {"lib-1.0.jar", "lib-storage-0.9.jar"}
 
 
-def test_an_altered_jar_is_refused_and_forgotten(fetch_jars: ModuleType, tmp_path: Path, downloads: Path) -> None:
-    (downloads / "good-1.0.jar").write_bytes(b"abc")
-    (downloads / "bad-1.0.jar").write_bytes(b"abd")
-    jars = [fetch_jars.Jar("org.x", name, "1.0", ABC) for name in ("good", "bad")]
-    with pytest.raises(SystemExit, match=r"refused bad-1\.0\.jar"):
-        fetch_jars.install(jars, downloads=downloads, folder=tmp_path / "spark")
-    assert list((tmp_path / "spark").iterdir()) == []
-    assert not downloads.exists()
+def test_an_altered_jar_is_refused(tmp_path: Path, repository: str) -> None:
+    done = fetch(tmp_path, repository, f"org.x:altered:1.0 {ABC}")
+    sentence = "fetch_jars: refused altered-1.0.jar: its SHA-256 is not the one of the lock\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+    assert fetched(tmp_path) == {}
 
 
-def test_update_writes_the_hashes_and_keeps_the_comments(
-    fetch_jars: ModuleType, tmp_path: Path, downloads: Path
+def test_update_writes_the_hashes_keeps_the_comments_and_installs_nothing(tmp_path: Path, repository: str) -> None:
+    done = fetch(tmp_path, repository, "# a comment", "org.x:lib:1.0", "#org.x:lib:1.01 0000", update=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "some.lock").read_text() == f"# a comment\norg.x:lib:1.0 {ABC}\n#org.x:lib:1.01 0000\n"
+    assert fetched(tmp_path) == {}
+
+
+def test_without_a_network_one_sentence_names_the_address_and_the_variables(tmp_path: Path) -> None:
+    done = fetch(tmp_path, "http://127.0.0.1:9", f"org.x:lib:1.0 {ABC}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot download http://127.0.0.1:9/org/x/lib/1.0/lib-1.0.jar: " in done.stderr
+    assert "HTTPS_PROXY and MAVEN_REPOSITORY_URL" in done.stderr
+
+
+def test_an_answer_that_ends_early_installs_nothing(tmp_path: Path) -> None:
+    class Truncating(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"ab")
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Truncating) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = fetch(tmp_path, f"http://127.0.0.1:{server.server_port}", f"org.x:lib:1.0 {ABC}")
+        server.shutdown()
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot download" in done.stderr
+    assert fetched(tmp_path) == {}
+
+
+def test_a_download_goes_through_the_proxy_of_the_environment(tmp_path: Path, repository: str) -> None:
+    """The loopback server is the proxy: it answers 404 for a host that does not exist."""
+    done = fetch(tmp_path, "http://repository.invalid", f"org.x:lib:1.0 {ABC}", HTTP_PROXY=repository, NO_PROXY="")
+    assert "HTTP Error 404" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["", "https://mirror.example/maven"])
+def test_the_repository_is_that_of_pysparks_ivy_unless_the_environment_names_one(
+    variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = tmp_path / "jars.lock"
-    lock.write_text("# a comment\norg.x:lib:1.0\norg.x:lib:1.01 0000\n")
-    (downloads / "lib-1.0.jar").write_bytes(b"abc")
-    fetch_jars.update_lock(lock, downloads, [fetch_jars.Jar("org.x", "lib", "1.0", "")])
-    assert lock.read_text() == f"# a comment\norg.x:lib:1.0 {ABC}\norg.x:lib:1.01 0000\n"
+    monkeypatch.setenv("MAVEN_REPOSITORY_URL", variable)
+    url = fetch_jars.repository_url(PYSPARK)
+    assert url == variable if variable else re.fullmatch(r"https://[a-z0-9.]+/maven2", url)
 
 
-@pytest.mark.parametrize(
-    ("address", "options"),
-    [
-        ("http://proxy.example:3128", ["-Dhttps.proxyHost=proxy.example", "-Dhttps.proxyPort=3128"]),
-        ("proxy.example:3128", ["-Dhttps.proxyHost=proxy.example", "-Dhttps.proxyPort=3128"]),
-        ("", []),
-    ],
-)
-def test_the_usual_proxy_variable_reaches_java(
-    fetch_jars: ModuleType, monkeypatch: pytest.MonkeyPatch, address: str, options: list[str]
+def test_an_ivy_that_names_no_repository_ends_set_up_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("https_proxy", raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", address)
-    assert fetch_jars.proxy_options() == options
+    monkeypatch.delenv("MAVEN_REPOSITORY_URL", raising=False)
+    with pytest.raises(SystemExit, match="set MAVEN_REPOSITORY_URL"):
+        fetch_jars.repository_url(tmp_path)
 
 
-def test_spark_runs_with_exactly_the_locked_jars(fetch_jars: ModuleType) -> None:
-    pyspark = importlib.util.find_spec("pyspark")
-    assert pyspark is not None
-    assert pyspark.origin is not None
+def test_a_users_pyspark_is_never_a_place_for_jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_ADDED_JARS", raising=False)
+    with pytest.raises(SystemExit, match=r"pyspark is not changed: run `spark_jobs_launcher\.sh setup`"):
+        fetch_jars.parent_of_folders(tmp_path / "pyspark")
+    monkeypatch.setenv("SPARK_ADDED_JARS", str(tmp_path / "ours"))
+    assert fetch_jars.parent_of_folders(tmp_path / "pyspark") == tmp_path / "ours"
+
+
+def test_spark_runs_with_exactly_the_locked_jars() -> None:
     for lock, folder in (("jars.lock", "jars"), ("kafka-jars.lock", "kafka-jars")):
         for jar in fetch_jars.read_lock(ROOT / "conf" / lock):
-            found = list((Path(pyspark.origin).parent / folder).glob(f"{jar.artifact}-[0-9]*.jar"))
+            found = list((PYSPARK / folder).glob(f"{jar.artifact}-[0-9]*.jar"))
             assert [file.name for file in found] == [jar.file_name]
             assert hashlib.sha256(found[0].read_bytes()).hexdigest() == jar.sha256
 
 
 def test_kafka_costs_a_daily_run_no_place_on_the_class_path() -> None:
-    pyspark = importlib.util.find_spec("pyspark")
-    assert pyspark is not None
-    assert pyspark.origin is not None
-    assert list((Path(pyspark.origin).parent / "jars").glob("*kafka*")) == []
+    assert list((PYSPARK / "jars").glob("*kafka*")) == []
 
 
 @pytest.mark.parametrize("name", ["uv", "runtime", "dev", "moto"])
@@ -197,29 +269,3 @@ def test_a_finished_set_up_is_not_repeated_until_a_lock_changes_or_the_clone_mov
     with (bare_clone / "conf" / "jars.lock").open("a") as lock:
         lock.write("# changed\n")
     assert _set_up(bare_clone).returncode == 69
-
-
-def test_signatures_go_and_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "jars"
-    folder.mkdir()
-    kept = {"META-INF/MANIFEST.MF": "manifest", "META-INF/services/a.SF": "no signature", "org/A.class": "class"}
-    signed = kept | {"META-INF/KEY.SF": "hashes", "META-INF/KEY.DSA": "signature"}
-    for name, entries in (("signed.jar", signed), ("plain.jar", kept)):
-        with zipfile.ZipFile(folder / name, "w") as jar:
-            for entry, text in entries.items():
-                jar.writestr(entry, text)
-    cached = tmp_path / "cached.jar"
-    os.link(folder / "signed.jar", cached)
-    plain = (folder / "plain.jar").stat().st_ino
-
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "drop_signatures.py"), str(folder)], check=True)
-
-    assert sorted(file.name for file in folder.iterdir()) == ["plain.jar", "signed.jar"]
-    assert _entries(folder / "signed.jar") == kept
-    assert _entries(cached) == signed
-    assert (folder / "plain.jar").stat().st_ino == plain
-
-
-def _entries(jar: Path) -> dict[str, str]:
-    with zipfile.ZipFile(jar) as opened:
-        return {name: opened.read(name).decode() for name in opened.namelist()}

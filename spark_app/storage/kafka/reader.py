@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,6 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_app.config.kafka import KafkaAccess, TopicStart
 from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.spark.jars import KAFKA, added_jars
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.kafka.sender import SILENT, client_options, refused_settings
 
@@ -144,9 +144,7 @@ def _header(name: str) -> Column:
 
 
 def _add_connector(spark: SparkSession) -> None:
-    # Beside Spark's own jars; where pyspark itself is imported from is another place under spark-submit.
-    jvm: Any = spark.sparkContext._jvm
-    jars = sorted(Path(jvm.java.lang.System.getenv("SPARK_HOME"), "kafka-jars").glob("*.jar"))
+    jars = added_jars(KAFKA)
     if not jars:
         raise ServiceUnavailableError("Spark's connector for Kafka is not there; run `make setup`")
     for jar in jars:
