@@ -50,7 +50,7 @@ class Check:
             self.variable(*words.pop(0).split("=", 1))
         if not words:
             return None
-        kinds = {
+        kinds: dict[str, Callable[[list[str]], None]] = {
             "./spark_jobs_launcher.sh": self.launcher,
             "spark_jobs_launcher.sh": self.launcher,
             "spark-submit": self.spark_submit,
