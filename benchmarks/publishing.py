@@ -6,10 +6,11 @@ import datetime as dt
 import subprocess
 import tempfile
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.report import Measurement, best_seconds
@@ -60,7 +61,7 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
                     _truncate(database)
                 before = _wal_position(database)
                 run = RunKey(f"bench-{attempt}{names.index(name)}000000", "bench", dt.date(2026, 1, 2), {})
-                ours[name].append(best_seconds(lambda run=run: _publish(database, frame, run), runs=1))
+                ours[name].append(best_seconds(partial(_publish, database, frame, run), runs=1))
                 wal = _wal_since(database, before)
     count = f"{len(rows):,} rows"
     lines = []
@@ -93,7 +94,7 @@ def _served_csv(rows: pd.DataFrame, file: Path) -> None:
     served[_COLUMNS].to_csv(file, header=False, index=False, float_format="%.6f")
 
 
-def _publish(database: Database, frame: object, run: RunKey) -> None:
+def _publish(database: Database, frame: DataFrame, run: RunKey) -> None:
     start_run(database, run)
     publish(database, run, RunResult("ok", 0, ""), origin="synthetic", publications=[Publication(ETF_OHLC, frame)])
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Measurement, best_in_turns, best_seconds
@@ -26,7 +27,7 @@ def measure() -> list[Measurement]:
             lambda: _synthetic_day(place),
         )
     jobs = sorted(path.stem for path in (_ROOT / "jobs").glob("*.py"))
-    helps = {job: best_seconds(lambda job=job: _help(job)) for job in jobs}
+    helps = {job: best_seconds(partial(_help, job)) for job in jobs}
     slowest = max(helps, key=lambda job: helps[job])
     return [
         Measurement("spark-submit with Spark's defaults that only makes a session", bare, "s"),

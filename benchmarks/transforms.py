@@ -7,6 +7,7 @@ Each reads the same Parquet file and computes, for every ticker, session and per
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -43,7 +44,7 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
     with tempfile.TemporaryDirectory(prefix="spark_app-bench-") as folder:
         file = str(Path(folder) / "bars.parquet")
         rows[["ticker", "trade_date", "adj_close_price"]].to_parquet(file)
-        ways = {
+        ways: dict[str, Callable[[], tuple[float, int, int]]] = {
             "Spark": lambda: _spark(spark, file, benchmark),
             "pandas": lambda: _pandas(file, benchmark),
             "polars": lambda: _polars(file, benchmark),

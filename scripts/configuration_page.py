@@ -101,7 +101,8 @@ def kind(key: str, field: FieldInfo) -> str:
         return "text"
     name = "whole number" if int in found else "number"
     unit = next((f" of {unit}" for unit in ("seconds", "hours", "days") if key.endswith(f"_{unit}")), "")
-    for_ever = any(isinstance(part, BeforeValidator) and part.func("keep") is None for part in found)
+    before: list[Any] = [part.func for part in found if isinstance(part, BeforeValidator)]
+    for_ever = any(function("keep") is None for function in before)
     return f"{name}{unit}{limits(found)}" + (' or "keep"' if for_ever else "")
 
 

@@ -26,7 +26,7 @@ def build_wheel(folder: Path) -> Path:
         for name in ("setup.py", "pyproject.toml", "spark_jobs_launcher.sh", "LICENSE"):
             shutil.copy(ROOT / name, copy)
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
-        command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", place, copy]
+        command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", place, str(copy)]
         subprocess.run(command, env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH_SECONDS}, check=True)
         (wheel,) = Path(place).glob("*.whl")
         return Path(shutil.copy(wheel, folder))

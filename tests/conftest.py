@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from spark_app.spark.session import build_session
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.roles import set_up_roles
+from tests.storage.postgres.copies import copy_home, new_database
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -58,26 +59,32 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(open_folder: Path) -> Iterator[str]:
-    """A running PostgreSQL of the tests' own; the URL of its database, which stays empty."""
-    with EmbeddedPostgres(open_folder / "postgres").lease() as url:
+def initialised_postgres(open_folder: Path) -> Path:
+    """The files of a server that is stopped, whose database has the pipeline's tables and roles: to be copied."""
+    home = open_folder / "initialised"
+    with EmbeddedPostgres(home).lease() as url:
+        migrate(parse_url(url))
+        set_up_roles(parse_url(url))
+    return home
+
+
+@pytest.fixture(scope="session")
+def postgres_url(open_folder: Path, initialised_postgres: Path) -> Iterator[str]:
+    """A running PostgreSQL of the tests' own; the URL of its database, which has the pipeline's tables and no row."""
+    with EmbeddedPostgres(copy_home(initialised_postgres, open_folder / "postgres")).lease() as url:
         yield url
 
 
 @pytest.fixture
 def empty_database(postgres_url: str) -> Iterator[Database]:
     """A database of the test's own, without any table."""
-    server = parse_url(postgres_url)
-    name = f"test_{secrets.token_hex(4)}"
-    with server.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield Database({**server.parameters, "dbname": name}, server.password)
-    with server.connect() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(parse_url(postgres_url)) as made:
+        yield made
 
 
 @pytest.fixture
-def database(empty_database: Database) -> Database:
-    """A database of the test's own with the pipeline's tables."""
-    migrate(empty_database)
-    return empty_database
+def database(postgres_url: str) -> Iterator[Database]:
+    """A database of the test's own with the pipeline's tables and roles: a copy, which is quicker than to migrate."""
+    server = parse_url(postgres_url)
+    with new_database(server, template=server.parameters["dbname"]) as made:
+        yield made

@@ -63,7 +63,7 @@ def plain_python(folder: Path) -> Path:
     (packages,) = folder.glob("lib/python3*/site-packages")
     # What .pth files of that folder name, as spark_app.pth does, is not followed from here.
     (packages / "libraries.pth").write_text(f"{_SPARK.parent}\n")
-    probe = [folder / "bin" / "python", "-c", "import pandas, spark_app"]
+    probe = [str(folder / "bin" / "python"), "-c", "import pandas, spark_app"]
     done = subprocess.run(probe, cwd=folder, capture_output=True, text=True, check=False)
     assert "No module named 'spark_app'" in done.stderr
     return folder

@@ -23,7 +23,6 @@ from spark_app.cli import entrypoint
 from spark_app.config.settings import load_settings
 from spark_app.errors import SparkAppError
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.roles import set_up_roles
 from tests.docs.documented_commands import ROOT, commands
 
 LAUNCHER = ROOT / "spark_jobs_launcher.sh"
@@ -50,7 +49,7 @@ class Check:
             self.variable(*words.pop(0).split("=", 1))
         if not words:
             return None
-        kinds = {
+        kinds: dict[str, Callable[[list[str]], None]] = {
             "./spark_jobs_launcher.sh": self.launcher,
             "spark_jobs_launcher.sh": self.launcher,
             "spark-submit": self.spark_submit,
@@ -159,7 +158,6 @@ def run_sql(connection: psycopg.Connection, statement: str) -> None:
 @pytest.fixture
 def check(database: Database) -> Iterator[Run]:
     """Check one command, in an environment of its own."""
-    set_up_roles(database)
     with database.connect() as connection:
 
         def check(text: str) -> None:

@@ -116,7 +116,7 @@ def texts(node: ast.expr, module: ast.Module) -> Iterator[str]:
         case ast.Constant(value=str(text)):
             yield from words(text)
         case ast.JoinedStr(values=parts):
-            text = "".join(part.value if isinstance(part, ast.Constant) else "…" for part in parts)
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
             yield from words(text)
         case ast.Name(id=name):
             for known in ast.walk(module):

@@ -6,12 +6,21 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pyspark.sql.types import BooleanType, DateType, DecimalType, IntegerType, LongType, StringType, TimestampType
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    IntegerType,
+    LongType,
+    StringType,
+    TimestampType,
+)
 
 from spark_app.schemas import SERVED_TABLES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "TOPIC.md").read_text()
-KINDS = {
+KINDS: dict[type[DataType], str] = {
     DateType: "date",
     TimestampType: "time",
     BooleanType: "flag",

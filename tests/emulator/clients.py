@@ -14,11 +14,11 @@ from curl_cffi import requests as curl
 from yfinance.data import YfData
 
 
-class LoopbackSession(curl.Session):
+class LoopbackSession(curl.Session[curl.Response]):
     """Sends https requests as plain http to a forward proxy, which so sees all of them."""
 
     def __init__(self, proxy_url: str) -> None:
-        proxies = {"http": proxy_url, "https": proxy_url}
+        proxies: curl.ProxySpec = {"http": proxy_url, "https": proxy_url}
         super().__init__(impersonate="chrome", proxies=proxies, curl_options={CurlOpt.NOPROXY: ""})
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:

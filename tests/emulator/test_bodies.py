@@ -31,7 +31,7 @@ def _summary(market: Market, ticker: str, *modules: str) -> Any:
     return _json(summary_answer(market, ticker, modules or MODULES))
 
 
-def test_top_holdings_are_shares_in_yahoos_spelling_as_fractions():
+def test_top_holdings_are_shares_in_yahoos_spelling_as_fractions() -> None:
     (result,) = _summary(Market(holdings={"XLF": XLF}), "XLF")["quoteSummary"]["result"]
 
     assert result["topHoldings"]["holdings"] == [
@@ -40,7 +40,7 @@ def test_top_holdings_are_shares_in_yahoos_spelling_as_fractions():
     assert result["quoteType"]["quoteType"] == "ETF"
 
 
-def test_top_holdings_are_the_ten_largest():
+def test_top_holdings_are_the_ten_largest() -> None:
     holdings = tuple(Holding(f"T{i:02}", f"NAME {i}", float(i)) for i in range(1, 13))
     market = Market(holdings={"XLK": Snapshot(dt.date(2026, 2, 9), holdings)})
 
@@ -50,13 +50,13 @@ def test_top_holdings_are_the_ten_largest():
     assert top[0]["holdingPercent"] == 0.12
 
 
-def test_only_the_modules_asked_for_come():
+def test_only_the_modules_asked_for_come() -> None:
     (result,) = _summary(Market(holdings={"XLF": XLF}), "XLF", "fundProfile", "assetProfile")["quoteSummary"]["result"]
 
     assert list(result) == ["fundProfile"]
 
 
-def test_stock_has_no_fund_modules():
+def test_stock_has_no_fund_modules() -> None:
     market = Market(quotes={"AAPL": Quote(4_869_931_925_504, 331.0, NOON)})
 
     (result,) = _summary(market, "AAPL")["quoteSummary"]["result"]
@@ -65,7 +65,7 @@ def test_stock_has_no_fund_modules():
     assert result["quoteType"]["quoteType"] == "EQUITY"
 
 
-def test_unknown_symbol_and_missing_modules_are_not_found(recorded: Callable[[str], Any]):
+def test_unknown_symbol_and_missing_modules_are_not_found(recorded: Callable[[str], Any]) -> None:
     unknown = summary_answer(Market(), "GONE", MODULES)
     no_modules = summary_answer(Market(holdings={"XLF": XLF}), "XLF", ["assetProfile"])
 
@@ -74,7 +74,7 @@ def test_unknown_symbol_and_missing_modules_are_not_found(recorded: Callable[[st
     assert _json(no_modules) == recorded("error_404_quoteSummary_no_fundamentals.json")
 
 
-def test_fund_summary_has_recorded_keys_and_types(recorded: Callable[[str], Any]):
+def test_fund_summary_has_recorded_keys_and_types(recorded: Callable[[str], Any]) -> None:
     (expected,) = recorded("quoteSummary_all_QQQ_topHoldings.json")["quoteSummary"]["result"]
     (actual,) = _summary(Market(holdings={"XLF": XLF}), "XLF")["quoteSummary"]["result"]
     expected["fundProfile"]["categoryName"] = None  # null for other funds, see HISU-U.TO
@@ -84,7 +84,7 @@ def test_fund_summary_has_recorded_keys_and_types(recorded: Callable[[str], Any]
     assert actual["topHoldings"].keys() == expected["topHoldings"].keys()
 
 
-def test_quotes_leave_unknown_symbols_out(recorded: Callable[[str], Any]):
+def test_quotes_leave_unknown_symbols_out(recorded: Callable[[str], Any]) -> None:
     market = Market(quotes={"AAPL": Quote(4_869_931_925_504, 331.0, NOON, "Apple Inc.", "Apple")})
 
     (quote,) = _json(quotes_answer(market, ("AAPL", "GONE")))["quoteResponse"]["result"]
@@ -96,7 +96,7 @@ def test_quotes_leave_unknown_symbols_out(recorded: Callable[[str], Any]):
     assert _json(quotes_answer(market, ("GONE",))) == recorded("quote_v7_unknown_empty.json")
 
 
-def test_quote_has_recorded_keys_and_types(recorded: Callable[[str], Any]):
+def test_quote_has_recorded_keys_and_types(recorded: Callable[[str], Any]) -> None:
     market = Market(quotes={"AAPL": Quote(4_869_931_925_504, 331.0, NOON, "Apple Inc.", "Apple")})
 
     actual = _json(quotes_answer(market, ("AAPL",)))
@@ -104,7 +104,7 @@ def test_quote_has_recorded_keys_and_types(recorded: Callable[[str], Any]):
     assert _paths(actual).items() <= _paths(recorded("quote_v7_AAPL.json")).items()
 
 
-def test_quote_leaves_out_what_yahoo_does_not_know():
+def test_quote_leaves_out_what_yahoo_does_not_know() -> None:
     market = Market(quotes={"XLK": Quote(None, 150.0, NOON, quote_type="ETF")})
 
     (quote,) = _json(quotes_answer(market, ("XLK",)))["quoteResponse"]["result"]
@@ -113,5 +113,5 @@ def test_quote_leaves_out_what_yahoo_does_not_know():
 
 
 @pytest.mark.parametrize(("count", "status"), [(50, 200), (99, 200), (100, 429)])
-def test_quotes_of_more_than_99_symbols_are_refused(count: int, status: int):
+def test_quotes_of_more_than_99_symbols_are_refused(count: int, status: int) -> None:
     assert quotes_answer(Market(), tuple(f"T{i}" for i in range(count))).status == status

@@ -31,19 +31,19 @@ def _result(get: Get, url: str) -> Any:
         (0, [OPEN_OF_JANUARY_2]),
     ],
 )
-def test_window_includes_its_start_and_excludes_its_end(get: Get, start: int, stamps: list[int] | None):
+def test_window_includes_its_start_and_excludes_its_end(get: Get, start: int, stamps: list[int] | None) -> None:
     reply = get(f"{API}/v8/finance/chart/SPY?period1={start}&period2={OPEN_OF_JANUARY_3}")
 
     assert (reply.json["chart"]["result"][0]["timestamp"] if reply.status == 200 else None) == stamps
 
 
-def test_summer_sessions_open_an_hour_earlier_in_utc(emulator: YahooEmulator, get: Get):
+def test_summer_sessions_open_an_hour_earlier_in_utc(emulator: YahooEmulator, get: Get) -> None:
     emulator.market.add_bars("AAPL", Bar(dt.date(2020, 8, 31), 1.0, 1.0, 1.0, 1.0, 1.0, 1))
 
     assert _result(get, f"{API}/v8/finance/chart/AAPL?range=max")["timestamp"] == [1598880600]
 
 
-def test_null_values_stay_null_and_gaps_have_no_row(emulator: YahooEmulator, get: Get):
+def test_null_values_stay_null_and_gaps_have_no_row(emulator: YahooEmulator, get: Get) -> None:
     emulator.market.add_bars("SPY", Bar(JANUARY_2, None, float("nan"), 9.0, None, None, None))
     emulator.market.drop_bars("SPY", JANUARY_3)
 
@@ -56,7 +56,7 @@ def test_null_values_stay_null_and_gaps_have_no_row(emulator: YahooEmulator, get
     }
 
 
-def test_row_of_an_open_session_bears_the_last_trade(emulator: YahooEmulator, get: Get):
+def test_row_of_an_open_session_bears_the_last_trade(emulator: YahooEmulator, get: Get) -> None:
     noon = dt.datetime(2025, 1, 3, 12, 0, tzinfo=NEW_YORK)
     live = Bar(JANUARY_3, 11.0, 12.5, 10.0, 10.9, 10.9, 120, traded_at=noon)
     emulator.market.add_bars("SPY", emulator.market.bars["SPY"][1], live)
@@ -67,7 +67,7 @@ def test_row_of_an_open_session_bears_the_last_trade(emulator: YahooEmulator, ge
     assert result["meta"]["regularMarketTime"] == OPEN_OF_JANUARY_3 + 9000
 
 
-def test_events_are_keyed_by_their_stamp(emulator: YahooEmulator, get: Get):
+def test_events_are_keyed_by_their_stamp(emulator: YahooEmulator, get: Get) -> None:
     emulator.market.events["SPY"] = (Event(JANUARY_2, split_ratio=1.231), Event(JANUARY_3, dividend=0.24))
     stamp = OPEN_OF_JANUARY_2
 
@@ -80,7 +80,7 @@ def test_events_are_keyed_by_their_stamp(emulator: YahooEmulator, get: Get):
 
 
 @pytest.mark.parametrize(("name", "count"), [("1d", 1), ("5d", 5), ("1mo", 32), ("ytd", 36), ("1y", 60), ("max", 60)])
-def test_range_ends_with_the_last_row(emulator: YahooEmulator, get: Get, name: str, count: int):
+def test_range_ends_with_the_last_row(emulator: YahooEmulator, get: Get, name: str, count: int) -> None:
     last = dt.date(2025, 2, 5)
     days = (last - dt.timedelta(days=i) for i in range(60))
     emulator.market.add_bars("QQQ", *(Bar(day, 1.0, 1.0, 1.0, 1.0, 1.0, 1) for day in days))
@@ -92,14 +92,14 @@ def test_range_ends_with_the_last_row(emulator: YahooEmulator, get: Get, name: s
     assert result["timestamp"][-1] == 1738765800  # 2025-02-05 14:30 UTC
 
 
-def test_unknown_symbol_gets_the_recorded_404(get: Get, recorded: Callable[[str], Any]):
+def test_unknown_symbol_gets_the_recorded_404(get: Get, recorded: Callable[[str], Any]) -> None:
     reply = get(SPY_CHART.replace("SPY", "GONE"))
 
     assert reply.status == 404
     assert reply.json == recorded("error_404_chart_delisted.json")
 
 
-def test_window_without_rows_gets_400(get: Get):
+def test_window_without_rows_gets_400(get: Get) -> None:
     reply = get(f"{API}/v8/finance/chart/SPY?period1=1&period2=2")
 
     assert reply.status == 400
@@ -109,17 +109,17 @@ def test_window_without_rows_gets_400(get: Get):
     }
 
 
-def test_other_intervals_get_422(get: Get):
+def test_other_intervals_get_422(get: Get) -> None:
     assert get(SPY_CHART.replace("interval=1d", "interval=1h")).status == 422
 
 
-def test_escaped_symbols_are_understood(emulator: YahooEmulator, get: Get):
+def test_escaped_symbols_are_understood(emulator: YahooEmulator, get: Get) -> None:
     emulator.market.add_bars("^GSPC", Bar(JANUARY_2, 1.0, 1.0, 1.0, 1.0, 1.0, 1))
 
     assert get(f"{API}/v8/finance/chart/%5EGSPC").status == 200
 
 
-def test_prices_come_as_given_or_as_yahoos_float32(emulator: YahooEmulator, get: Get):
+def test_prices_come_as_given_or_as_yahoos_float32(emulator: YahooEmulator, get: Get) -> None:
     emulator.market.add_bars("SPY", Bar(JANUARY_3, 681.69, 686.28, 677.52, 681.75, 269.7, 96267500))
 
     as_given = _result(get, SPY_CHART)["indicators"]
@@ -140,7 +140,7 @@ def test_prices_come_as_given_or_as_yahoos_float32(emulator: YahooEmulator, get:
 @pytest.mark.parametrize("file", ["chart_QQQ_1d_ok.json", "chart_AAPL_split_and_dividend.json"])
 def test_chart_has_the_shape_of_recorded_charts(
     emulator: YahooEmulator, get: Get, recorded: Callable[[str], Any], file: str
-):
+) -> None:
     expected = recorded(file)
     if "events" in expected["chart"]["result"][0]:
         emulator.market.events["SPY"] = (Event(JANUARY_2, split_ratio=4.0), Event(JANUARY_3, dividend=0.24))

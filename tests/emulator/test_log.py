@@ -25,13 +25,13 @@ from tests.emulator.sample import API, SPY_CHART
         ("http://example.com/v7/finance/quote?symbols=AAPL", "other", ()),
     ],
 )
-def test_requests_are_told_apart(url: str, kind: str, tickers: tuple[str, ...]):
+def test_requests_are_told_apart(url: str, kind: str, tickers: tuple[str, ...]) -> None:
     request = Request("GET", url)
 
     assert (request.kind, request.tickers) == (kind, tickers)
 
 
-def test_log_keeps_what_came_and_what_was_answered(emulator: YahooEmulator, get: Get):
+def test_log_keeps_what_came_and_what_was_answered(emulator: YahooEmulator, get: Get) -> None:
     before = dt.datetime.now(dt.UTC)
     get(f"{API}/v7/finance/quote?symbols=SPY&crumb=abc", Cookie="B=1; A3=secret; C=2")
 
@@ -39,11 +39,14 @@ def test_log_keeps_what_came_and_what_was_answered(emulator: YahooEmulator, get:
     assert (request.method, request.host, request.path) == ("GET", "query2.finance.yahoo.com", "/v7/finance/quote")
     assert (request.cookie, request.crumb, request.status) == ("secret", "abc", 401)
     assert request.query == {"symbols": "SPY", "crumb": "abc"}
+    assert request.arrived_at is not None
+    assert request.answered_at is not None
+    assert request.answered is not None
     assert before <= request.arrived_at <= request.answered_at <= dt.datetime.now(dt.UTC)
     assert request.arrived <= request.answered
 
 
-def test_log_counts_by_kind_and_by_ticker(emulator: YahooEmulator, get: Get):
+def test_log_counts_by_kind_and_by_ticker(emulator: YahooEmulator, get: Get) -> None:
     for url in (SPY_CHART, SPY_CHART, SPY_CHART.replace("SPY", "XLK"), "http://fc.yahoo.com/"):
         get(url)
 
@@ -54,7 +57,7 @@ def test_log_counts_by_kind_and_by_ticker(emulator: YahooEmulator, get: Get):
         emulator.log.of("charts")
 
 
-def test_smallest_gap_is_between_neighbours_in_time():
+def test_smallest_gap_is_between_neighbours_in_time() -> None:
     log = RequestLog()
     for arrived, url in ((10.0, SPY_CHART), (13.0, SPY_CHART), (11.5, "http://fc.yahoo.com/"), (20.0, SPY_CHART)):
         log.add(Request("GET", url, arrived=arrived))
@@ -65,16 +68,17 @@ def test_smallest_gap_is_between_neighbours_in_time():
         log.smallest_gap("cookie")
 
 
-def test_waiting_ends_when_the_requests_are_there_or_the_time_is_up(emulator: YahooEmulator, get: Get):
+def test_waiting_ends_when_the_requests_are_there_or_the_time_is_up(emulator: YahooEmulator, get: Get) -> None:
     get(SPY_CHART)
 
     assert emulator.log.wait_for("chart", 1, timeout_seconds=1)
     assert not emulator.log.wait_for("chart", 2, timeout_seconds=0.01)
 
 
-def test_latency_is_added_to_every_answer():
+def test_latency_is_added_to_every_answer() -> None:
     with YahooEmulator(Market(), latency_seconds=0.05) as emulator:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{emulator.url}/nothing", timeout=5)
         (request,) = emulator.log
+    assert request.answered is not None
     assert request.answered - request.arrived >= 0.05

@@ -8,7 +8,7 @@ from tests.emulator import CASH_ROWS, Bar, Event, Holding, Market
 from tests.emulator.sample import JANUARY_2, JANUARY_3, SPY_BARS
 
 
-def test_split_restates_what_came_before_it():
+def test_split_restates_what_came_before_it() -> None:
     market = Market(bars={"XLK": SPY_BARS}, events={"XLK": [Event(JANUARY_2, dividend=0.8)]})
 
     market.add_split("XLK", JANUARY_3, 4)
@@ -17,7 +17,7 @@ def test_split_restates_what_came_before_it():
     assert market.events["XLK"] == (Event(JANUARY_2, dividend=0.2), Event(JANUARY_3, split_ratio=4))
 
 
-def test_dividend_restates_adjusted_closes_before_it():
+def test_dividend_restates_adjusted_closes_before_it() -> None:
     market = Market(bars={"XLK": SPY_BARS})
 
     market.add_dividend("XLK", JANUARY_3, 1.1)  # a tenth of the close before it, 11.0
@@ -27,7 +27,7 @@ def test_dividend_restates_adjusted_closes_before_it():
     assert market.events["XLK"] == (Event(JANUARY_3, dividend=1.1),)
 
 
-def test_null_prices_survive_a_split():
+def test_null_prices_survive_a_split() -> None:
     market = Market(bars={"XLK": [Bar(JANUARY_2, None, None, None, None, None, None)]})
 
     market.add_split("XLK", JANUARY_3, 2)
@@ -35,7 +35,7 @@ def test_null_prices_survive_a_split():
     assert market.bars["XLK"] == (Bar(JANUARY_2, None, None, None, None, None, None),)
 
 
-def test_added_bars_replace_those_of_their_dates():
+def test_added_bars_replace_those_of_their_dates() -> None:
     market = Market(bars={"XLK": SPY_BARS})
     restated = SPY_BARS[1]._replace(close=10.6)
 
@@ -45,20 +45,20 @@ def test_added_bars_replace_those_of_their_dates():
     assert market.bars["XLK"] == (restated,)
 
 
-def test_bars_are_sorted_by_time():
+def test_bars_are_sorted_by_time() -> None:
     assert Market(bars={"XLK": reversed(SPY_BARS)}).bars["XLK"] == SPY_BARS
 
 
 @pytest.mark.parametrize(("ticker", "is_share"), [("BRK.B", True), ("IX", True), ("XAR", True), ("NA", True)])
-def test_shares_are_shares(ticker: str, is_share: bool):
+def test_shares_are_shares(ticker: str, is_share: bool) -> None:
     assert Holding(ticker, "", 1.0).is_share is is_share
 
 
-def test_cash_rows_are_no_shares():
+def test_cash_rows_are_no_shares() -> None:
     assert not any(row.is_share for row in CASH_ROWS)
 
 
-def test_frames_become_the_same_plain_data():
+def test_frames_become_the_same_plain_data() -> None:
     bars = pd.DataFrame(
         {
             "ticker": ["SPY", "SPY"],
@@ -97,7 +97,7 @@ def test_frames_become_the_same_plain_data():
     assert market.quotes["SPY"].quoted_at.astimezone(dt.UTC) == dt.datetime(2025, 1, 2, 21, 0, tzinfo=dt.UTC)
 
 
-def test_holdings_frame_gives_each_funds_newest_snapshot(shared_data: Path):
+def test_holdings_frame_gives_each_funds_newest_snapshot(shared_data: Path) -> None:
     raw = pd.read_csv(shared_data / "market_data" / "holdings_raw.csv", keep_default_na=False)
 
     market = Market.from_frames(holdings=raw)

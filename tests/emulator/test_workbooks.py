@@ -17,7 +17,7 @@ def _rows(snapshot: Snapshot) -> list[tuple[Any, ...]]:
     return list(workbook.worksheets[0].iter_rows(values_only=True))
 
 
-def test_head_names_the_fund_and_the_date():
+def test_head_names_the_fund_and_the_date() -> None:
     rows = _rows(XLF)
 
     assert [row[:2] for row in rows[:4]] == [
@@ -29,7 +29,7 @@ def test_head_names_the_fund_and_the_date():
     assert rows[4] == ("Name", "Ticker", "Identifier", "SEDOL", "Weight", "Sector", "Shares Held", "Local Currency")
 
 
-def test_table_is_read_as_people_read_the_real_files():
+def test_table_is_read_as_people_read_the_real_files() -> None:
     table = pd.read_excel(io.BytesIO(workbook_bytes("XLF", XLF)), skiprows=4).dropna(subset="Ticker")
 
     assert table["Ticker"].tolist() == ["BRK.B", "-", "IXTZ5", "CASH_USD", "-"]
@@ -39,7 +39,7 @@ def test_table_is_read_as_people_read_the_real_files():
     assert set(table["Local Currency"]) == {"USD"}
 
 
-def test_disclaimer_follows_after_blank_rows():
+def test_disclaimer_follows_after_blank_rows() -> None:
     rows = _rows(XLF)
     after_table = rows[5 + len(XLF.holdings) :]
 
@@ -48,7 +48,7 @@ def test_disclaimer_follows_after_blank_rows():
     assert all(value is None for row in after_table[2:] for value in row[1:])
 
 
-def test_another_snapshot_makes_another_file():
+def test_another_snapshot_makes_another_file() -> None:
     later = XLF._replace(as_of_date=dt.date(2026, 2, 10))
 
     assert _rows(later)[2][1] == "As of 10-Feb-2026"

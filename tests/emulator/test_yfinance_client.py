@@ -20,7 +20,7 @@ PRICES = ["Open", "High", "Low", "Close", "Adj Close"]
 
 def test_recorded_chart_is_read_back_as_it_was_recorded(
     emulator: YahooEmulator, yahoo: YahooClient, recorded: Callable[[str], Any]
-):
+) -> None:
     (chart,) = recorded("chart_AAPL_split_and_dividend.json")["chart"]["result"]
     quote, adjclose = chart["indicators"]["quote"][0], chart["indicators"]["adjclose"][0]["adjclose"]
     days = [dt.datetime.fromtimestamp(stamp, dt.UTC).date() for stamp in chart["timestamp"]]
@@ -38,7 +38,9 @@ def test_recorded_chart_is_read_back_as_it_was_recorded(
     assert actual["Dividends"].tolist() == [0.0] * 48 + [0.205]
 
 
-def test_real_prices_are_read_back_to_the_last_bit(shared_data: Path, emulator: YahooEmulator, yahoo: YahooClient):
+def test_real_prices_are_read_back_to_the_last_bit(
+    shared_data: Path, emulator: YahooEmulator, yahoo: YahooClient
+) -> None:
     everything = pd.read_parquet(shared_data / "market_data" / "etf_daily.parquet")
     spy = everything[(everything["ticker"] == "SPY") & (everything["trade_date"] < dt.date(2016, 1, 1))]
     emulator.market.bars["SPY"] = tuple(bars_by_ticker(spy)["SPY"])
@@ -50,7 +52,9 @@ def test_real_prices_are_read_back_to_the_last_bit(shared_data: Path, emulator: 
     assert actual["Volume"].tolist() == spy["volume"].tolist()
 
 
-def test_a_process_asks_for_one_cookie_one_crumb_and_each_chart_once(emulator: YahooEmulator, yahoo: YahooClient):
+def test_a_process_asks_for_one_cookie_one_crumb_and_each_chart_once(
+    emulator: YahooEmulator, yahoo: YahooClient
+) -> None:
     for ticker in ("XLK", "XLV", "XLF"):
         emulator.market.add_bars(ticker, *emulator.market.bars["SPY"])
         yahoo.history(ticker, *JANUARY)
@@ -62,7 +66,7 @@ def test_a_process_asks_for_one_cookie_one_crumb_and_each_chart_once(emulator: Y
     assert (len(cookies), len(crumbs), None in cookies) == (1, 1, False)
 
 
-def test_top_holdings_are_read(emulator: YahooEmulator, yahoo: YahooClient):
+def test_top_holdings_are_read(emulator: YahooEmulator, yahoo: YahooClient) -> None:
     shares = (Holding("BRK.B", "BERKSHIRE HATHAWAY INC CL B", 11.819521), Holding("JPM", "JPMORGAN CHASE + CO", 11.2))
     emulator.market.holdings["XLF"] = Snapshot(dt.date(2026, 2, 9), (*CASH_ROWS, *shares))
 
@@ -72,7 +76,7 @@ def test_top_holdings_are_read(emulator: YahooEmulator, yahoo: YahooClient):
     assert actual["Name"].tolist() == ["BERKSHIRE HATHAWAY INC CL B", "JPMORGAN CHASE + CO"]
 
 
-def test_quotes_come_in_one_request(emulator: YahooEmulator, yahoo: YahooClient):
+def test_quotes_come_in_one_request(emulator: YahooEmulator, yahoo: YahooClient) -> None:
     noon = dt.datetime(2025, 1, 3, 17, tzinfo=dt.UTC)
     emulator.market.quotes.update({"AAPL": Quote(3, 1.0, noon), "MSFT": Quote(2, 1.0, noon)})
 
@@ -82,7 +86,7 @@ def test_quotes_come_in_one_request(emulator: YahooEmulator, yahoo: YahooClient)
     assert emulator.log.counts() == {"cookie": 1, "crumb": 1, "quote": 1}
 
 
-def test_expired_crumb_is_renewed_by_the_client(emulator: YahooEmulator, yahoo: YahooClient):
+def test_expired_crumb_is_renewed_by_the_client(emulator: YahooEmulator, yahoo: YahooClient) -> None:
     emulator.market.quotes["AAPL"] = Quote(3, 1.0, dt.datetime(2025, 1, 3, 17, tzinfo=dt.UTC))
     yahoo.quotes("AAPL")
 
@@ -92,7 +96,7 @@ def test_expired_crumb_is_renewed_by_the_client(emulator: YahooEmulator, yahoo: 
     assert [request.status for request in emulator.log.of("quote")] == [200, 401, 200]
 
 
-def test_consent_pages_give_a_cookie_where_fc_yahoo_com_does_not(emulator: YahooEmulator, yahoo: YahooClient):
+def test_consent_pages_give_a_cookie_where_fc_yahoo_com_does_not(emulator: YahooEmulator, yahoo: YahooClient) -> None:
     emulator.fail("cookie", reset=True)
     emulator.market.quotes["AAPL"] = Quote(3, 1.0, dt.datetime(2025, 1, 3, 17, tzinfo=dt.UTC))
 
@@ -104,14 +108,14 @@ def test_consent_pages_give_a_cookie_where_fc_yahoo_com_does_not(emulator: Yahoo
     ]
 
 
-def test_unknown_symbol_carries_yahoos_words(yahoo: YahooClient):
+def test_unknown_symbol_carries_yahoos_words(yahoo: YahooClient) -> None:
     with pytest.raises(YFPricesMissingError) as missing:
         yahoo.history("GONE", *JANUARY)
 
     assert missing.value.yahoo_reason == "No data found, symbol may be delisted"
 
 
-def test_window_without_sessions_carries_yahoos_words(yahoo: YahooClient):
+def test_window_without_sessions_carries_yahoos_words(yahoo: YahooClient) -> None:
     with pytest.raises(YFPricesMissingError) as missing:
         yahoo.history("SPY", "2025-01-04", "2025-01-06")
 
@@ -119,7 +123,9 @@ def test_window_without_sessions_carries_yahoos_words(yahoo: YahooClient):
     assert missing.value.yahoo_reason == "Data doesn't exist for startDate = 1735966800, endDate = 1736139600"
 
 
-def test_rate_limit_is_seen_and_costs_the_requests_that_yfinance_makes(emulator: YahooEmulator, yahoo: YahooClient):
+def test_rate_limit_is_seen_and_costs_the_requests_that_yfinance_makes(
+    emulator: YahooEmulator, yahoo: YahooClient
+) -> None:
     emulator.fail("chart", status=429)
 
     with pytest.raises(YFRateLimitError):
@@ -136,14 +142,16 @@ def test_rate_limit_is_seen_and_costs_the_requests_that_yfinance_makes(emulator:
         {"delay_seconds": 1.5},
     ],
 )
-def test_broken_connections_are_transport_errors(emulator: YahooEmulator, yahoo: YahooClient, fault: dict[str, Any]):
+def test_broken_connections_are_transport_errors(
+    emulator: YahooEmulator, yahoo: YahooClient, fault: dict[str, Any]
+) -> None:
     emulator.fail("chart", **fault)
 
     with pytest.raises(OSError, match="curl"):
         yahoo.ticker("SPY").history(start=JANUARY[0], end=JANUARY[1], timeout=1)
 
 
-def test_split_that_appears_restates_the_next_answer(emulator: YahooEmulator, yahoo: YahooClient):
+def test_split_that_appears_restates_the_next_answer(emulator: YahooEmulator, yahoo: YahooClient) -> None:
     assert yahoo.history("SPY", *JANUARY)["Close"].tolist() == [11.0, 10.5]
 
     emulator.market.add_split("SPY", dt.date(2025, 1, 3), 4)
@@ -153,7 +161,7 @@ def test_split_that_appears_restates_the_next_answer(emulator: YahooEmulator, ya
     assert after["Stock Splits"].tolist() == [0.0, 4.0]
 
 
-def test_market_from_frames_is_served(yahoo: YahooClient, emulator: YahooEmulator):
+def test_market_from_frames_is_served(yahoo: YahooClient, emulator: YahooEmulator) -> None:
     row = {"ticker": "NA", "trade_date": "2025-01-03", "open": 1.5, "high": 2.5, "low": 0.5, "close": 1.25}
     emulator.market = Market.from_frames(pd.DataFrame([row | {"adj_close": 1.0, "volume": 7}]))
 

@@ -12,20 +12,21 @@ from pyspark.sql import SparkSession
 
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE, Staging
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
 from tests.outside import without_settings_of_a_user
+from tests.storage.postgres.copies import copy_home
 from tests.storage.postgres.logins import login_as
 
 
 @pytest.fixture(scope="module")
-def home(open_folder: Path) -> Path:
-    """A folder for one installation, which the embedded PostgreSQL can reach whoever runs it."""
+def home(open_folder: Path, initialised_postgres: Path) -> Path:
+    """A folder for one installation, which the embedded PostgreSQL can reach whoever runs it, with its tables."""
     folder = Path(tempfile.mkdtemp(dir=open_folder))
     folder.chmod(0o755)
+    copy_home(initialised_postgres, folder / "postgres")
     return folder
 
 
@@ -49,6 +50,5 @@ def empty_staging(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession)
 def fetch_world(tmp_path: Path, database: Database, spark: SparkSession, empty_staging: Path) -> Iterator[FetchWorld]:
     """An installation of the test's own on the calm market, with nothing fetched yet."""
     shutil.copytree(empty_staging, tmp_path / "staging")
-    set_up_roles(database)
     with YahooEmulator(fetch_market()) as emulator, login_as(database, "spark_app_pipeline") as pipeline:
         yield FetchWorld(World(tmp_path, emulator, pipeline, database), spark)

@@ -10,7 +10,6 @@ from pyspark.sql import SparkSession
 from spark_app.cli.main import main
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrations
-from spark_app.storage.postgres.roles import set_up_roles
 from tests.declared import STAGES
 from tests.storage.postgres.logins import login_as, url_of
 
@@ -20,7 +19,6 @@ STAGE_1 = STAGES[0]
 def test_migrations_run_as_the_administrator_and_the_rest_as_the_pipeline(
     spark: SparkSession, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_up_roles(database)
     with database.connect() as connection:
         connection.execute("ALTER TABLE logs_pipeline_run DROP COLUMN staged_at")
         connection.execute("DELETE FROM schema_migrations WHERE version = 4")

@@ -14,14 +14,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.pipeline.result import StageReport
-from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import Patience
-from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, STAGE_1, fetch_market
 from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, right_prices, served_prices, waves_of
 from tests.integration.world import World, differences
 from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
+from tests.storage.postgres.copies import copy_home
 from tests.storage.postgres.logins import login_as
 from tests.storage.postgres.test_database_faults import locked_prices, wait_for, wait_for_merge
 
@@ -31,10 +30,8 @@ TAKE_LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
 
 
 @pytest.fixture(scope="module")
-def server(open_folder: Path) -> Iterator[BreakableServer]:
-    with breakable_server(open_folder / "breaks in mid-run") as own:
-        migrate(own.database)
-        set_up_roles(own.database)
+def server(open_folder: Path, initialised_postgres: Path) -> Iterator[BreakableServer]:
+    with breakable_server(copy_home(initialised_postgres, open_folder / "breaks in mid-run")) as own:
         yield own
 
 

@@ -126,7 +126,12 @@ def test_waves_report_progress_and_serve_what_one_wave_serves(
 def test_a_wave_whose_job_is_killed_leaves_the_others(fetch_world: FetchWorld) -> None:
     emulator = fetch_world.world.emulator
     emulator.latency_seconds = 0.2
-    killer = threading.Thread(target=lambda: emulator.log.wait_for("chart", 3) and kill_newest_job(fetch_world.spark))
+
+    def kill_after_three_requests() -> None:
+        if emulator.log.wait_for("chart", 3):
+            kill_newest_job(fetch_world.spark)
+
+    killer = threading.Thread(target=kill_after_three_requests)
     killer.start()
     report = fetch_world.run(settings=waves_of(5))
     killer.join()
@@ -143,7 +148,12 @@ def test_a_wave_whose_job_is_killed_leaves_the_others(fetch_world: FetchWorld) -
 def test_an_interrupted_run_ends_what_is_in_flight_and_names_the_command(fetch_world: FetchWorld) -> None:
     emulator, stopping = fetch_world.world.emulator, threading.Event()
     emulator.latency_seconds = 0.3
-    stopper = threading.Thread(target=lambda: emulator.log.wait_for("chart", 2) and stopping.set())
+
+    def stop_after_two_requests() -> None:
+        if emulator.log.wait_for("chart", 2):
+            stopping.set()
+
+    stopper = threading.Thread(target=stop_after_two_requests)
     stopper.start()
     report = fetch_world.run(settings=waves_of(5), stopping=stopping)
     stopper.join()
@@ -191,4 +201,4 @@ def staged_times(fetch_world: FetchWorld) -> list[dt.datetime | None]:
 def kill_newest_job(spark: SparkSession) -> None:
     context = spark.sparkContext
     newest = max(context.statusTracker().getActiveJobsIds())
-    context._jsc.sc().cancelJob(newest)  # type: ignore[union-attr]
+    context._jsc.sc().cancelJob(newest)

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 from pyspark.errors import PySparkException
+from pyspark.sql import DataFrameWriter
 
 from tests.integration.fetch_market import ALL_STOCKS, STAGE_1
 from tests.integration.fetch_world import STAGE1, STAGE2, STAGE4, FetchWorld, each_once, right_prices, served_prices
@@ -24,9 +25,10 @@ KEYS = {
 def lose_answer(monkeypatch: pytest.MonkeyPatch, fetch_world: FetchWorld, table: str) -> list[str]:
     """Let the next append to a staging table fail after its commit; the list then has its place."""
     writer = type(fetch_world.spark.range(0).write)
-    save, lost = writer.save, []
+    save = writer.save
+    lost: list[str] = []
 
-    def save_and_fail(self: object, path: str | None = None) -> None:
+    def save_and_fail(self: DataFrameWriter, path: str | None = None) -> None:
         save(self, path)
         if path is not None and path.endswith(f"/{table}") and not lost:
             lost.append(path)

@@ -65,7 +65,11 @@ BROKEN: dict[str, tuple[Callable[[Result], None], str, str]] = {
 
 def test_rows_that_break_a_rule_are_named_and_not_served(fetch_world: FetchWorld) -> None:
     def edit(change: Callable[[Result], None]) -> Callable[[Any], Any]:
-        return lambda payload: change(payload["chart"]["result"][0]) or payload
+        def changed(payload: Any) -> Any:
+            change(payload["chart"]["result"][0])
+            return payload
+
+        return changed
 
     for ticker, (change, _, _) in BROKEN.items():
         fetch_world.world.emulator.fail("chart", ticker=ticker, edit=edit(change))
@@ -90,7 +94,7 @@ def test_a_jump_that_nothing_explains_is_served_and_told_once(fetch_world: Fetch
     for ticker, to in (("XLK", 0.5), ("XLE", 0.6), ("XLF", 0.5), ("XLU", 0.8)):
         fall(market, ticker, to=to, since=AS_OF)
     market.add_dividend(
-        "XLE", AS_OF, 0.4 * next(b.close for b in market.bars["XLE"] if b.trade_date == dt.date(2024, 5, 9))
+        "XLE", AS_OF, 0.4 * next(b.close for b in market.bars["XLE"] if b.close and b.trade_date == dt.date(2024, 5, 9))
     )
     market.add_split("XLF", LAST_DAY, 2.0)
     report = fetch_world.run()

@@ -79,7 +79,9 @@ def test_what_was_known_before_a_correction_can_be_shown(
 ) -> None:
     before = dt.datetime.now(dt.UTC)
     bars = world.emulator.market.bars
-    bars["XLK"] = tuple(b._replace(adj_close=b.adj_close * 1.1) if b.trade_date == NEXT_DAY else b for b in bars["XLK"])
+    bars["XLK"] = tuple(
+        b._replace(adj_close=b.adj_close * 1.1) if b.trade_date == NEXT_DAY and b.adj_close else b for b in bars["XLK"]
+    )
     key = (NEXT_DAY, "XLK", 20)
     old = served["analytics_trending_sectors"][key]["return_pct"]
     stages = ["stage1_etf_ohlc", "stage3_trending_sectors"]

@@ -12,7 +12,6 @@ from pyspark.sql import SparkSession
 
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, Staging
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, fetch_market
 from tests.integration.spying import Spy, forms_of, spied, where
@@ -37,7 +36,6 @@ CREATE EVENT TRIGGER poison ON ddl_command_end WHEN TAG IN ('CREATE TABLE AS') E
 
 @pytest.fixture
 def world(tmp_path: Path, database: Database) -> Iterator[World]:
-    set_up_roles(database)
     with database.connect() as connection:
         statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE spark_app_pipeline")
         connection.execute(statement.format(sql.Identifier(USER), sql.Literal(PASSWORD)))

@@ -41,7 +41,7 @@ def tables(world: World, spark: SparkSession) -> dict[str, Rows]:
 def later_tables(tables: dict[str, Rows], world: World, spark: SparkSession) -> dict[str, Rows]:
     """After the stocks of a run of March are known as well, and LATE has split: the as-of session once more."""
     world.emulator.market = winter_market()
-    collecting = {"stages": [HOLDINGS, STOCKS], "universe": "all", "now": EVENING_IN_WINTER}
+    collecting: dict[str, Any] = {"stages": [HOLDINGS, STOCKS], "universe": "all", "now": EVENING_IN_WINTER}
     winter = world.run(spark, IN_WINTER, settings=WITH_HOLES, **collecting)
     world.emulator.market = spring_market()
     world.emulator.market.add_split("LATE", dt.date(2024, 6, 12), 2.0)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.database import Database, parse_url
 from tests.kafka.broker import KafkaBroker, running_broker
+from tests.storage.postgres.copies import new_database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,13 +31,8 @@ def topic() -> str:
 
 
 @pytest.fixture
-def other(database: Database) -> Iterator[Database]:
+def other(postgres_url: str) -> Iterator[Database]:
     """A second database with the pipeline's tables, and nothing in them."""
-    name = f"test_{secrets.token_hex(4)}"
-    with database.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    copy = Database({**database.parameters, "dbname": name}, database.password)
-    migrate(copy)
-    yield copy
-    with database.connect() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    server = parse_url(postgres_url)
+    with new_database(server, template=server.parameters["dbname"]) as made:
+        yield made

@@ -56,7 +56,7 @@ class Announced:
 
     def run(self, *stages: str, positions: int = 2) -> dict[str, StageReport]:
         options = {"now": MORNING_AFTER, "settings": self.settings(positions=positions)}
-        return self.world.run(self.spark, AS_OF, stages=stages or STAGES, **options)  # type: ignore[arg-type]
+        return self.world.run(self.spark, AS_OF, stages=stages or STAGES, **options)
 
     def records(self) -> list[Record]:
         return read_topic(self.broker.servers, self.topic)

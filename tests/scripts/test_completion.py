@@ -24,7 +24,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 def completed(*words: str) -> set[str]:
     """The words offered where TAB is pressed behind the last of `words`."""
-    command = ["bash", "-c", PRESS_TAB, "bash", LAUNCHER, *words]
+    command = ["bash", "-c", PRESS_TAB, "bash", str(LAUNCHER), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return set(done.stdout.split())

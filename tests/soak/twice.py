@@ -111,8 +111,8 @@ def main() -> int:
                 ends[(first[0], second[0], *codes)] += 1
                 wrong += [f"round {number}, {first[0]} and {second[0]}: {found}" for found in odd]
                 print(f"round {number}/{len(pairs)} {first[0]} {second[0]} {codes} {'; '.join(odd)[:2000]}", flush=True)
-    for (one, other, *codes), count in sorted(ends.items()):
-        print(f"{count:4d} x {one} and {other}: exit codes {codes[0]} and {codes[1]}")
+    for (one, other, first_code, second_code), count in sorted(ends.items()):
+        print(f"{count:4d} x {one} and {other}: exit codes {first_code} and {second_code}")
     print(f"{len(wrong)} findings in {len(pairs)} rounds")
     return 1 if wrong else 0
 

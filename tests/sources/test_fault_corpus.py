@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spark_app import sources
-from spark_app.sources.build import build_source
+from spark_app.sources import build
 from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConfig
 from spark_app.sources.worker import answer_requests
 from tests.emulator import Bar as MarketBar
@@ -78,7 +77,7 @@ RATE_LIMITS: dict[str, dict[str, Any]] = {
 def emulator() -> Iterator[YahooEmulator]:
     with YahooEmulator(make_market()) as running:
         # The process keeps its session for an address, and this port may have been the last test's.
-        sources._yahoo_session.cache_clear()
+        build._yahoo_session.cache_clear()
         yield running
 
 
@@ -120,7 +119,7 @@ def test_after_a_rate_limit_nothing_leaves_until_the_next_task(
     request, limiter = REQUESTS[kind], CountingLimiter()
     limited = kind if where == "data" else where
     config = SourceConfig("yahoo", endpoint=emulator.url, max_retries=3)
-    source = build_source(config, limiter)
+    source = build.build_source(config, limiter)
     emulator.fail(limited, **fault)
     for _ in range(2):
         assert outcomes(source.fetch(request)) == all_of(request, Outcome.RATE_LIMITED)
@@ -128,7 +127,7 @@ def test_after_a_rate_limit_nothing_leaves_until_the_next_task(
     assert len(limiter.reports) == 1
 
     emulator.faults.clear()
-    assert outcomes(build_source(config, CountingLimiter()).fetch(request)) == all_of(request, Outcome.OK)
+    assert outcomes(build.build_source(config, CountingLimiter()).fetch(request)) == all_of(request, Outcome.OK)
 
 
 class OpenLimiter(CountingLimiter):
@@ -235,7 +234,7 @@ def test_a_rate_limit_of_one_ticker_loses_no_other(emulator: YahooEmulator) -> N
 def test_a_failure_in_one_task_leaves_the_session_to_the_next(emulator: YahooEmulator) -> None:
     config = SourceConfig("yahoo", endpoint=emulator.url)
     emulator.fail("crumb", times=1, body=TOO_MANY)
-    answers = [build_source(config, CountingLimiter()).fetch(holdings("XLK"))[0].outcome for _ in range(2)]
+    answers = [build.build_source(config, CountingLimiter()).fetch(holdings("XLK"))[0].outcome for _ in range(2)]
     assert answers == [Outcome.RATE_LIMITED, Outcome.OK]
     # The cookie of the first task still holds; the text of the rate limit was not taken for a crumb.
     assert emulator.log.counts() == {"cookie": 1, "crumb": 2, "holdings": 1}

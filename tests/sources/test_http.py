@@ -200,7 +200,8 @@ def test_without_an_endpoint_the_proxy_of_the_environment_is_used(monkeypatch: p
 
 def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/company-ca.pem")
-    assert LimitedSession(CountingLimiter()).verify == "/nowhere/company-ca.pem"
+    verify: bool | str = LimitedSession(CountingLimiter()).verify
+    assert verify == "/nowhere/company-ca.pem"
 
 
 def test_the_timeout_is_ours_whatever_the_caller_wants() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 import pytest
+from pandas._libs.tslibs.nattype import NaTType
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import unix_micros
 
@@ -63,7 +64,7 @@ def use_source(monkeypatch: pytest.MonkeyPatch, source: FakeSource) -> list[Limi
     return limiters
 
 
-def make_batch(*requests: tuple[str, list[str], dt.date | None, dt.date | None]) -> pd.DataFrame:
+def make_batch(*requests: tuple[str, list[str], dt.date | NaTType | None, dt.date | None]) -> pd.DataFrame:
     return pd.DataFrame(requests, columns=["kind", "tickers", "window_start", "window_end"])
 
 

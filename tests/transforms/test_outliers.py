@@ -9,7 +9,7 @@ from tests.transforms.frames import bars_frame, session, sessions_frame
 
 
 def test_only_a_change_beyond_the_limit_from_one_session_to_the_next_is_a_jump(spark: SparkSession) -> None:
-    prices = {
+    prices: dict[str, list[float | None]] = {
         "FELL": [100, 59], "ROSE": [100, 141], "AT_LIMIT": [100, 60], "GAP": [100, None, 10],
         "XLK": [100, 74], "SPY": [100, 126], "XLE": [100, 76], "ALONE": [100],
     }  # fmt: skip

@@ -105,7 +105,7 @@ def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, f
     input_df = spark.createDataFrame(
         [tuple({**sound, **change}.values())], f"{columns}, volume bigint, dividend double, split_ratio double"
     )
-    assert input_df.select(bar_defect()).first()[0] == expected
+    assert [row[0] for row in input_df.select(bar_defect()).collect()] == [expected]
 
 
 def test_a_bar_outside_the_sessions_is_defective_and_kept(spark: SparkSession) -> None:

@@ -60,8 +60,8 @@ def test_a_special_dividend_moves_the_close_but_not_the_return(spark: SparkSessi
     bars = _bars(spark, shared_data / "market_data" / "stock_daily.parquet").where("ticker = 'KDP'")
     july = bars.where("trade_date between '2018-07-09' and '2018-07-10'")
     sessions = _numbered(spark, [dt.date(2018, 7, 9), dt.date(2018, 7, 10)])
-    change = with_price_change(july, sessions).where("trade_date = '2018-07-10'").first()
+    (change,) = with_price_change(july, sessions).where("trade_date = '2018-07-10'").collect()
     asked = july.selectExpr("ticker", "trade_date as as_of_date").where("as_of_date = '2018-07-10'")
-    adjusted = session_returns(asked, july, sessions, periods=(1,)).first()
+    (adjusted,) = session_returns(asked, july, sessions, periods=(1,)).collect()
     assert round(change.price_change_percent) == -82
     assert round(adjusted.return_pct) == 11

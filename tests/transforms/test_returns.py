@@ -75,7 +75,7 @@ def test_returns_round_half_up(spark: SparkSession) -> None:
 def test_other_columns_of_the_asked_rows_pass_through(spark: SparkSession) -> None:
     asked = spark.createDataFrame([("A", session(5), "XLK")], "ticker string, as_of_date date, etf_ticker string")
     bars = bars_frame(spark, [("A", 0, 10.0), ("A", 5, 11.0)])
-    row = session_returns(asked, bars, sessions_frame(spark, 5), periods=(5,)).first()
+    (row,) = session_returns(asked, bars, sessions_frame(spark, 5), periods=(5,)).collect()
     assert row.asDict() == {
         "ticker": "A",
         "as_of_date": session(5),

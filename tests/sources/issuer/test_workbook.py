@@ -29,7 +29,7 @@ def make_workbook(
     header: tuple[str, ...] = HEADER,
 ) -> bytes:
     workbook = Workbook()
-    sheet = workbook.active
+    sheet = workbook.worksheets[0]
     facts = (("Fund Name:", "A Select Sector SPDR ETF"), ("Ticker Symbol:", fund), ("Holdings:", as_of), ())
     for row in (*facts, header, *rows, *FOOTER):
         sheet.append(row)

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import math
 from functools import cache
+from typing import Protocol, cast
 
 from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Quote, SourceConfig
 from spark_app.sources.synthetic.source import SyntheticSource
@@ -14,6 +15,20 @@ from spark_app.universe import BENCHMARKS, SECTOR_NAMES
 FIRST_DAY = dt.date(2015, 1, 1)
 SESSIONS = tuple(day for day in (FIRST_DAY + dt.timedelta(n) for n in range(4000)) if day.weekday() < 5)
 FUND_TICKERS = (*BENCHMARKS, *SECTOR_NAMES)
+
+
+class FullBar(Protocol):
+    """A bar of which nothing is missing."""
+
+    trade_date: dt.date
+    open_price: float
+    high_price: float
+    low_price: float
+    close_price: float
+    adj_close_price: float
+    volume: int
+    dividend: float
+    split_ratio: float
 
 
 def make_source(
@@ -41,9 +56,14 @@ def quote_of(source: SyntheticSource, ticker: str) -> Quote:
     return quote
 
 
+def full(bars: tuple[Bar, ...]) -> tuple[FullBar, ...]:
+    assert not any(None in vars(bar).values() for bar in bars)
+    return cast(tuple[FullBar, ...], bars)
+
+
 @cache
-def bars_of(ticker: str) -> tuple[Bar, ...]:
-    return fetch_one(make_source(), Kind.CHART, ticker).bars
+def bars_of(ticker: str) -> tuple[FullBar, ...]:
+    return full(fetch_one(make_source(), Kind.CHART, ticker).bars)
 
 
 @cache
@@ -51,7 +71,7 @@ def stock_tickers() -> tuple[str, ...]:
     return tuple(holding.holding_ticker for holding in fetch_one(make_source(), Kind.HOLDINGS, "SPY").holdings)
 
 
-def later_split_ratio(bars: tuple[Bar, ...], after: dt.date) -> float:
+def later_split_ratio(bars: tuple[FullBar, ...], after: dt.date) -> float:
     return math.prod(bar.split_ratio for bar in bars if bar.trade_date > after)
 
 

@@ -12,7 +12,7 @@ import pytest
 from spark_app.sources.contract import Kind
 from spark_app.sources.synthetic.source import SyntheticSource
 from spark_app.universe import SECTOR_NAMES
-from tests.sources.synthetic.synthetic_answers import SESSIONS, fetch_one, make_source
+from tests.sources.synthetic.synthetic_answers import SESSIONS, fetch_one, make_source, quote_of
 
 STOCKS = {fund: [f"Z{fund}{number:02d}" for number in range(1, 13)] for fund in SECTOR_NAMES}
 TOP_N = 5
@@ -41,7 +41,7 @@ def trending(returns: pd.DataFrame) -> pd.DataFrame:
 
 def positions(source: SyntheticSource, funds: pd.DataFrame, stocks: pd.DataFrame) -> pd.Series:
     """Count the positions of each session: members of trending sectors with a market cap that beat their fund."""
-    has_cap = {t: fetch_one(source, Kind.QUOTE, t).quote.market_cap is not None for t in stocks}
+    has_cap = {t: quote_of(source, t).market_cap is not None for t in map(str, stocks)}
     counts = pd.DataFrame(
         {
             fund: stocks[[t for t in members if has_cap[t]]].gt(funds[fund], axis=0).sum(axis=1).clip(upper=TOP_N)

@@ -17,6 +17,7 @@ from tests.sources.synthetic.synthetic_answers import (
     SESSIONS,
     bars_of,
     fetch_one,
+    full,
     later_split_ratio,
     make_source,
     stock_tickers,
@@ -122,7 +123,7 @@ def test_a_split_leaves_the_adjusted_prices_continuous() -> None:
 def test_a_fallen_price_is_lifted_by_a_reverse_split() -> None:
     source = make_source(stocks=50, leading_sectors=0)
     tickers = (f"Z{sector}{number:02d}" for sector in SECTOR_NAMES for number in range(1, 51))
-    charts = (fetch_one(source, Kind.CHART, ticker).bars for ticker in tickers)
+    charts = (full(fetch_one(source, Kind.CHART, ticker).bars) for ticker in tickers)
     bars = next(bars for bars in charts if any(bar.split_ratio < 1 for bar in bars))
     before, on_the_day = next(pair for pair in itertools.pairwise(bars) if pair[1].split_ratio < 1)
     traded_before = before.close_price * later_split_ratio(bars, before.trade_date)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ def read(row: dict[str, object]) -> dict[str, Any]:
     return found
 
 
-def reason(key: bytes | None, message: bytes | None, headers: dict[str, bytes | None] = NO_HEADERS) -> str:
+def reason(key: bytes | None, message: bytes | None, headers: Mapping[str, bytes | None] = NO_HEADERS) -> str:
     with pytest.raises(UnreadableMessageError) as error:
         read_message(key, message, headers)
     return str(error.value)

@@ -29,12 +29,12 @@ from spark_app.storage.postgres import publish as publish_module
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.locks import stage_lock, staging_table_lock, tables_exclusive_lock
-from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.publish import Publication, publish
 from spark_app.storage.postgres.retry import Patience
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
 from spark_app.storage.postgres.throttle import read_throttle
 from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
+from tests.storage.postgres.copies import copy_home, new_database
 from tests.storage.postgres.faulty_proxy import FaultyProxy, behind_proxy
 from tests.storage.postgres.test_publish import OK, bars, closes, run_key
 
@@ -51,8 +51,8 @@ END_OF_CONNECTION = "PERFORM pg_terminate_backend(pg_backend_pid())"
 
 
 @pytest.fixture(scope="module")
-def server(open_folder: Path) -> Iterator[BreakableServer]:
-    with breakable_server(open_folder / "breakable") as own:
+def server(open_folder: Path, initialised_postgres: Path) -> Iterator[BreakableServer]:
+    with breakable_server(copy_home(initialised_postgres, open_folder / "breakable")) as own:
         yield own
 
 
@@ -60,15 +60,9 @@ def server(open_folder: Path) -> Iterator[BreakableServer]:
 def patient(server: BreakableServer) -> Iterator[Database]:
     """A database of the test's own on that server, with the pipeline's tables, for which half a minute is waited."""
     server.start()
-    name = f"test_{time.monotonic_ns()}"
-    with server.database.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    database = replace(server.database, parameters={**server.database.parameters, "dbname": name})
-    migrate(database)
-    yield replace(database, patience=Patience(retry_seconds=30))
-    server.start()
-    with server.database.connect() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with new_database(server.database, template=server.database.parameters["dbname"]) as made:
+        yield replace(made, patience=Patience(retry_seconds=30))
+        server.start()
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def access(servers: str, timeout_seconds: float = 30) -> KafkaAccess:
 
 
 def changes(records: list[Record]) -> list[tuple[str, str | None]]:
-    return [(r.key["ticker"], r.value and r.value["run_id"]) for r in records]
+    return [(r.key["ticker"], r.value["run_id"] if r.value else None) for r in records]
 
 
 def test_a_message_tells_the_whole_row_exactly(spark: SparkSession, database: Database, servers: str) -> None:
@@ -61,7 +61,7 @@ def test_a_message_tells_the_whole_row_exactly(spark: SparkSession, database: Da
     told = {"table": "collected_daily_etf_ohlc", "stage": "stage1", "run_id": "run-00000001"}
     told |= {"as_of_date": "2023-06-30", "origin": "real"}
     assert record.headers == {**told, "schema_version": "1", "message_id": str(record.message_id)}
-    price = {"open_price": "10.000000", "high_price": "12.000000", "low_price": "9.000000"}
+    price: dict[str, str | None] = {"open_price": "10.000000", "high_price": "12.000000", "low_price": "9.000000"}
     price |= {"close_price": "10.100000", "adj_close_price": "10.100000", "price_change_percent": None}
     row = {"ticker": "XLK", "trade_date": "2023-06-30", **price, "volume": 100, "dividend": "0.000000"}
     row |= {"split_ratio": "1.000000", "fetched_at": "2023-06-30T21:05:00.000000Z", "run_id": "run-00000001"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,11 +16,12 @@ from spark_app.cli import database as command
 from spark_app.config.kafka import KafkaAccess, KafkaSettings
 from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
-from spark_app.pipeline.execution import prepare
+from spark_app.pipeline.preparation import prepare_database
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import Delivery, deliver
 from spark_app.storage.postgres import migrate as migrate_module
-from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.loading import SCHEMA, create_table
 from spark_app.storage.postgres.locks import stage_lock
@@ -31,7 +33,8 @@ from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
 from spark_app.storage.postgres.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop
 from tests.kafka.topics import broker_in_process
-from tests.storage.postgres.logins import drop_user, login_as, url_of
+from tests.storage.postgres.copies import copy_home
+from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key, send
 
 PRICES = ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc", "collected_daily_stock_history")
@@ -74,8 +77,7 @@ Login = Callable[[str], Database]
 
 @pytest.fixture
 def login(database: Database) -> Iterator[Login]:
-    """Make a login user in a role; the roles are set up."""
-    set_up_roles(database)
+    """Make a login user in a role."""
     with contextlib.ExitStack() as users:
         yield lambda role: users.enter_context(login_as(database, role))
 
@@ -86,17 +88,25 @@ def pipeline(login: Login) -> Database:
 
 
 @pytest.fixture
-def administrator(empty_database: Database) -> Iterator[Database]:
+def server_without_roles(open_folder: Path, initialised_postgres: Path) -> Iterator[Database]:
+    """A server of the test's own without our roles, as its superuser sees it."""
+    home = copy_home(initialised_postgres, open_folder / f"no roles {secrets.token_hex(4)}")
+    with EmbeddedPostgres(home).lease() as url:
+        server = parse_url(url)
+        with server.connect() as connection:
+            connection.execute("DROP SCHEMA public, loading CASCADE")
+            for role in ROLES:
+                connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+        yield server
+
+
+@pytest.fixture
+def administrator(server_without_roles: Database) -> Database:
     """Who owns an empty database on a server without our roles, and may create some; no superuser."""
-    name, password = f"test_{secrets.token_hex(4)}", secrets.token_hex(8)
-    with empty_database.connect() as connection:
-        connection.execute(f"DROP ROLE IF EXISTS {', '.join(ROLES)}")
-        connection.execute(f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{password}'")
-        connection.execute(f"ALTER DATABASE {empty_database.parameters['dbname']} OWNER TO {name}")
-    yield Database({**empty_database.parameters, "user": name}, password)
-    with empty_database.connect() as connection:
-        connection.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER")
-    drop_user(empty_database, name)
+    with server_without_roles.connect() as connection:
+        connection.execute("CREATE ROLE administrator LOGIN CREATEROLE PASSWORD 'sesame'")
+        connection.execute("CREATE DATABASE market OWNER administrator")
+    return Database({**server_without_roles.parameters, "user": "administrator", "dbname": "market"}, "sesame")
 
 
 def run(database: Database, text: str) -> list[tuple[Any, ...]]:
@@ -176,7 +186,7 @@ def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
 
 
 def test_the_pipeline_starts_on_an_up_to_date_schema(pipeline: Database) -> None:
-    prepare(pipeline, Settings())
+    prepare_database(pipeline, Settings())
 
 
 def test_the_pipeline_sweeps_its_own_orphans_and_passes_over_those_of_others(
@@ -288,15 +298,15 @@ def test_a_later_migration_runs_as_the_administrator_and_its_table_gets_its_righ
     known = [*migrate_module.migrations(), later]
     monkeypatch.setattr(migrate_module, "migrations", lambda: known)
     with pytest.raises(SparkAppError, match="PostgreSQL refused migrating the schema"):
-        prepare(pipeline, Settings())
-    prepare(pipeline, Settings(), admin=login("spark_app_owner"))
-    prepare(pipeline, Settings())
+        prepare_database(pipeline, Settings())
+    prepare_database(pipeline, Settings(), admin=login("spark_app_owner"))
+    prepare_database(pipeline, Settings())
     request_stop(pipeline, "run-00000001")
     forget_stop(pipeline, "run-00000001")
 
 
 def test_a_database_without_roles_migrates_though_another_one_of_the_server_has_them(
-    empty_database: Database, administrator: Database
+    server_without_roles: Database, administrator: Database
 ) -> None:
-    run(empty_database, "CREATE ROLE spark_app_owner")
+    run(server_without_roles, "CREATE ROLE spark_app_owner")
     assert migrate(administrator)

@@ -17,6 +17,7 @@ from spark_app.errors import ServiceUnavailableError
 from spark_app.storage.postgres.embedded import programs as postgres_programs
 from spark_app.storage.postgres.embedded import server as embedded
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
+from tests.storage.postgres.copies import copy_home
 
 _HOLD_A_LEASE = """
 import sys, time
@@ -29,8 +30,23 @@ with EmbeddedPostgres(Path(sys.argv[1])).lease() as url:
 
 
 @pytest.fixture
-def server(open_folder: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
-    own = EmbeddedPostgres(open_folder / f"own-{request.node.name}" / "postgres with space")
+def home(open_folder: Path, request: pytest.FixtureRequest) -> Path:
+    """Where there is no server yet."""
+    return open_folder / f"own-{request.node.name}" / "postgres with space"
+
+
+@pytest.fixture
+def new_server(home: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that is still to be set up."""
+    own = EmbeddedPostgres(home)
+    yield own
+    own.stop()
+
+
+@pytest.fixture
+def server(home: Path, initialised_postgres: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that was set up once, and stopped."""
+    own = EmbeddedPostgres(copy_home(initialised_postgres, home))
     yield own
     own.stop()
 
@@ -50,8 +66,8 @@ def wait_until_silent(url: str) -> bool:
     return not answers(url)
 
 
-def test_a_lease_gives_a_database_that_is_gone_afterwards(server: EmbeddedPostgres) -> None:
-    with server.lease() as url:
+def test_a_lease_gives_a_database_that_is_gone_afterwards(new_server: EmbeddedPostgres) -> None:
+    with new_server.lease() as url:
         with psycopg.connect(url) as connection:
             row = connection.execute("SELECT current_database(), current_setting('server_encoding')").fetchone()
         assert row == ("spark_app", "UTF8")
@@ -75,8 +91,7 @@ def test_the_server_outlives_the_first_of_two_leases(server: EmbeddedPostgres) -
     assert not answers(second_url)
 
 
-def test_the_server_stops_after_its_only_job_was_killed(server: EmbeddedPostgres, open_folder: Path) -> None:
-    home = next(folder for folder in open_folder.glob("own-*killed") if folder.is_dir()) / "postgres with space"
+def test_the_server_stops_after_its_only_job_was_killed(server: EmbeddedPostgres, home: Path) -> None:
     job = subprocess.Popen([sys.executable, "-c", _HOLD_A_LEASE, str(home)], stdout=subprocess.PIPE, text=True)
     assert job.stdout is not None
     url = job.stdout.readline().strip()
@@ -87,16 +102,13 @@ def test_the_server_stops_after_its_only_job_was_killed(server: EmbeddedPostgres
     assert wait_until_silent(url)
 
 
-def test_a_kill_while_the_database_is_made_leaves_nothing_in_the_way(
-    server: EmbeddedPostgres, open_folder: Path
-) -> None:
-    home = next(folder for folder in open_folder.glob("own-*the_way") if folder.is_dir()) / "postgres with space"
+def test_a_kill_while_the_database_is_made_leaves_nothing_in_the_way(new_server: EmbeddedPostgres, home: Path) -> None:
     job = subprocess.Popen([sys.executable, "-c", _HOLD_A_LEASE, str(home)], start_new_session=True)
     while not list(home.glob("data*/PG_VERSION")):
         assert job.poll() is None
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
-    with server.lease() as url:
+    with new_server.lease() as url:
         assert answers(url)
 
 
@@ -165,11 +177,10 @@ def test_stop_leaves_a_server_in_use_alone_until_it_is_free(server: EmbeddedPost
     assert wait_until_silent(url)
 
 
-def test_the_password_is_readable_by_its_owner_alone(server: EmbeddedPostgres, open_folder: Path) -> None:
-    with server.lease():
+def test_the_password_is_readable_by_its_owner_alone(new_server: EmbeddedPostgres, home: Path) -> None:
+    with new_server.lease():
         pass
-    (password_file,) = open_folder.glob("own-*owner_alone/*/password")
-    assert password_file.stat().st_mode & 0o777 == 0o600
+    assert (home / "password").stat().st_mode & 0o777 == 0o600
 
 
 def test_programs_and_files_out_of_the_servers_reach_are_put_where_it_can_reach_them(

@@ -1,0 +1,29 @@
+"""Copies of what takes long to make: of an initialised server's files, and of a database with tables."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from spark_app.storage.postgres.database import Database
+
+
+def copy_home(initialised: Path, home: Path) -> Path:
+    """Copy the files of a server that is stopped, with their owner; returns `home`."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", initialised, home], check=True)
+    return home
+
+
+@contextlib.contextmanager
+def new_database(server: Database, template: str = "template1") -> Iterator[Database]:
+    """Make a database for the duration of the block, as a copy of another one of the same server."""
+    name = f"test_{secrets.token_hex(4)}"
+    with server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    yield Database({**server.parameters, "dbname": name}, server.password, patience=server.patience)
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
