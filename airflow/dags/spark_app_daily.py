@@ -24,13 +24,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAMS = PROJECT / ".venv" / "bin"
-STAGES = (
-    "stage1_etf_ohlc",
-    "stage2_etf_holdings",
-    "stage3_trending_sectors",
-    "stage4_stock_history",
-    "stage5_portfolio_allocation",
-)
+STAGES = tuple(sorted(file.stem for file in (PROJECT / "jobs").glob("stage[0-9]_*.py")))
 RATE_LIMITED = 75
 
 
