@@ -1,4 +1,4 @@
-"""The files that the pages name are there, so that a moved module is noticed where it is described."""
+"""The files that the pages name or link to are there, so that a moved one is noticed where it is described."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RELIABILITY = ROOT / "docs" / "RELIABILITY.md"
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+LINK = re.compile(r"\]\(([^)#:]+)\)")
 PATH = re.compile(r"`([\w./-]+(?:\.py|\.sql|\.conf|\.sh|/))`")
 
 
 def missing(names: list[str], *, below: Path) -> list[str]:
     return [name for name in names if not (below / name).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_links_of_each_page_lead_somewhere(page: Path) -> None:
+    assert missing(LINK.findall(page.read_text()), below=page.parent) == []
 
 
 def test_the_tests_of_each_promise_are_there() -> None:
