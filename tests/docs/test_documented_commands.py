@@ -19,7 +19,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from spark_app.cli import entrypoint
+from spark_app.cli.jobs import JOBS
+from spark_app.cli.parser import build_parser
 from spark_app.config.settings import load_settings
 from spark_app.errors import SparkAppError
 from spark_app.storage.postgres.database import Database
@@ -140,12 +141,12 @@ def run_for_real(words: Sequence[str]) -> None:
 
 
 def parser_of(job: str, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
-    """The parser that a job's file makes; the job itself is not run."""
-    made: list[argparse.ArgumentParser] = []
-    monkeypatch.setattr(entrypoint, "run_guarded", lambda name, parser, argv, work: made.append(parser))
+    """The parser of the job that a file in jobs/ runs; the job itself is not run."""
+    named: list[str] = []
+    monkeypatch.setattr("spark_app.cli.main.main", named.append)
     with pytest.raises(SystemExit):
         runpy.run_path(str(ROOT / "jobs" / f"{job}.py"), run_name="__main__")
-    return made[0]
+    return build_parser(JOBS[named[0]], {})
 
 
 def run_sql(connection: psycopg.Connection, statement: str) -> None:

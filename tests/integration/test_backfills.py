@@ -182,7 +182,7 @@ def test_a_sector_that_fails_does_not_stop_the_rest_and_is_named_with_what_repea
     exit_code, said = run(STAGGERED, "--tickers", "XLF,XLK,XLV", "--days", "32", *options)
     assert exit_code == 65
     assert asked(world) == ["XLK", "XLV", "XLF"]
-    job, *arguments = resume_arguments(said.split("failed: XLV; once more with: ")[1])
+    job, *arguments = resume_arguments(said.split("failed: XLV; run them again with: ")[1])
     world.emulator.faults.clear()
     assert run(job, *arguments)[0] == 0
     assert asked(world) == ["XLV"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spark_app.ingestion import bars
+from spark_app.ingestion import charts
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
 from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
@@ -122,14 +122,14 @@ def test_a_restatement_that_could_not_be_served_is_served_by_the_next_run(next_d
 def test_a_restatement_that_another_run_has_staged_meanwhile_is_served(
     next_day: FetchWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage_bars = bars.stage_bars
+    stage_bars = charts.stage_bars
 
     def stage_after_another_run(context: Any, *args: Any, **options: Any) -> Any:
         monkeypatch.undo()
         assert next_day.run(STAGE2, NEXT_DAY, now=NEXT_MORNING).exit_code == 0
         return stage_bars(context, *args, **options)
 
-    monkeypatch.setattr(bars, "stage_bars", stage_after_another_run)
+    monkeypatch.setattr(charts, "stage_bars", stage_after_another_run)
     report = next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING)
     assert "restated: XLE dividend x0.6" in report.message
     assert not differences(served_prices(next_day), right_prices())
