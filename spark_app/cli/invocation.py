@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_app.cli.interruption import Interruption
 from spark_app.cli.jobs import Job
+from spark_app.cli.options import AS_OF
 from spark_app.errors import UsageError
 from spark_app.pipeline.summary import Summary
 
@@ -56,9 +57,13 @@ class Invocation:
         return overrides
 
     @property
+    def is_dry_run(self) -> bool:
+        return bool(self.values["dry_run"])
+
+    @property
     def takes_any_origin(self) -> bool:
         """A replay takes the kind of data that the topic has, unless the command line names one."""
-        return not self.job.uses_staging and self.values["source.name"] is None
+        return self.job.takes_any_origin and self.values["source.name"] is None
 
     def request(self, settings: Settings, now: dt.datetime) -> Request | None:
         """Return what is asked of the run; None where the named day is not a trading day, which is logged.
@@ -83,7 +88,7 @@ class Invocation:
             topic_start=TopicStart(**self.values["topic_start"] or {}),
             origin=None if self.values["source.name"] is None else settings.data_origin,
             words=self.words,
-            resume_command=resume_command(self.job.name, self.words, as_of),
+            resume_command=resume_command(self.job.name, self.words, as_of if AS_OF in self.job.options else None),
             **given,
         )
 

@@ -50,8 +50,9 @@ class Job:
         return any(stage.fetches for stage in self.stages)
 
     @property
-    def uses_staging(self) -> bool:
-        return not self.stages or any(stage.uses_staging for stage in self.stages)
+    def takes_any_origin(self) -> bool:
+        """Whether the job takes the kind of data that it finds, real or synthetic."""
+        return any(stage.takes_any_origin for stage in self.stages)
 
     def run(self, run: Run) -> int:
         """Do the work; returns the exit code."""

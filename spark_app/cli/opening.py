@@ -25,7 +25,7 @@ def run_job(invocation: Invocation) -> int:
     from spark_app.config.settings import load_settings
 
     settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
-    if invocation.job.preview:
+    if invocation.job.preview and invocation.is_dry_run:
         request = invocation.request(settings, dt.datetime.now(dt.UTC))
         if request is None or invocation.job.show(request):
             return 0
@@ -44,7 +44,7 @@ def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
         preparing = beside.submit(_prepare, invocation, settings, resources, checked)
         spark = resources.enter_context(_session(job.name, settings, checked))
         interruption.take_over()
-        if job.fetches:
+        if job.fetches and not invocation.is_dry_run:
             beside.submit(_warm_up, spark, settings)
         prepared = preparing.result()
         if prepared is None:
@@ -116,7 +116,7 @@ def _only_writer(invocation: Invocation, run: Run) -> Iterator[Callable[[], None
     from spark_app.storage.postgres.locks import staging_writer_lock
 
     request = run.request
-    writes = invocation.job.fetches or request.forget is not None or request.forget_all
+    writes = invocation.job.fetches or request.forget or request.forget_all
     if writes and takes_one_writer(run.spark, run.settings.staging_path):
         with staging_writer_lock(run.database) as lock:
             yield lock.confirm

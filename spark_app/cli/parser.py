@@ -46,7 +46,9 @@ def build_parser(job: Job, defaults: Mapping[str, object]) -> argparse.ArgumentP
     for option in job.all_options:
         place: argparse._ActionsContainer = parser
         if option.excludes:
-            place = groups.setdefault(option.excludes, parser.add_mutually_exclusive_group())
+            if option.excludes not in groups:
+                groups[option.excludes] = parser.add_mutually_exclusive_group()
+            place = groups[option.excludes]
         _add(place, option, defaults)
     parser.add_argument("--version", action="version", version=f"spark_app {__version__}")
     return parser
@@ -80,7 +82,7 @@ def _defaults_in_force(job: Job, words: Sequence[str]) -> dict[str, object]:
     from spark_app.errors import SettingsError
 
     config = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    config.add_argument(CONFIG.flag)
+    config.add_argument(CONFIG.flag, nargs="?")
     file = config.parse_known_args(words)[0].config
     try:
         settings = load_settings(config_file=file).model_dump()

@@ -11,12 +11,11 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.ingestion.charts import Charts
+from spark_app.ingestion.current import read_bars
 from spark_app.ingestion.ingest import Ingested
-from spark_app.ingestion.staged import read_bars
 from spark_app.pipeline.run import Run
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.recovery import unserved_runs
-from spark_app.storage.postgres.run_log import ConsumerError
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.restatements import restatements
 
@@ -53,7 +52,7 @@ class BarsToServe:
         if partial := self.ingested.landing.partially_parsed():
             parts.append(f"{len(partial)} charts partially parsed (see logs_consumer_error)")
         if outliers := staged.outliers:
-            listed = ", ".join(map(_brief, outliers[:_LISTED]))
+            listed = ", ".join(map(str, outliers[:_LISTED]))
             parts.append(f"{len(outliers)} jumps (see logs_consumer_error): {listed}")
         if missing.missing:
             parts.append(f"missing: {missing.describe()}")
@@ -96,8 +95,3 @@ def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[
         for row in rows
     )
     return described, min((row["first_date"] for row in rows), default=None)
-
-
-def _brief(outlier: ConsumerError) -> str:
-    """An outlier without the words that all of them have in common."""
-    return outlier.error_msg.removeprefix("bar of ").replace(": jump of", "").partition(" that ")[0]

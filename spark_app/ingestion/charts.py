@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 from spark_app import market_calendar
 from spark_app.ingestion.cache import Known, read_known
 from spark_app.ingestion.completeness import Completeness, judge_completeness
-from spark_app.ingestion.feeds import Staged
+from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
+from spark_app.ingestion.feeds import Outlier, Staged
 from spark_app.ingestion.landing import Landing
-from spark_app.ingestion.staged import PROVENANCE, fetches_to_stage
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BAR
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
@@ -30,7 +30,6 @@ from spark_app.universe import FUNDS
 logger = logging.getLogger(__name__)
 
 _WITHOUT_LISTING = (Outcome.NOT_FOUND, Outcome.NO_DATA)
-_UNEXPLAINED = "that neither a split nor a dividend explains; the bar is kept"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class Charts:
             return []
         charts = landing.of_kind(self.kind).values()
         fetched = {t.ticker for t in charts if t.outcome in (Outcome.OK, Outcome.NO_DATA) and not t.is_cached}
-        again = sorted(fetched & completeness.missing.keys())
+        again = [ticker for ticker in self.tickers if ticker in fetched and ticker in completeness.missing]
         if again:
             logger.info("%s: bars are missing, fetching again: %s", self.run.stage, completeness.describe(again))
         return self._requests(again)
@@ -118,12 +117,12 @@ class Charts:
         It is the ticker's first bar, where earlier ones were asked for and there were none.
         """
         unlisted = landing.summary(self.kind).tickers_with(*_WITHOUT_LISTING)
-        fetched, first_dates = landing.fetched(self.kind), self.first_dates
+        fetched, first_dates, first_session = landing.fetched(self.kind), self.first_dates, self.sessions[0]
         expected = {}
         for ticker in self.tickers:
             first_asked = first_dates[ticker] if ticker in fetched else self.known.first_asked.get(ticker, dt.date.max)
             if ticker in first_bars or ticker in FUNDS or ticker not in unlisted:
-                is_listed_later = ticker in first_bars and first_asked <= self.sessions[0]
+                is_listed_later = ticker in first_bars and first_asked <= first_session
                 expected[ticker] = first_bars[ticker] if is_listed_later else dt.date.min
         return expected
 
@@ -160,7 +159,7 @@ def stage_bars(run: Run, first: dt.date, *, tickers: Sequence[str] | None = None
     )
 
 
-def outliers_of(run: Run, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
+def outliers_of(run: Run, runs: Sequence[str]) -> tuple[Outlier, ...]:
     """Report the outliers among the staged bars that other `runs` had landed and could not report."""
     landed = run.staging.fetches_of(runs, Kind.CHART).select("ticker", *PROVENANCE, F.inline("bars"))
     _, sound = _checked(run, landed, market_calendar.FIRST_SESSION)
@@ -187,14 +186,15 @@ def _bars_with(finding: str) -> Column:
 
 def _as_rejected(row: Row) -> ConsumerError:
     values = row.asDict()
-    return _error_of_bar(values, values.pop("defect"))
+    defect = values.pop("defect")
+    return ConsumerError(f"bar of {values['ticker']} {values['trade_date']}: {defect}", _as_text(values))
 
 
-def _as_outlier(row: Row) -> ConsumerError:
+def _as_outlier(row: Row) -> Outlier:
     values = row.asDict()
-    return _error_of_bar(values, f"jump of {values.pop('jump_percent'):+.1f} % {_UNEXPLAINED}")
+    percent = values.pop("jump_percent")
+    return Outlier(values["ticker"], values["trade_date"], percent, _as_text(values))
 
 
-def _error_of_bar(values: Mapping[str, object], reason: str) -> ConsumerError:
-    raw_value = ", ".join(f"{name}={value}" for name, value in values.items())
-    return ConsumerError(f"bar of {values['ticker']} {values['trade_date']}: {reason}", raw_value)
+def _as_text(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +13,32 @@ from spark_app.storage.postgres.run_log import ConsumerError
 
 
 @dataclass(frozen=True)
+class Outlier:
+    """A change of price from one session to the next that is too large to be plausible; the bar is kept.
+
+    `percent` is the change of the adjusted close; `bar` the whole bar as a text.
+    """
+
+    ticker: str
+    trade_date: dt.date
+    percent: float
+    bar: str
+
+    @property
+    def error(self) -> ConsumerError:
+        """What `logs_consumer_error` gets."""
+        return ConsumerError(
+            f"bar of {self.ticker} {self.trade_date}: jump of {self.percent:+.1f} % that neither a split nor a dividend"
+            " explains; the bar is kept",
+            self.bar,
+        )
+
+    def __str__(self) -> str:
+        """The short form, for messages."""
+        return f"{self.ticker} {self.trade_date} {self.percent:+.1f} %"
+
+
+@dataclass(frozen=True)
 class Staged:
     """What reached the staging tables.
 
@@ -19,19 +46,18 @@ class Staged:
         versions: staging table -> the Delta version that has the rows of this run.
         rejected: bars that broke a rule, and were kept out.
         restated: tickers of which known bars changed.
-        outliers: changes of price that are too large to be plausible; the bars are kept. Each is reported by the run
-            that first stages it.
+        outliers: each is reported by the run that first stages it.
     """
 
     versions: Mapping[str, int] = field(default_factory=dict)
     rejected: tuple[ConsumerError, ...] = ()
     restated: frozenset[str] = frozenset()
-    outliers: tuple[ConsumerError, ...] = ()
+    outliers: tuple[Outlier, ...] = ()
 
     @property
     def errors(self) -> tuple[ConsumerError, ...]:
         """What `logs_consumer_error` gets."""
-        return self.rejected + self.outliers
+        return self.rejected + tuple(outlier.error for outlier in self.outliers)
 
     def joined(self, later: Staged) -> Staged:
         """Both together; a bar that was rejected twice counts once."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pyspark.sql import functions as F
 
 from spark_app.ingestion.cache import Known
+from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
 from spark_app.ingestion.feeds import Staged
 from spark_app.ingestion.landing import Landing
-from spark_app.ingestion.staged import PROVENANCE, fetches_to_stage
 from spark_app.ingestion.waves import batches
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind

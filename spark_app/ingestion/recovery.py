@@ -29,7 +29,8 @@ def recover_unstaged(run: Run) -> None:
     staged = stage_bars(run, market_calendar.FIRST_SESSION, runs=runs)
     stage_holdings(run, runs=runs)
     stage_quotes(run, runs=runs)
-    errors = (*staged.rejected, *outliers_of(run, runs), *_failed_requests(run, runs))
+    outliers = tuple(outlier.error for outlier in outliers_of(run, runs))
+    errors = (*staged.rejected, *outliers, *_failed_requests(run, runs))
     mark_recovered(run.database, RunKey(run.request.run_id, run.stage, run.as_of, {}), others, errors)
     logger.info("%s: staged what %d runs had left, %d bars of it rejected", run.stage, len(runs), len(staged.rejected))
 

@@ -1,7 +1,7 @@
 """The jobs that are no stage of the pipeline: backfills, the cache, rebuilding, the topic, verification, retention.
 
-Declared here are those that have a lock and a row in the run log as a stage has; begin with
-`backfill_etf_benchmarks.py`.
+Declared here are those that have a lock and a row in the run log as a stage has; `days` is among the parameters of
+their rows whether they have the option or not. Begin with `backfill_etf_benchmarks.py`.
 """
 
 from spark_app.pipeline.stage import Stage
@@ -31,7 +31,7 @@ REPLAY = Stage(
     "Read the topic and upsert its rows into a database that is empty or lacks some of them.",
     "spark_app.operations.replay_topic",
     parameters=("days",),
-    uses_staging=False,
+    takes_any_origin=True,
 )
 FILL_TOPIC = Stage(
     "fill_topic",

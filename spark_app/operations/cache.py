@@ -32,7 +32,7 @@ def show_cache(run: Run) -> int:
     """Show what is cached, or drop what the request names from the cache; returns the exit code."""
     prepare_staging(run)
     cached, request = list_cache(run), run.request
-    if request.forget is None and not request.forget_all:
+    if not request.forget and not request.forget_all:
         logger.info("%s", draw_cache(run, cached))
         return 0
     with tables_shared_lock(run.database):

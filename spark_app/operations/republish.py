@@ -12,7 +12,7 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.cache import read_known
-from spark_app.ingestion.staged import read_bars, read_holdings, read_quotes
+from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import (

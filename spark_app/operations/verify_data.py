@@ -70,8 +70,8 @@ class Finding:
 
 def verify_data(run: Run) -> int:
     """Make all checks and show what they found; returns 1 where one failed."""
-    prepare_staging(run)
     with tables_shared_lock(run.database):
+        prepare_staging(run)
         findings = verify(run)
     run.summary.findings["checks"] = [asdict(finding) for finding in findings]
     logger.info("%s", draw_findings(findings))

@@ -68,8 +68,8 @@ class Request:
     resume_command: str = ""
 
 
-def resume_command(job: str, words: Sequence[str], as_of: dt.date, **options: str) -> str:
-    """Return the command that resumes a run: its arguments, its date, and `options`.
+def resume_command(job: str, words: Sequence[str], as_of: dt.date | None, **options: str) -> str:
+    """Return the command that resumes a run: its arguments, its date where the job takes one, and `options`.
 
     What a resumed run must not do again is left out: `--refresh` would fetch everything anew.
     """
@@ -84,7 +84,8 @@ def resume_command(job: str, words: Sequence[str], as_of: dt.date, **options: st
         elif word not in ("--refresh", "--force"):
             kept.append(word)
     given = [word for key, value in options.items() for word in (_flag(key), value)]
-    return shlex.join([LAUNCHER, job, *kept, "--as-of", str(as_of), *given])
+    date = [] if as_of is None else ["--as-of", str(as_of)]
+    return shlex.join([LAUNCHER, job, *kept, *date, *given])
 
 
 def _flag(key: str) -> str:

@@ -41,7 +41,8 @@ class Run:
         summary: what the run reports, filled stage by stage.
         stage: the name of the stage at work, "" between stages.
         confirm_lock: makes sure that the run still has its locks; raises where it has not.
-        remembered: what stages share, by the function that computes it; see `once_a_run`.
+        remembered: what stages share, by the function that computes it; see `once_a_run`. Another request needs
+            another memory: change it by `asking`.
     """
 
     request: Request
@@ -65,7 +66,7 @@ class Run:
         return self.request.as_of_dates or (self.as_of,)
 
     def asking(self, **changes: Any) -> Run:
-        """The same run with another request: what was computed for this one is not shared."""
+        """The same run with another request, read from the same staging: `known_at` cannot change."""
         return replace(self, request=replace(self.request, **changes), remembered={})
 
     def window(self, sessions: int) -> list[dt.date]:

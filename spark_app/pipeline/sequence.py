@@ -36,7 +36,7 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> int:
 
     Raises: RunInterruptedError: the run is to stop before the next stage.
     """
-    if any(stage.uses_staging for stage in stages):
+    if not all(stage.takes_any_origin for stage in stages):
         prepare_staging(run)
     for stage in stages:
         if run.stopping.is_set():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """A unit of work with a lock, a row in the run log, and rows to serve.
+    """A unit of work with a lock, a row in the run log, and rows to serve: a stage of the pipeline, or of another job.
 
     Attributes:
         name: as in `logs_pipeline_run.stage`; for a stage of the pipeline also the name of its job.
@@ -24,7 +24,7 @@ class Stage:
         module: the module whose `run(run: Run) -> StageResult` does the work.
         parameters: what makes a finished stage another one; keys of `PARAMETERS`.
         fetches: whether it asks the source, and so writes to staging.
-        uses_staging: whether it reads or writes staging at all.
+        takes_any_origin: whether it takes the kind of data that it finds, and does without staging.
         stands_on: the stages whose results it uses: where one of them ran later, it is pending again.
         reruns_after: other jobs that change what it uses: where one of them changed rows later, it is pending again.
     """
@@ -34,7 +34,7 @@ class Stage:
     module: str
     parameters: tuple[str, ...] = ()
     fetches: bool = False
-    uses_staging: bool = True
+    takes_any_origin: bool = False
     stands_on: tuple[str, ...] = ()
     reruns_after: tuple[str, ...] = ()
 

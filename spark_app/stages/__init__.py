@@ -5,7 +5,7 @@ Begin with `stage1_etf_ohlc.py`; what stages 3, 4 and 5 share of the market's st
 
 from spark_app.pipeline.stage import Stage
 
-_SAME_TABLES = ("backfill_etf_benchmarks", "staggered_sector_backfill", "republish")
+_CHANGE_THE_SAME_TABLES = ("backfill_etf_benchmarks", "staggered_sector_backfill", "republish")
 
 STAGE1 = Stage(
     "stage1_etf_ohlc",
@@ -26,7 +26,7 @@ STAGE3 = Stage(
     "Stage 3: find the sectors that trend over 5, 10 and 20 sessions.",
     "spark_app.stages.stage3_trending_sectors",
     stands_on=(STAGE1.name, STAGE2.name),
-    reruns_after=_SAME_TABLES,
+    reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 STAGE4 = Stage(
     "stage4_stock_history",
@@ -35,7 +35,7 @@ STAGE4 = Stage(
     parameters=("days", "universe"),
     fetches=True,
     stands_on=(STAGE1.name, STAGE2.name),
-    reruns_after=_SAME_TABLES,
+    reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 STAGE5 = Stage(
     "stage5_portfolio_allocation",
@@ -43,7 +43,7 @@ STAGE5 = Stage(
     "spark_app.stages.stage5_portfolio_allocation",
     parameters=("portfolio",),
     stands_on=(STAGE1.name, STAGE2.name, STAGE3.name, STAGE4.name),
-    reruns_after=_SAME_TABLES,
+    reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 
 STAGES = (STAGE1, STAGE2, STAGE3, STAGE4, STAGE5)

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
-from spark_app.ingestion.staged import read_bars, read_holdings
+from spark_app.ingestion.current import read_bars, read_holdings
 from spark_app.pipeline.run import Run, once_a_run
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.holdings import sector_memberships
@@ -36,7 +36,7 @@ def _trend_dates(run: Run) -> list[dt.date]:
 def sector_trends_of(run: Run) -> tuple[Row, ...]:
     """Compute the trends of the as-of session; rows of schemas.SECTOR_TRENDS.
 
-    Raises: DataIncompleteError: the benchmark has no bar on the as-of session, so nothing can be compared.
+    Raises: DataIncompleteError: the benchmark has no usable price on the as-of session, so nothing can be compared.
     """
     trends = tuple(trends_of(run).collect())
     if not with_benchmark(trends):

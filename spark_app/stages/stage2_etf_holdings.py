@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
+from spark_app.ingestion.current import read_holdings
 from spark_app.ingestion.gate import require_answers
 from spark_app.ingestion.ingest import Ingested, ingest
-from spark_app.ingestion.staged import read_holdings
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import ETF_HOLDINGS

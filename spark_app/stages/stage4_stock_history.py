@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from spark_app.ingestion.bars_to_serve import bars_to_serve
+from spark_app.ingestion.current import read_quotes
 from spark_app.ingestion.gate import require_answers, require_bars
 from spark_app.ingestion.ingest import ingest
-from spark_app.ingestion.staged import read_quotes
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY

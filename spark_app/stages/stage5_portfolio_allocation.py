@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app.errors import DataIncompleteError, SettingsError
-from spark_app.ingestion.staged import read_bars, read_quotes
+from spark_app.ingestion.current import read_bars, read_quotes
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import MEMBERSHIPS, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, SECTOR_TRENDS

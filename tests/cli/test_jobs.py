@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import datetime as dt
 import pkgutil
 from pathlib import Path
 
 import pytest
 
 from spark_app.cli import jobs as declared_jobs
+from spark_app.cli.interruption import Interruption
+from spark_app.cli.invocation import Invocation
 from spark_app.cli.jobs import JOBS, Job
+from spark_app.cli.options import REPUBLISHED
 from spark_app.cli.parser import build_parser, parse
 from spark_app.config.settings import Settings
+from spark_app.operations import republish
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.stage import PARAMETERS, Stage
 from tests.declared import DECLARED
@@ -67,6 +72,31 @@ def test_the_options_of_a_stage_follow_from_its_declaration() -> None:
     assert flags[True, ("days", "universe")] == fetching | {"--days", "--universe"}
     assert flags[False, ()] == flags[False, ("portfolio",)] == every | {"--known-at"}
     assert flags[False, ("days",)] == every | {"--known-at", "--days"}
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_every_job_has_a_help_with_all_its_options(job: Job) -> None:
+    text = build_parser(job, {}).format_help()
+    assert job.description.split()[-1] in text
+    assert all(option.flag in text for option in job.all_options)
+
+
+def test_the_tables_that_can_be_rebuilt_are_those_of_the_option() -> None:
+    assert {table.name for tables in republish._PUBLISHERS for table in tables} == set(REPUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("job", "words", "resumed"),
+    [
+        ("replay_topic", ["--from-offset", "12"], "replay_topic --from-offset 12"),
+        ("daily_pipeline", ["--days", "60", "--force"], "daily_pipeline --days 60 --as-of 2024-05-10"),
+    ],
+)
+def test_a_resume_command_has_only_options_of_the_job(job: str, words: list[str], resumed: str) -> None:
+    invocation = Invocation(JOBS[job], tuple(words), parse(JOBS[job], words), Interruption())
+    request = invocation.request(Settings(), dt.datetime(2024, 5, 11, 9, tzinfo=dt.UTC))
+    assert request is not None
+    assert request.resume_command == f"./spark_jobs_launcher.sh {resumed}"
 
 
 def test_help_shows_the_settings_in_force(

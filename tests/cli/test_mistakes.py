@@ -313,3 +313,11 @@ def test_synthetic_data_for_a_database_with_real_data(run: Run, own_database: Da
     exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--source", "synthetic")
     assert exit_code == 2
     assert "this database holds real data and the run would add synthetic data" in sentence(said)
+
+
+def test_an_empty_list_of_tickers_drops_nothing_from_the_cache(
+    run: Run, own_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(CACHE, "--forget", "") == (0, "")
+    assert "Nothing is cached." in caplog.text
+    assert "forgotten" not in caplog.text
