@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from spark_app.errors import UsageError
 
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
+
+NEW_YORK = ZoneInfo("America/New_York")
+"""The exchange's time zone."""
 
 FIRST_SESSION = dt.date(1993, 1, 29)
 """SPY's first session; there is no benchmark before it."""

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from spark_app.errors import UsageError
-from spark_app.sources.clock import utc_now
-from spark_app.sources.contract import Limiter, Source, SourceConfig
+from spark_app.sources.contract import Limiter, Source, SourceConfig, utc_now
 
 if TYPE_CHECKING:
     from spark_app.sources.yahoo.session import YahooSession

@@ -120,6 +120,11 @@ class Answer:
     provider: str = ""
 
 
+def utc_now() -> dt.datetime:
+    """Return the time in UTC, aware: the clock of a source unless it is given another."""
+    return dt.datetime.now(dt.UTC)
+
+
 class Limiter(Protocol):
     """Decides when the next HTTP request may leave. The stage hands one to the source."""
 

@@ -1,10 +1,11 @@
-"""Spelling of ticker symbols: what may be asked for, and what can be a share in a fund."""
+"""Ticker symbols: their spelling, which may be requested, and which rows of a fund's holdings are shares."""
 
 from __future__ import annotations
 
 import re
 
 from spark_app.errors import UsageError
+from spark_app.sources.contract import Holding, LeftOutHolding
 
 # An allow-list: a symbol becomes part of a URL, and twelve characters without a hyphen could be an
 # ISIN, for which yfinance would send a search request first.
@@ -36,3 +37,19 @@ def parse_ticker(text: str) -> str:
     if not is_ticker(symbol):
         raise UsageError(f"{text[:40]!r} is not a ticker: expected letters and digits such as XLK or BRK-B")
     return symbol
+
+
+def classify_holding(ticker: str, name: str | None, percent: float | None) -> Holding | LeftOutHolding:
+    """Return a row of a holdings answer as a holding if it is a share with a valid weight (in percent), else why not.
+
+    `ticker` is in Yahoo's spelling, "" for none.
+    """
+    if not ticker:
+        return LeftOutHolding(None, name, percent, "it has no ticker")
+    if not is_us_share(ticker):
+        return LeftOutHolding(ticker, name, percent, "its ticker is not that of a share listed in the United States")
+    if percent is None:
+        return LeftOutHolding(ticker, name, percent, "it has no weight")
+    if not 0 <= percent <= 100:
+        return LeftOutHolding(ticker, name, percent, "its weight is not between 0 and 100 percent")
+    return Holding(ticker, name, percent)

@@ -12,8 +12,7 @@ import pandas as pd
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
 from spark_app.sources.build import build_source
-from spark_app.sources.clock import utc_now
-from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig
+from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig, utc_now
 
 
 def answer_requests(

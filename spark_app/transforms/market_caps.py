@@ -5,10 +5,9 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_app.market_calendar import NEW_YORK
 from spark_app.transforms.point_in_time import is_later, join_point_in_time
 from spark_app.transforms.prices import is_finite, usable_price
-
-_EXCHANGE_ZONE = "America/New_York"
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
@@ -55,7 +54,7 @@ def _scaled_cap(quoted_cap: Column) -> Column:
 
 def _split_factor() -> Column:
     """Multiply the splits after the quote that the close's newest fetch had already brought into it."""
-    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", _EXCHANGE_ZONE))
+    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", NEW_YORK.key))
 
     def is_contained(split: Column) -> Column:
         return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= basis_date)

@@ -17,12 +17,10 @@ from typing import Any
 
 import openpyxl
 
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
 from spark_app.sources.contract import Answer, Holding, LeftOutHolding, Outcome
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
-from spark_app.sources.holdings import classify_holding
 from spark_app.sources.http import LimitedSession
-from spark_app.sources.symbols import to_yahoo_symbol
-from spark_app.sources.values import read_number, read_text
+from spark_app.sources.symbols import classify_holding, to_yahoo_symbol
 
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from spark_app.errors import SettingsError
+from spark_app.market_calendar import NEW_YORK
 from spark_app.sources.contract import (
     Answer,
     Bar,
@@ -26,7 +26,6 @@ from spark_app.sources.contract import (
 from spark_app.sources.synthetic.market import Market
 
 PROVIDER = "synthetic"
-_NEW_YORK = ZoneInfo("America/New_York")
 _CLOSE_TIME = dt.time(16)
 
 _market = lru_cache(maxsize=2)(Market)
@@ -110,7 +109,7 @@ class SyntheticSource:
         listing = self._market.listings[ticker]
         last = len(self._sessions) - 1
         quote = Quote(
-            quoted_at=dt.datetime.combine(self._sessions[last], _CLOSE_TIME, _NEW_YORK).astimezone(dt.UTC),
+            quoted_at=dt.datetime.combine(self._sessions[last], _CLOSE_TIME, NEW_YORK).astimezone(dt.UTC),
             quote_date=self._sessions[last],
             market_cap=self._market.market_cap_usd(ticker, last) if listing.reports_market_cap else None,
             price=float(self._market.path(ticker).close_price[last]),

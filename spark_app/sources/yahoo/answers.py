@@ -1,6 +1,6 @@
 """Yahoo's JSON answers, turned into the pipeline's own data: pure functions over parsed bodies.
 
-A body of another shape raises one of `failures.BODY_ERRORS`, one that says why it brings no data a
+A body of another shape raises one of `bodies.BODY_ERRORS`, one that says why it brings no data a
 FetchError. Shapes: recorded answers of the chart, quoteSummary and v7/quote endpoints.
 """
 
@@ -9,12 +9,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from spark_app.sources.clock import NEW_YORK
+from spark_app.market_calendar import NEW_YORK
+from spark_app.sources.bodies import (
+    BODY_ERRORS,
+    LARGEST_LONG,
+    FetchError,
+    describe,
+    read_number,
+    read_text,
+    read_time,
+    read_whole,
+)
 from spark_app.sources.contract import Answer, Holding, LeftOutHolding, Outcome, Quote
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
-from spark_app.sources.holdings import classify_holding
 from spark_app.sources.http import RAW_TEXT_CHARS
-from spark_app.sources.values import LARGEST_LONG, read_number, read_text, read_time, read_whole
+from spark_app.sources.symbols import classify_holding
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
 """The envelopes of endpoints that answer for one ticker; their 404 is about it, any other about the endpoint."""

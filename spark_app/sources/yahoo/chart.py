@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from spark_app.sources.bodies import FetchError, read_number, read_time, read_whole
 from spark_app.sources.contract import Bar, Outcome
-from spark_app.sources.failures import FetchError
-from spark_app.sources.values import read_number, read_time, read_whole
 from spark_app.sources.yahoo.answers import only_result
 
 _ROWS_OF_NEWEST = 2

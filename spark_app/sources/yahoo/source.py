@@ -15,9 +15,9 @@ from yfinance.data import YfData
 from yfinance.exceptions import YFException
 
 from spark_app.errors import RateLimitedError
-from spark_app.sources.clock import NEW_YORK, utc_now
-from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
+from spark_app.market_calendar import NEW_YORK
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe
+from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig, utc_now
 from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Holding, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.issuer.workbook import parse_workbook
 
 HEADER = ("Name", "Ticker", "Identifier", "SEDOL", "Weight", "Sector", "Shares Held", "Local Currency")

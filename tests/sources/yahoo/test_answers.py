@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Holding, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, refusal
 
 

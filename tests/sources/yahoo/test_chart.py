@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Bar, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.yahoo.chart import parse_chart
 
 # 2024-03-07, 08, 11 and 12 (Thursday to Tuesday), 09:30 in New York; on the 10th clocks went forward.
