@@ -54,7 +54,7 @@ BAR = _struct(
     split_ratio=_DOUBLE,
 )
 HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE)
-LEFT_OUT_HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE, reason=_STRING)
+SKIPPED_HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE, reason=_STRING)
 QUOTE = _struct(
     quoted_at=_TIME, quote_date=_DATE, market_cap=_LONG, price=_DOUBLE, long_name=_STRING, short_name=_STRING
 )
@@ -74,7 +74,7 @@ FETCHES = _joined(
         bars=ArrayType(BAR),
         snapshot_date=_DATE,
         holdings=ArrayType(HOLDING),
-        left_out=ArrayType(LEFT_OUT_HOLDING),
+        left_out=ArrayType(SKIPPED_HOLDING),
         quote=QUOTE,
     ),
     _PROVENANCE,
@@ -91,7 +91,7 @@ QUOTES = _joined(_struct(ticker=_STRING), QUOTE, _PROVENANCE)
 
 MEMBERSHIPS = _joined(
     _struct(as_of_date=_DATE, ticker=_STRING, etf_ticker=_STRING, sector=_STRING),
-    _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_later=BooleanType()),
+    _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_look_ahead=BooleanType()),
 )
 """Derived, not stored: the one sector fund that each stock belongs to at a date."""
 

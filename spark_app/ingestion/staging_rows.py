@@ -24,7 +24,7 @@ from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
-from spark_app.transforms.outliers import with_jump
+from spark_app.transforms.outliers import with_outlier
 from spark_app.transforms.prices import with_bar_defect
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def _jumps_brought_by(context: StageContext, runs: Sequence[str]) -> tuple[Consu
     landed = context.staging.fetches_of(runs, Kind.CHART).select("ticker", *_PROVENANCE, F.inline("bars"))
     _, sound = _checked(context, landed, market_calendar.FIRST_SESSION)
     staged = context.staging.read(BARS_TABLE).select("ticker", "trade_date", "fetched_at")
-    brought = sound.where(F.col("jump_percent").isNotNull()).join(staged, on=staged.columns, how="left_semi")
+    brought = sound.where(F.col("price_outlier_percent").isNotNull()).join(staged, on=staged.columns, how="left_semi")
     return tuple(_as_jump(row) for row in brought.agg(_jumping_bars().alias("jumps")).collect()[0]["jumps"])
 
 
@@ -154,13 +154,13 @@ def stage_bars(
 
 
 def _checked(context: StageContext, bars: DataFrame, first: dt.date) -> tuple[Observation, DataFrame]:
-    """Sort out the bars that break a rule, which the observation collects, and add jump_percent to the sound ones."""
+    """Collect the bars that break a rule in the observation, and add price_outlier_percent to the others."""
     last = market_calendar.last_completed_session(context.request.now)
     sessions = context.numbered_sessions(market_calendar.sessions_between(first, last))
     rejected = Observation()
     checked = bars.transform(with_bar_defect, sessions).observe(rejected, _defective_bars().alias("bars"))
     sound = checked.where(F.col("defect").isNull()).drop("defect")
-    return rejected, sound.transform(with_jump, sessions, **context.settings.quality.limits)
+    return rejected, sound.transform(with_outlier, sessions, **context.settings.quality.limits)
 
 
 @_alone_at(HOLDINGS_TABLE)
@@ -209,7 +209,7 @@ def _defective_bars() -> Column:
 
 
 def _jumping_bars() -> Column:
-    return _bars_with("jump_percent")
+    return _bars_with("price_outlier_percent")
 
 
 def _bars_with(finding: str) -> Column:
@@ -224,7 +224,7 @@ def _as_error(row: Row) -> ConsumerError:
 
 def _as_jump(row: Row) -> ConsumerError:
     values = row.asDict()
-    return _error_of_bar(values, f"jump of {values.pop('jump_percent'):+.1f} % {_UNEXPLAINED}")
+    return _error_of_bar(values, f"jump of {values.pop('price_outlier_percent'):+.1f} % {_UNEXPLAINED}")
 
 
 def _error_of_bar(values: Mapping[str, object], said: str) -> ConsumerError:

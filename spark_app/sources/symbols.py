@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from spark_app.errors import UsageError
-from spark_app.sources.contract import Holding, LeftOutHolding
+from spark_app.sources.contract import Holding, SkippedHolding
 
 # An allow-list: a symbol becomes part of a URL, and twelve characters without a hyphen could be an
 # ISIN, for which yfinance would send a search request first.
@@ -39,17 +39,17 @@ def parse_ticker(text: str) -> str:
     return symbol
 
 
-def classify_holding(ticker: str, name: str | None, percent: float | None) -> Holding | LeftOutHolding:
+def classify_holding(ticker: str, name: str | None, percent: float | None) -> Holding | SkippedHolding:
     """Return a row of a holdings answer as a holding if it is a share with a valid weight (in percent), else why not.
 
     `ticker` is in Yahoo's spelling, "" for none.
     """
     if not ticker:
-        return LeftOutHolding(None, name, percent, "it has no ticker")
+        return SkippedHolding(None, name, percent, "it has no ticker")
     if not is_us_share(ticker):
-        return LeftOutHolding(ticker, name, percent, "its ticker is not that of a share listed in the United States")
+        return SkippedHolding(ticker, name, percent, "its ticker is not that of a share listed in the United States")
     if percent is None:
-        return LeftOutHolding(ticker, name, percent, "it has no weight")
+        return SkippedHolding(ticker, name, percent, "it has no weight")
     if not 0 <= percent <= 100:
-        return LeftOutHolding(ticker, name, percent, "its weight is not between 0 and 100 percent")
+        return SkippedHolding(ticker, name, percent, "its weight is not between 0 and 100 percent")
     return Holding(ticker, name, percent)

@@ -85,7 +85,7 @@ def read_members(context: StageContext) -> tuple[Row, ...]:
 
 def describe_stand_ins(context: StageContext, members: Sequence[Row]) -> str:
     """Say which later snapshots stand in for those that are not known, "" where none does."""
-    later = sorted({str(row["snapshot_date"]) for row in members if row["is_later"]})
+    later = sorted({str(row["snapshot_date"]) for row in members if row["is_look_ahead"]})
     return f"holdings of {', '.join(later)} stand in for {context.as_of}" if later else ""
 
 

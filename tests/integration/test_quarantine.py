@@ -54,10 +54,10 @@ BROKEN: dict[str, tuple[Callable[[Result], None], str, str]] = {
         f"bar of XLE {SATURDAY}: {SATURDAY} is not a completed session",
         f"trade_date={SATURDAY}",
     ),
-    "XLY": (with_row(FUTURE), f"chart of XLY: rows left out, in the future: {FUTURE}", "datetime.date(2100, 1, 4)"),
+    "XLY": (with_row(FUTURE), f"chart of XLY: rows skipped, in the future: {FUTURE}", "datetime.date(2100, 1, 4)"),
     "XLP": (
         with_row(DAY),
-        f"chart of XLP: rows left out, came twice, the later row counts: {DAY}",
+        f"chart of XLP: rows skipped, duplicate date, the later row is used: {DAY}",
         "datetime.date(2024, 5, 2)",
     ),
 }

@@ -339,7 +339,7 @@ def test_a_holding_without_a_symbol_costs_no_other(emulator: YahooEmulator) -> N
     emulator.fail("holdings", edit=drop(*TOP, "holdings", 0, "symbol"))
     (answer,) = make_source(emulator).fetch(holdings("XLK"))
     assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
-    assert [row.holding_name for row in answer.left_out] == ["APPLE INC"]
+    assert [row.holding_name for row in answer.skipped] == ["APPLE INC"]
 
 
 def with_row(day: dt.date, hour: int, values: dict[str, Any]) -> Edit:

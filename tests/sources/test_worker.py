@@ -19,10 +19,10 @@ from spark_app.sources.contract import (
     FetchRequest,
     Holding,
     Kind,
-    LeftOutHolding,
     Limiter,
     Outcome,
     Quote,
+    SkippedHolding,
     SourceConfig,
 )
 from spark_app.sources.worker import answer_requests
@@ -172,7 +172,7 @@ FULL = Answer(
     bars=(Bar(THU, 1.0, 2.0, 0.5, None, float("inf"), 2**62, 0.25, 2.0), Bar(FRI, None, None, None, None, None, None)),
     snapshot_date=TUE,
     holdings=(Holding("BRK-B", None, 12.5),),
-    left_out=(LeftOutHolding(None, "US DOLLAR", -0.007694, "cash"),),
+    skipped=(SkippedHolding(None, "US DOLLAR", -0.007694, "cash"),),
     quote=Quote(CLOSE_OF_TUE, TUE, 2**60 + 1, 13.0, "Full Inc.", None),
     provider="issuer",
 )

@@ -1,7 +1,7 @@
-"""A seeded market that needs no network: for demonstrations, tests and load tests.
+"""The synthetic market as a source: seeded, without network, for demonstrations, tests and load tests.
 
-Which bars there are depends on the seed and the trading sessions only: any window, asked at any
-time by any worker, shows the same market as it looked after its last session.
+Its bars depend on the seed and the trading sessions only: every worker computes the same market for any window, as of
+its last session.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from spark_app.sources.contract import (
     FetchRequest,
     Holding,
     Kind,
-    LeftOutHolding,
     Outcome,
     Quote,
+    SkippedHolding,
     SourceConfig,
 )
 from spark_app.sources.synthetic.market import Market
@@ -32,9 +32,9 @@ _market = lru_cache(maxsize=2)(Market)
 
 
 class SyntheticSource:
-    """Answers charts, holdings and quotes from the synthetic market, at no request and no wait.
+    """Answers charts, holdings and quotes without a request or a wait.
 
-    Raises: SettingsError if the configuration has no sessions or no stocks.
+    Raises: SettingsError: the configuration has no sessions or no stocks.
     """
 
     def __init__(self, config: SourceConfig) -> None:
@@ -51,7 +51,7 @@ class SyntheticSource:
         )
 
     def fetch(self, request: FetchRequest) -> list[Answer]:
-        """One answer per ticker, in the order of the request. Holdings are those of `window_end`, if it is given."""
+        """Return one answer per ticker, in the order of the request; holdings as of `window_end`, if it is given."""
         return [self._answer(request, ticker) for ticker in request.tickers]
 
     def _answer(self, request: FetchRequest, ticker: str) -> Answer:
@@ -101,7 +101,7 @@ class SyntheticSource:
             Outcome.OK,
             snapshot_date=self._sessions[sessions - 1],
             holdings=tuple(Holding(stock.ticker, stock.name, percent) for stock, percent in weights),
-            left_out=(LeftOutHolding(None, "US DOLLAR", cash_percent, "cash"),),
+            skipped=(SkippedHolding(None, "US DOLLAR", cash_percent, "cash"),),
             provider=PROVIDER,
         )
 

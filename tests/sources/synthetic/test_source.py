@@ -119,10 +119,10 @@ def test_the_benchmark_holds_every_stock_of_every_sector() -> None:
 
 
 @pytest.mark.parametrize("fund", FUND_TICKERS)
-def test_weights_fall_and_reach_100_percent_with_the_cash_left_out(fund: str) -> None:
+def test_weights_fall_and_reach_100_percent_with_the_cash_skipped(fund: str) -> None:
     answer = fetch_one(make_source(), Kind.HOLDINGS, fund)
     weights = [holding.holding_percent for holding in answer.holdings]
-    (cash,) = answer.left_out
+    (cash,) = answer.skipped
     assert weights == sorted(weights, reverse=True)
     assert weights[0] > weights[-1] > 0
     assert 99.5 < sum(weights) < 100

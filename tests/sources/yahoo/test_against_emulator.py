@@ -103,7 +103,7 @@ def test_the_issuers_workbook_gives_all_holdings_with_its_own_date(emulator: Yah
     (answer,) = make_source(emulator, holdings_provider="issuer").fetch(holdings("XLK"))
     assert (answer.outcome, answer.provider, answer.snapshot_date) == (Outcome.OK, "issuer", MON)
     assert answer.holdings == (Holding("AAPL", "APPLE INC", 60.0), Holding("BRK-B", "BERKSHIRE", 39.5))
-    assert [row.reason for row in answer.left_out] == ["cash"]
+    assert [row.reason for row in answer.skipped] == ["cash"]
     assert [request.path for request in emulator.log] == ["/holdings-daily-us-en-xlk.xlsx"]
     assert emulator.log.counts() == {"workbook": 1}
 

@@ -41,11 +41,11 @@ def test_weights_become_percent_in_yahoos_order() -> None:
         ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": -0.1}, "between 0 and 100"),
     ],
 )
-def test_a_row_that_is_no_share_is_left_out_with_its_reason(row: dict[str, Any], reason: str) -> None:
+def test_a_row_that_is_not_a_share_is_skipped_with_its_reason(row: dict[str, Any], reason: str) -> None:
     good = {"symbol": "MSFT", "holdingName": "Microsoft", "holdingPercent": 0.5}
-    holdings, left_out = parse_holdings(make_summary(row, good))
+    holdings, skipped = parse_holdings(make_summary(row, good))
     assert [holding.holding_ticker for holding in holdings] == ["MSFT"]
-    assert [reason in entry.reason for entry in left_out] == [True]
+    assert [reason in entry.reason for entry in skipped] == [True]
 
 
 @pytest.mark.parametrize("holdings", [[], None])
@@ -71,8 +71,8 @@ def test_a_summary_without_the_module_is_an_error() -> None:
 
 def test_recorded_holdings(shared_data: Path) -> None:
     body = (shared_data / "yahoo_responses" / "quoteSummary_all_QQQ_topHoldings.json").read_text()
-    holdings, left_out = parse_holdings(json.loads(body))
-    assert (len(holdings), left_out) == (10, ())
+    holdings, skipped = parse_holdings(json.loads(body))
+    assert (len(holdings), skipped) == (10, ())
     assert 0 < holdings[-1].holding_percent < holdings[0].holding_percent < 20
 
 
