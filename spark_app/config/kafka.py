@@ -1,4 +1,4 @@
-"""How Kafka is reached: the section `kafka` of the settings, the password, and where to begin with a topic."""
+"""Access to Kafka: the section `kafka` of the settings, the password, and the start of a replay."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class KafkaSettings(BaseModel):
 
 @dataclass(frozen=True)
 class TopicStart:
-    """Where to begin: at an offset of each partition, or at a time; else at the beginning.
+    """Where a replay starts: at an offset of each partition, or at a time (UTC); by default at the beginning.
 
-    `offset` holds for the partitions that `offsets` does not name.
+    `offset` applies to the partitions that `offsets` does not name.
     """
 
     offset: int = 0
@@ -59,14 +59,14 @@ class TopicStart:
 
 @dataclass(frozen=True)
 class KafkaAccess:
-    """The settings with the password, if one is asked for; never shows it."""
+    """The settings with the password, if one is needed; its repr never shows it."""
 
     settings: KafkaSettings
     password: SecretStr | None = None
 
 
 def load_kafka_access(settings: KafkaSettings) -> KafkaAccess | None:
-    """Add the password of KAFKA_PASSWORD, or of the file named by KAFKA_PASSWORD_FILE; None where Kafka is not used.
+    """Add the password from KAFKA_PASSWORD or the file that KAFKA_PASSWORD_FILE names; None if Kafka is not used.
 
     Raises: SettingsError: a user, a password or a file of certificates is missing.
     """

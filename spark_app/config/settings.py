@@ -1,7 +1,8 @@
-"""Typed settings, the only reader of the configuration file and of the environment.
+"""Typed settings with their descriptions, ranges and defaults; the only reader of the settings file.
 
 The command line beats the environment (`SPARK_APP_SECTION__KEY`), the environment beats
-`conf/pipeline.toml`. The database is named by `DATABASE_URL`; secrets come from environment or file only.
+`conf/pipeline.toml`. `DATABASE_URL` names the database; secrets come from the environment or from files only.
+After a change of a setting run `make docs`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from spark_app.errors import SettingsError
 
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
-# Python's calendar ends: nothing may reach back further.
+# Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
 
 
@@ -234,7 +235,7 @@ class Settings(BaseSettings):
     def staging_path(self) -> str:
         """The folder or URL of the Delta tables."""
         path = self.staging.path or str(app_home() / "staging")
-        # Delta knows absolute paths only.
+        # Delta accepts absolute paths only.
         return path if "://" in path else str(Path(path).absolute())
 
     @property
@@ -244,7 +245,7 @@ class Settings(BaseSettings):
 
 
 class DatabaseSettings(BaseModel):
-    """How Postgres is reached; `url` None means the embedded one."""
+    """The connection to Postgres; without `url` it is the embedded one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -259,19 +260,19 @@ def variable_of(section: str, key: str) -> str:
 
 
 def app_home() -> Path:
-    """The folder for everything that the pipeline keeps: SPARK_APP_HOME, else `var` beside the code of a checkout."""
+    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `default_home`."""
     return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
 
 
 def load_settings(
     *, config_file: str | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None
 ) -> Settings:
-    """Read the settings: `overrides` (of the command line) over environment over file.
+    """Read the settings: `overrides` (the command line) beat the environment, the environment beats the file.
 
     Args:
         config_file: another file than `conf/pipeline.toml`; must exist.
         overrides: section -> key -> value.
-    Raises: SettingsError: an unknown key, a bad value, an unreadable file; the text names it.
+    Raises: SettingsError: an unknown key, an invalid value, an unreadable file; the text names it.
     """
     _refuse_unknown_variables()
     toml_file = _settings_file(config_file)
@@ -317,7 +318,7 @@ def _settings_file(config_file: str | None) -> Path | None:
 
 
 def _refuse_unknown_variables() -> None:
-    """pydantic-settings passes over variables of unknown sections; a misspelt one must not be ignored."""
+    """Reject misspelt variables: pydantic-settings ignores those of unknown sections."""
     known = {variable_of(section, key) for section, key in _keys()}
     for variable in sorted(os.environ):
         if variable.upper().startswith(_PREFIX) and variable != _HOME_VARIABLE and variable.upper() not in known:

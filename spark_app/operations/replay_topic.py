@@ -30,19 +30,19 @@ def run(context: StageContext) -> StageOutput:
     Raises: SettingsError: no broker is named. ServiceUnavailableError, UsageError: the topic cannot be read.
     """
     # With its own imports, for a run that uses no Kafka shall not pay for the client.
-    from spark_app.storage.kafka.reader import find_span, hold, read_topic
+    from spark_app.storage.kafka.reader import find_span, persist_messages, read_topic
 
     access = load_kafka_access(context.settings.kafka)
     if access is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     # What this database still owes is newer than all that the topic has of these rows.
-    if (delivery := deliver(context.database, access)).owed != 0:
+    if (delivery := deliver(context.database, access)).pending != 0:
         raise ServiceUnavailableError(f"nothing is replayed before all is sent: {delivery.sentences[-1]}")
     span = find_span(access, context.request.topic_start)
     if not span:
         return StageOutput(message="no message to read", replayed_origin=context.settings.data_origin)
     messages = read_topic(context.spark, access, span).mapInArrow(read_batches, READ_MESSAGES)
-    return _output(context, messages, hold(messages))
+    return _output(context, messages, persist_messages(messages))
 
 
 def _output(context: StageContext, messages: DataFrame, number: int) -> StageOutput:

@@ -150,7 +150,7 @@ def run_stage(context: StageContext, stage: str) -> StageReport:
         output, counts = _failed(error), RowCounts()
     report = report_of(context, stage, output, counts, time.monotonic() - started)
     delivery = send_owed(context.database, context.settings)
-    return replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
+    return replace(report, messages_sent=delivery.sent, messages_owed=delivery.pending)
 
 
 def _all_of(*confirm: Callable[[], None]) -> Callable[[], None]:

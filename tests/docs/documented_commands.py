@@ -18,7 +18,7 @@ SHOWN = (
     "wave 7/21",
     "restated: XLK",
     '{"table":"collected_daily_etf_ohlc"',
-    "252 messages are owed",
+    "252 messages are pending",
     "2 jumps (see",
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",

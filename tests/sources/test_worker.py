@@ -39,7 +39,7 @@ def clock() -> dt.datetime:
 
 
 class FakeSource:
-    """Answers from a table; a ticker without an entry is fine and has no data to give."""
+    """Answers from a table; a ticker without an entry is ok and has no data."""
 
     def __init__(self, answers: dict[str, Answer] | None = None) -> None:
         self.answers = answers or {}
@@ -94,7 +94,7 @@ def test_answers_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [request.tickers for request in source.asked] == [("A",)]
 
 
-def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_rate_limit_no_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource({"B": Answer("B", Outcome.RATE_LIMITED, "not before noon", requests=1, provider="issuer")})
     use_source(monkeypatch, source)
     first = make_batch(("holdings", ["A"], None, None), ("holdings", ["B"], None, None))
@@ -108,7 +108,7 @@ def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
-def test_a_block_that_another_worker_reported_refuses_every_ticker_unasked(kind: str) -> None:
+def test_a_block_reported_by_another_worker_answers_every_ticker_without_a_request(kind: str) -> None:
     class BlockedLimiter(CountingLimiter):
         def acquire(self) -> None:
             raise RateLimitedError("resume after noon")
@@ -123,7 +123,7 @@ def test_a_block_that_another_worker_reported_refuses_every_ticker_unasked(kind:
 
 @pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
 @pytest.mark.parametrize("slots", [0, 1, 2])
-def test_a_limiter_that_does_not_answer_makes_tickers_transient_and_loses_none(kind: str, slots: int) -> None:
+def test_a_limiter_that_does_not_respond_makes_tickers_transient_and_loses_none(kind: str, slots: int) -> None:
     """It fails before the cookie, before the crumb, or before the request itself."""
 
     class FailingLimiter(CountingLimiter):
@@ -143,7 +143,7 @@ def test_a_limiter_that_does_not_answer_makes_tickers_transient_and_loses_none(k
 
 
 def ask_emulator(emulator: YahooEmulator, limiter: Limiter, kind: str, tickers: list[str]) -> pd.DataFrame:
-    """Let the worker ask for each ticker by itself."""
+    """Let the worker send one request per ticker."""
     window = (THU, TUE) if kind == "chart" else (None, None)
     batch = make_batch(*[(kind, [ticker], *window) for ticker in tickers])
     config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
@@ -217,7 +217,7 @@ def test_arrow_takes_the_rows_as_they_are(spark: SparkSession, monkeypatch: pyte
     assert (full.fetched_micros, full.quoted_micros) == (1710320401_250000, 1710273600_000000)
 
 
-def test_a_python_worker_of_spark_asks_the_emulator(spark: SparkSession) -> None:
+def test_a_python_worker_of_spark_fetches_from_the_emulator(spark: SparkSession) -> None:
     with YahooEmulator(make_market()) as emulator:
         config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
         requests = [

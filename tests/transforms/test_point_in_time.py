@@ -9,7 +9,7 @@ from tests.transforms.frames import session
 FACTS = "ticker string, fact_date date, label string"
 
 
-def test_the_newest_not_after_stands_else_the_earliest_after(spark: SparkSession) -> None:
+def test_the_newest_fact_not_after_the_date_is_used_else_the_earliest_after_it(spark: SparkSession) -> None:
     facts = spark.createDataFrame(
         [
             ("A", session(3), "third"),

@@ -125,7 +125,7 @@ def test_an_empty_row_does_not_hide_the_holdings_below() -> None:
     ],
     ids=["empty", "html", "no zip", "cut", "no sheet", "no date", "bad date", "no header", "text weight", "other fund"],
 )
-def test_what_is_not_the_funds_workbook_is_malformed(content: bytes) -> None:
+def test_anything_but_the_funds_workbook_is_malformed(content: bytes) -> None:
     assert failure_of(content).outcome is Outcome.MALFORMED
 
 

@@ -1,4 +1,4 @@
-"""The answers of the synthetic source: the same for everyone, whatever is asked, and typed."""
+"""The answers of the synthetic source: typed, and the same in every process."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_weights_are_in_proportion_to_market_caps() -> None:
     assert max(percent_per_usd) == pytest.approx(min(percent_per_usd), rel=1e-5)
 
 
-def test_one_stock_is_held_by_a_second_sector_fund_with_a_smaller_weight() -> None:
+def test_one_stock_is_in_a_second_sector_fund_with_a_smaller_weight() -> None:
     source = make_source()
     weights = {
         fund: {h.holding_ticker: h.holding_percent for h in fetch_one(source, Kind.HOLDINGS, fund).holdings}

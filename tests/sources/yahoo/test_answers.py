@@ -89,7 +89,7 @@ def test_a_quote_carries_its_new_york_date() -> None:
 
 
 @pytest.mark.parametrize("cap", [None, 0, -5, math.nan, math.inf, 1e30, 2**63])
-def test_a_market_cap_that_is_none_is_none(cap: Any) -> None:
+def test_an_invalid_market_cap_is_none(cap: Any) -> None:
     (answer,) = parse_quotes(make_quotes({"symbol": "A", "marketCap": cap, "regularMarketTime": 0}), ("A",))
     assert answer.outcome is Outcome.OK
     assert answer.quote is not None
@@ -103,7 +103,7 @@ def test_a_large_cap_keeps_its_last_digit() -> None:
     assert answer.quote.market_cap == cap
 
 
-def test_answers_come_in_the_order_asked_and_absent_symbols_are_not_found() -> None:
+def test_answers_are_in_the_order_of_the_request_and_absent_symbols_are_not_found() -> None:
     payload = make_quotes({"symbol": "B", "regularMarketTime": 0}, {"symbol": "A", "regularMarketTime": 0})
     answers = parse_quotes(payload, ("A", "X", "B"))
     assert [(a.ticker, a.outcome) for a in answers] == [
