@@ -95,7 +95,7 @@ class LimitedSession(Session[Response]):
             self.limiter.report_rate_limit(message)
         except SparkAppError as error:
             # This worker stops all the same, and a limiter without its database gives the others no slot either.
-            return RateLimitedError(f"{message}; the other workers could not be told: {error}")
+            return RateLimitedError(f"{message}; the other workers could not be blocked: {error}")
         return RateLimitedError(message)
 
     def _spelled(self, url: str) -> str:

@@ -74,7 +74,7 @@ def _fetch(source: Source, request: FetchRequest, provider: str) -> tuple[list[A
         raise
     except SparkAppError as error:
         # Failures of a source are outcomes: this one is the limiter's.
-        refusal = Answer("", Outcome.TRANSIENT, f"not asked: {error}", provider=provider)
+        refusal = Answer("", Outcome.TRANSIENT, f"not requested: {error}", provider=provider)
         return _refuse(request, refusal), refusal
     return answers, next((answer for answer in answers if answer.outcome is Outcome.RATE_LIMITED), None)
 

@@ -149,7 +149,7 @@ def test_a_rate_limit_ends_the_call_even_where_it_cannot_be_reported() -> None:
             raise ServiceUnavailableError("cannot reach PostgreSQL")
 
     with serving(lambda path: (429, {}, b"")) as server, LimitedSession(BrokenLimiter()) as session:
-        with pytest.raises(RateLimitedError, match="status 429.*could not be told: cannot reach PostgreSQL"):
+        with pytest.raises(RateLimitedError, match="status 429.*could not be blocked: cannot reach PostgreSQL"):
             session.get(server.url)
         assert len(server.asked) == 1
 

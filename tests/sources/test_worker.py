@@ -138,7 +138,7 @@ def test_a_limiter_that_does_not_respond_makes_tickers_transient_and_loses_none(
         assert len(emulator.log) == slots
     assert list(rows["ticker"]) == ["XLK", "XLV", "AAPL"]
     assert set(rows["outcome"]) == {"transient"}
-    assert set(rows["message"]) == {"not asked: cannot reach PostgreSQL"}
+    assert set(rows["message"]) == {"not requested: cannot reach PostgreSQL"}
     assert limiter.slots == slots + 1
 
 

@@ -89,7 +89,7 @@ class SyntheticSource:
 
     def _holdings(self, ticker: str, window_end: dt.date | None) -> Answer:
         if not self._market.is_fund(ticker):
-            return _without_data(ticker, Outcome.NO_DATA, f"{ticker} is no fund, so it has no holdings.")
+            return _without_data(ticker, Outcome.NO_DATA, f"{ticker} is not a fund: it has no holdings.")
         sessions = self._sessions_until(window_end)
         if sessions == 0:
             message = f"The synthetic market has no holdings of {ticker} on {window_end} or before."

@@ -34,8 +34,8 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
         SettingsError: the client rejects the settings.
     """
     topic, timeout = access.settings.topic, access.settings.timeout_seconds
-    heard: list[KafkaError] = []
-    consumer = _open_consumer(access, heard)
+    problems: list[KafkaError] = []
+    consumer = _open_consumer(access, problems)
     try:
         known = consumer.list_topics(topic, timeout=timeout).topics[topic]
         if known.error is not None:
@@ -49,7 +49,7 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
         problem: KafkaError = error.args[0]
         if problem.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise UsageError(f"there is no topic {topic} at {access.settings.bootstrap_servers}") from error
-        reason = _heard(consumer, heard) or str(problem.str())
+        reason = _last_problem(consumer, problems) or str(problem.str())
         raise ServiceUnavailableError(
             f"cannot read from Kafka at {access.settings.bootstrap_servers}: {reason}"
         ) from error
@@ -59,19 +59,19 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
     return {n: (first, end) for n, (first, end) in spans.items() if first < end}
 
 
-def _open_consumer(access: KafkaAccess, heard: list[KafkaError]) -> Consumer:
-    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
+def _open_consumer(access: KafkaAccess, problems: list[KafkaError]) -> Consumer:
+    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": problems.append}
     try:
         return Consumer({**client_options(access), **options}, logger=SILENT)
     except KafkaException as error:
         raise refused_settings(error) from error
 
 
-def _heard(consumer: Consumer, heard: Sequence[KafkaError]) -> str:
+def _last_problem(consumer: Consumer, problems: Sequence[KafkaError]) -> str:
     """The last error of a broker, more specific than a timeout; "" for none."""
     # The client reports errors when it is polled.
     consumer.poll(0)
-    errors = [str(error.str()) for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]
+    errors = [str(error.str()) for error in problems if error.code() != KafkaError._ALL_BROKERS_DOWN]
     return errors[-1] if errors else ""
 
 
