@@ -66,7 +66,7 @@ bench: setup-dev ## measure the pipeline
 package: setup ## build dist/: a wheel, and a zip for spark-submit --py-files
 	@$(python) scripts/package.py
 
-docs: setup-dev ## renew docs/CONFIGURATION.md from the code
+docs: setup-dev ## renew docs/CONFIGURATION.md and conf/pipeline.toml from the code
 	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays

@@ -1,18 +1,18 @@
-"""Every error of the pipeline, and the exit code that it ends a run with.
+"""The errors of the pipeline and the exit codes of a run.
 
 SparkAppError                        1
-├── TransientError                   try again later
+├── TransientError                   the same run may succeed later
 │   ├── RunInterruptedError        130
 │   ├── RateLimitedError            75
 │   ├── AlreadyRunningError         73
-│   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo is not there
-│       └── PassingFailureError     69   may be over in a moment: worth another try at once
-└── TerminalError                    trying again changes nothing
-    ├── DataIncompleteError         65   a gate, or what an earlier stage should have brought is missing
+│   └── ServiceUnavailableError     69   Java, Postgres, Kafka or Yahoo does not respond
+│       └── PassingFailureError     69   may pass within seconds: retried at once
+└── TerminalError                    the same run fails again
+    ├── DataIncompleteError         65   a gate, or data of an earlier stage is missing
     └── UsageError                   2   arguments, a date in the future, synthetic and real data mixed
         └── SettingsError            2   pipeline.toml, environment, a bad database URL
 
-Where several apply to one run, the first of this list counts.
+If several apply to one run, the first of this list is its exit code.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 
 class SparkAppError(Exception):
-    """Base of all our errors; its text is one sentence that a user can act on."""
+    """Base of all errors; the text is one sentence that a user can act on."""
 
     exit_code = 1
 
@@ -36,9 +36,9 @@ class RunInterruptedError(TransientError):
 
 
 class RateLimitedError(TransientError):
-    """The source refused to answer for now, or the request budget is spent.
+    """The source answered with a rate limit, or the request budget is spent.
 
-    `resume_at` (UTC) is the first moment at which asking again makes sense, None where nobody knows it.
+    `resume_at` (UTC): requests are blocked until then; None if that is unknown.
     """
 
     exit_code = 75
@@ -55,17 +55,17 @@ class AlreadyRunningError(TransientError):
 
 
 class ServiceUnavailableError(TransientError):
-    """Something that the run needs does not answer."""
+    """A service that the run needs does not respond."""
 
     exit_code = 69
 
 
 class PassingFailureError(ServiceUnavailableError):
-    """Postgres failed for a reason that may be over in a moment."""
+    """Postgres failed for a reason that may pass within seconds."""
 
 
 class TerminalError(SparkAppError):
-    """Trying again without a change cannot succeed."""
+    """The same run, unchanged, cannot succeed."""
 
 
 class UsageError(TerminalError):
@@ -88,10 +88,10 @@ _ORDER = (130, 75, 73, 69, 65, 2, 1)
 
 
 def first_to_count(errors: Sequence[SparkAppError]) -> SparkAppError | None:
-    """Return the error whose exit code a run ends with, None of none."""
+    """Return the error that decides the exit code of a run, None for no error."""
     return min(errors, key=lambda error: _ORDER.index(error.exit_code), default=None)
 
 
 def first_exit_code(exit_codes: Sequence[int]) -> int:
-    """Return the exit code that a run of several parts ends with, 0 where all ended well."""
+    """Return the exit code of a run of several parts, 0 if all succeeded."""
     return min((code for code in exit_codes if code), key=_ORDER.index, default=0)

@@ -1,18 +1,25 @@
-"""The exchange's sessions: the only reader of the trading calendar (XNYS, New York)."""
+"""The trading calendar: the sessions of the New York Stock Exchange (XNYS of the package exchange_calendars).
+
+Days are dates in New York, times are aware. No other module reads the calendar.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from spark_app.errors import UsageError
 
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
+NEW_YORK = ZoneInfo("America/New_York")
+"""The exchange's time zone."""
+
 FIRST_SESSION = dt.date(1993, 1, 29)
-"""SPY's first session; there is no benchmark before it."""
+"""The first session of SPY, the benchmark."""
 
 
 @functools.cache
@@ -30,20 +37,23 @@ def last_completed_session(now: dt.datetime) -> dt.date:
 
 
 def close_of(session: dt.date) -> dt.datetime:
-    """Return when a session closed or will close (aware, UTC)."""
+    """Return the time (UTC) when a session closed or will close.
+
+    Raises: KeyError: `session` is not a session.
+    """
     close = _calendar().closes.loc[_stamp(session)]
     return close.to_pydatetime()  # type: ignore[no-any-return]
 
 
 def is_session(day: dt.date) -> bool:
-    """Say whether the exchange opened on `day`."""
+    """Whether `day` is a trading day."""
     return bool(_calendar().is_session(day.isoformat()))
 
 
 def session_on_or_before(day: dt.date) -> dt.date:
     """Return `day` if it is a session, else the session before it.
 
-    Raises: UsageError for a day before the benchmark's first session.
+    Raises: UsageError: `day` is before the benchmark's first session.
     """
     if day < FIRST_SESSION:
         raise UsageError(
@@ -53,13 +63,13 @@ def session_on_or_before(day: dt.date) -> dt.date:
 
 
 def sessions_between(first: dt.date, last: dt.date) -> list[dt.date]:
-    """List the sessions from `first` to `last`, both included."""
+    """Return the sessions from `first` to `last`, both included."""
     start = max(first, FIRST_SESSION)
     return [_date(s) for s in _calendar().sessions_in_range(start.isoformat(), last.isoformat())]
 
 
 def sessions_ending(last: dt.date, count: int) -> list[dt.date]:
-    """List the `count` sessions that end with the session `last`, fewer where the benchmark is younger."""
+    """Return the last `count` sessions up to `last`, fewer at the beginning of the calendar (`FIRST_SESSION`)."""
     sessions = _calendar().sessions
     end = int(sessions.searchsorted(_stamp(last), side="right"))
     return [_date(s) for s in sessions[max(0, end - count) : end]]

@@ -1,6 +1,6 @@
 """The columns and keys of every table: Delta staging first, then what Postgres serves.
 
-Staging keeps the numbers as the source gave them (doubles); served tables have the stored
+Staging stores numbers as the source gave them (doubles), served tables as decimals of fixed
 precision. Staging is append-only: the current row of a key is the one fetched last.
 """
 
@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 )
 
 MESSAGE_VERSION = 1
-"""The version of the messages about rows; it counts up when a table's columns change, or the message's own fields."""
+"""The version of the messages (docs/TOPIC.md); increased when a table's columns or the message's own fields change."""
 
 PRICE = DecimalType(18, 6)
 PERCENT = DecimalType(14, 6)
@@ -54,7 +54,7 @@ BAR = _struct(
     split_ratio=_DOUBLE,
 )
 HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE)
-LEFT_OUT_HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE, reason=_STRING)
+SKIPPED_HOLDING = _struct(holding_ticker=_STRING, holding_name=_STRING, holding_percent=_DOUBLE, reason=_STRING)
 QUOTE = _struct(
     quoted_at=_TIME, quote_date=_DATE, market_cap=_LONG, price=_DOUBLE, long_name=_STRING, short_name=_STRING
 )
@@ -74,12 +74,15 @@ FETCHES = _joined(
         bars=ArrayType(BAR),
         snapshot_date=_DATE,
         holdings=ArrayType(HOLDING),
-        left_out=ArrayType(LEFT_OUT_HOLDING),
+        left_out=ArrayType(SKIPPED_HOLDING),
         quote=QUOTE,
     ),
     _PROVENANCE,
 )
-"""One row per ticker asked; outcome and payload land together or not at all."""
+"""One row per requested ticker; outcome and payload are written together.
+
+`left_out`, a name of 0.1.0, contains the skipped rows of a holdings answer.
+"""
 
 BARS = _joined(_struct(ticker=_STRING), BAR, _PROVENANCE)
 HOLDINGS = _joined(
@@ -91,15 +94,19 @@ QUOTES = _joined(_struct(ticker=_STRING), QUOTE, _PROVENANCE)
 
 MEMBERSHIPS = _joined(
     _struct(as_of_date=_DATE, ticker=_STRING, etf_ticker=_STRING, sector=_STRING),
-    _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_later=BooleanType()),
+    _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_look_ahead=BooleanType()),
 )
 """Derived, not stored: the one sector fund that each stock belongs to at a date."""
 
 
 @dataclass(frozen=True)
 class ServedTable:
-    """One Postgres table: its key, its other columns, those that do not count in a comparison, and those that only
-    publishing adds.
+    """A Postgres table.
+
+    Attributes:
+        schema: all columns, in the order of the table; those of `key` are the primary key.
+        uncompared: columns whose change alone does not make a row a changed row.
+        added: columns that publishing adds.
     """
 
     name: str
@@ -108,7 +115,7 @@ class ServedTable:
     uncompared: tuple[str, ...] = ("run_id", "fetched_at")
     added: tuple[str, ...] = ("run_id",)
     loses_rows: bool = True
-    """Whether runs remove rows that they no longer compute; only retention removes prices."""
+    """Whether a run removes stale rows, those that it no longer produces; prices are removed by retention only."""
 
     @property
     def compared(self) -> tuple[str, ...]:

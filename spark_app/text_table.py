@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 
 def draw_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Draw a plain-text table; the columns numbered in `right` are aligned to the right."""
+    """Return the table as a text; the columns with the numbers (from 0) in `right` are right-aligned."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:

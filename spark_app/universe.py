@@ -1,6 +1,6 @@
-"""The funds of the pipeline, their GICS sectors, and the companies with more than one share class.
+"""The funds of the pipeline, their GICS sectors, and the companies with several share classes.
 
-Keyed on tickers: the sector SPDRs were renamed on 2025-12-01, tickers stay.
+Tickers are the keys: State Street renamed the sector funds on 2025-12-01 and kept the tickers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SECTOR_NAMES = {
 """GICS sector of each sector fund."""
 
 FUNDS = ("SPY", "XLK", "XLV", "XLF", "XLE", "XLY", "XLP", "XLI", "XLB", "XLU", "XLRE", "XLC")
-"""The benchmark and the eleven sector funds, in the order in which they are asked for."""
+"""The benchmark and the eleven sector funds, in the order of requests."""
 
 PRICED_FUNDS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
-"""All funds whose prices are collected day by day."""
+"""All funds whose daily prices are collected."""
 
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
@@ -72,4 +72,4 @@ SHARE_CLASSES: tuple[ShareClass, ...] = (
     *_classes("Zillow", "Z", "ZG", valid_from=dt.date(2015, 8, 14)),
     *_classes("Liberty Broadband", "LBRDA", "LBRDK", valid_from=dt.date(2014, 11, 4)),
 )
-"""Share classes of one issuer: Yahoo gives each of them the whole company's market cap."""
+"""Share classes of one issuer: Yahoo's market cap of each class is that of the whole company."""

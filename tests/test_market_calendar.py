@@ -40,7 +40,7 @@ def test_holidays_weekends_and_closures_are_no_sessions(closed: str) -> None:
     assert not calendar.is_session(day(closed))
 
 
-def test_the_session_before_a_closure_stands_for_it() -> None:
+def test_a_closure_gives_the_session_before_it() -> None:
     assert calendar.session_on_or_before(day("2025-01-09")) == day("2025-01-08")
     assert calendar.session_on_or_before(day("2025-01-08")) == day("2025-01-08")
 

@@ -1,6 +1,5 @@
-"""Where the pipeline's own files are: beside the package in a checkout, inside it where pip installed it.
-
-In both places there are `jobs`, `conf` and some of `scripts`; setup.py says which files come along.
+"""The paths of an installation: `jobs`, `conf` and `scripts` are next to the package in a checkout, inside it after
+`pip install` (setup.py lists the files).
 """
 
 from __future__ import annotations
@@ -16,30 +15,30 @@ IS_INSTALLED = _INSTALLED.is_dir()
 PROJECT_ROOT = _INSTALLED if IS_INSTALLED else _PACKAGE.parent
 
 LAUNCHER = "spark_jobs_launcher.sh" if IS_INSTALLED else "./spark_jobs_launcher.sh"
-"""How a user calls the launcher: pip puts it on PATH."""
+"""The command of the launcher; pip installs it on PATH."""
 
 _PACKED = (".py", ".sql", ".typed")
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
-"""The earliest that a zip can name."""
+"""The earliest time that a zip can store."""
 
 
 def default_home() -> Path:
-    """The folder for everything that the pipeline keeps where SPARK_APP_HOME names none; as in the launcher."""
+    """The folder of everything that the pipeline stores, unless SPARK_APP_HOME is set; the same as in the launcher."""
     if not IS_INSTALLED:
         return PROJECT_ROOT / "var"
-    # What pip installed goes when pip says so; what was collected must not go with it.
+    # Outside the package: `pip uninstall` must not remove the data.
     shared = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(shared) / "spark_app"
 
 
 def write_package(target: Path) -> Path:
-    """Write the package, as it is now, as a .zip that Spark's workers import; returns the file.
+    """Write the package as a .zip that Spark's workers import; return the file.
 
-    It depends on the sources alone: written again, byte for byte the same.
+    The same sources give the same bytes.
     """
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(file for file in _PACKAGE.rglob("*") if file.suffix in _PACKED):
-            # Not compressed: compressors of different versions write different bytes.
+            # Not compressed: versions of zlib differ in their output.
             entry = zipfile.ZipInfo(file.relative_to(_PACKAGE.parent).as_posix(), date_time=_FIRST_MOMENT)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())

@@ -1,4 +1,4 @@
-"""How Kafka is reached: the section `kafka` of the settings, the password, and where to begin with a topic."""
+"""Access to Kafka: the section `kafka` of the settings, the password, and the start of a replay."""
 
 from __future__ import annotations
 
@@ -15,26 +15,41 @@ from spark_app.errors import SettingsError
 
 
 class KafkaSettings(BaseModel):
-    """Where committed rows are announced; nowhere without `bootstrap_servers`."""
+    """The topic that gets a message for each committed row; docs/TOPIC.md describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bootstrap_servers: Annotated[str, Field(pattern=r"^([^\s,:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+|,)*$")] = ""
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "stock-market-data"
-    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str = ""
-    ssl_ca_file: str = ""
-    ssl_certificate_file: str = ""
-    ssl_key_file: str = ""
+    bootstrap_servers: Annotated[str, Field(pattern=r"^([^\s,:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+|,)*$")] = Field(
+        default="", description='host:port,host:port of the brokers; "" = no messages'
+    )
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = Field(
+        default="stock-market-data", description="name of the topic"
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=5.0,
+        description="a stage waits for the broker for this many seconds; the next run sends what is still pending",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="encryption and authentication, as in Kafka's own clients"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="used with SASL_*; the password comes from KAFKA_PASSWORD or KAFKA_PASSWORD_FILE"
+    )
+    sasl_username: str = Field(default="", description='user name at the broker; "" = none')
+    ssl_ca_file: str = Field(
+        default="", description="PEM file of the authorities that sign the broker's certificate; \"\" = the system's"
+    )
+    ssl_certificate_file: str = Field(default="", description='PEM file of the own certificate; "" = none')
+    ssl_key_file: str = Field(
+        default="", description='PEM file of its key, without a password, that begins with BEGIN PRIVATE KEY; "" = none'
+    )
 
 
 @dataclass(frozen=True)
 class TopicStart:
-    """Where to begin: at an offset of each partition, or at a time; else at the beginning.
+    """Where a replay starts: at an offset of each partition, or at a time (UTC); by default at the beginning.
 
-    `offset` holds for the partitions that `offsets` does not name.
+    `offset` applies to the partitions that `offsets` does not name.
     """
 
     offset: int = 0
@@ -44,14 +59,14 @@ class TopicStart:
 
 @dataclass(frozen=True)
 class KafkaAccess:
-    """The settings with the password, if one is asked for; never shows it."""
+    """The settings with the password, if one is needed; its repr never shows it."""
 
     settings: KafkaSettings
     password: SecretStr | None = None
 
 
 def load_kafka_access(settings: KafkaSettings) -> KafkaAccess | None:
-    """Add the password of KAFKA_PASSWORD, or of the file named by KAFKA_PASSWORD_FILE; None where Kafka is not used.
+    """Add the password from KAFKA_PASSWORD or the file that KAFKA_PASSWORD_FILE names; None if Kafka is not used.
 
     Raises: SettingsError: a user, a password or a file of certificates is missing.
     """

@@ -1,4 +1,4 @@
-"""Secrets: from the environment or a file that it names, nowhere else."""
+"""Secrets come from the environment, or from a file that it names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from spark_app.errors import SettingsError
 
 
 def secret_of(variable: str) -> SecretStr | None:
-    """Return what an environment variable holds; None where it is unset or empty."""
+    """Return the value of an environment variable, None if it is unset or empty."""
     value = os.environ.get(variable)
     return SecretStr(value) if value else None
 
 
 def secret_in_file_of(variable: str) -> SecretStr | None:
-    """Return what the file holds that an environment variable names, without the line's end; None where it is unset.
+    """Return the content, stripped, of the file that an environment variable names, None if it is unset or empty.
 
     Raises: SettingsError: the file cannot be read.
     """

@@ -1,7 +1,8 @@
-"""Typed settings, the only reader of the configuration file and of the environment.
+"""Typed settings with their descriptions, ranges and defaults; the only reader of the settings file.
 
 The command line beats the environment (`SPARK_APP_SECTION__KEY`), the environment beats
-`conf/pipeline.toml`. The database is named by `DATABASE_URL`; secrets come from environment or file only.
+`conf/pipeline.toml`. `DATABASE_URL` names the database; secrets come from the environment or from files only.
+After a change of a setting run `make docs`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ from spark_app.errors import SettingsError
 
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
-# Python's calendar ends: nothing may reach back further.
+# Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
 
 
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value
+
+
+def _none_if_keep(value: object) -> object:
+    return None if value == "keep" else value
 
 
 _HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
@@ -46,95 +51,162 @@ class _Section(BaseModel):
 class SourceSettings(_Section):
     """Where prices and holdings come from."""
 
-    name: Literal["yahoo", "synthetic"] = "yahoo"
-    endpoint: Annotated[_HttpUrl | None, BeforeValidator(_none_if_empty)] = None
-    holdings_provider: Literal["yahoo", "issuer"] = "yahoo"
-    holdings_url: Annotated[str, Field(pattern=r"^https?://\S*\{ticker\}\S*$")] = (
-        "https://www.ssga.com/us/en/intermediary/library-content/products/fund-data/etfs/us/"
-        "holdings-daily-us-en-{ticker}.xlsx"
+    name: Literal["yahoo", "synthetic"] = Field(
+        default="yahoo", description="yahoo, or synthetic: a made-up market, offline"
     )
-    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    endpoint: Annotated[_HttpUrl | None, BeforeValidator(_none_if_empty)] = Field(
+        default="",
+        validate_default=True,
+        description='http://host:port of a caching proxy or an emulator; "" = Yahoo itself',
+    )
+    holdings_provider: Literal["yahoo", "issuer"] = Field(
+        default="yahoo",
+        description="yahoo: the ten largest holdings of a fund; issuer: all of them, from its daily workbook",
+    )
+    holdings_url: Annotated[str, Field(pattern=r"^https?://\S*\{ticker\}\S*$")] = Field(
+        default="https://www.ssga.com/us/en/intermediary/library-content/products/fund-data/etfs/us/"
+        "holdings-daily-us-en-{ticker}.xlsx",
+        description="address of the issuer's workbook; {ticker} becomes the fund's ticker in lower case",
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=20.0, description="timeout of one HTTP request, in seconds"
+    )
 
 
 class FetchSettings(_Section):
-    """How politely and how persistently the source is asked."""
+    """Rate limiting, retries and the cache."""
 
-    delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
-    max_retries: Annotated[int, Field(ge=0, le=20)] = 3
-    wave_size: Annotated[int, Field(ge=1, le=1000)] = 25
-    cache_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = 24
-    daily_request_budget: Annotated[int, Field(ge=1, le=1_000_000_000)] = 48_000
-    rate_limit_pause_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 900
+    delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=5.0, description="pause between two requests of all workers and jobs together, in seconds; 0 = none"
+    )
+    max_retries: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=3, description="retries of a request that failed for a transient reason"
+    )
+    wave_size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=25, description="tickers that are fetched and committed together"
+    )
+    cache_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = Field(
+        default=24,
+        description="data that was fetched within this many hours, and after the session's close, is not fetched again",
+    )
+    daily_request_budget: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        default=48_000, description="HTTP requests per day (UTC) of all jobs together; then none until midnight UTC"
+    )
+    rate_limit_pause_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = Field(
+        default=900, description="after a rate limit no job sends a request for this many seconds"
+    )
 
 
 class GateSettings(_Section):
-    """Fractions of the tickers that must have answered, else a stage serves nothing."""
+    """How much of the data a stage needs before it serves any of it."""
 
-    etf_coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
-    stock_coverage: Annotated[float, Field(ge=0, le=1)] = 0.95
+    etf_coverage: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0,
+        description="fraction of the funds whose data is required; with less the stage fails (exit code 65)",
+    )
+    stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
 
 
 class QualitySettings(_Section):
-    """From which change between two sessions on, in percent, a stage reports a jump that nothing explains."""
+    """Price outliers: changes between two sessions that a stage keeps, and reports in `logs_consumer_error`."""
 
-    stock_jump_percent: Annotated[float, Field(gt=0)] = 40
-    fund_jump_percent: Annotated[float, Field(gt=0)] = 25
+    stock_jump_percent: Annotated[float, Field(gt=0)] = Field(
+        default=40,
+        description="largest change of a stock's adjusted close, up or down, that is not an outlier, in percent",
+    )
+    fund_jump_percent: Annotated[float, Field(gt=0)] = Field(default=25, description="the same for funds")
 
     @property
     def limits(self) -> dict[str, float]:
-        """What `transforms.jumps.with_jump` takes."""
+        """What `transforms.outliers.with_outlier` takes."""
         return {"stock_percent": self.stock_jump_percent, "fund_percent": self.fund_jump_percent}
 
 
 class PortfolioSettings(_Section):
-    """What the portfolio holds; `max_weight` is a fraction, at most as fine as the stored weights."""
+    """How stage 5 selects and weights positions."""
 
-    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(lambda v: int(v) if str(v).isdigit() else v)] = 20
-    top_n_per_sector: Annotated[int, Field(ge=1, le=10_000)] = 5
+    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(lambda v: int(v) if str(v).isdigit() else v)] = Field(
+        default=20, description="the period, in trading sessions, whose trends decide what the portfolio contains"
+    )
+    top_n_per_sector: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=5, description="largest number of positions per sector"
+    )
     max_weight: Annotated[
-        Decimal | None,
+        Annotated[Decimal, Field(gt=0, le=1, decimal_places=8)] | None,
         BeforeValidator(lambda v: None if v == "" else str(v) if isinstance(v, float) else v),
-        Field(gt=0, le=1, decimal_places=8),
-    ] = None
+    ] = Field(
+        default=None,
+        description="largest weight of one position, a fraction with at most 8 decimals; unset = no limit",
+        examples=[0.25],
+    )
 
 
 class StagingSettings(_Section):
-    """Where the Delta tables lie: a folder or a URL that Spark can write; empty means under SPARK_APP_HOME."""
+    """Where the Delta tables are."""
 
-    path: str = ""
+    path: str = Field(
+        default="",
+        description='a folder, or a URL that Spark can write to; "" = the folder staging under SPARK_APP_HOME',
+    )
 
 
-_FOR_EVER = BeforeValidator(lambda v: None if v == "keep" else v)
-_Days = Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, _FOR_EVER]
-"""Calendar days; `keep` is for ever."""
+_SomeDays = Annotated[int, Field(ge=1, le=36_500)]
+# Every run looks back 22 sessions, a portfolio 21.
+_ManyDays = Annotated[int, Field(ge=60, le=36_500)]
+_Days = Annotated[_SomeDays | None, BeforeValidator(_none_if_keep, json_schema_input_type=_SomeDays | Literal["keep"])]
+_HistoryDays = Annotated[
+    _ManyDays | None, BeforeValidator(_none_if_keep, json_schema_input_type=_ManyDays | Literal["keep"])
+]
 
 
 class RetentionSettings(_Section):
-    """For how long what was collected and computed is kept."""
+    """What `apply_retention` removes: rows older than this number of calendar days; "keep" keeps them for ever."""
 
-    fetches_days: _Days = 30
-    superseded_days: _Days = 30
-    # Every run looks back 22 sessions, a portfolio 21.
-    price_history_days: Annotated[Annotated[int, Field(ge=60, le=36_500)] | None, _FOR_EVER] = 730
-    consumer_errors_days: _Days = 7
-    run_log_days: _Days = None
-    analytics_days: _Days = None
-    vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = 168
+    fetches_days: _Days = Field(
+        default=30, description="answers as they were landed, but those that the next run still uses"
+    )
+    superseded_days: _Days = Field(
+        default=30,
+        description="staged rows, counted from the fetch that replaced them; the newest row of each key stays",
+    )
+    price_history_days: _HistoryDays = Field(
+        default=730, description="served prices and holdings, and the staged rows that their sessions need"
+    )
+    consumer_errors_days: _Days = Field(default=7, description="rows of logs_consumer_error: data that was rejected")
+    run_log_days: _Days = Field(
+        default="keep",
+        validate_default=True,
+        description="rows of logs_pipeline_run, but the last successful run of each stage and date",
+    )
+    analytics_days: _Days = Field(
+        default="keep", validate_default=True, description="trends, portfolios and exclusions"
+    )
+    vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = Field(
+        default=168,
+        description="unused files of staging stay for this many hours, for programs that still read them",
+    )
 
 
 class PatienceSettings(_Section):
-    """How long Postgres is waited for."""
+    """How long a run waits for Postgres; DATABASE_URL says which one."""
 
-    retry_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    answer_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    retry_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=30.0,
+        description="a lost connection, a restart, too many connections: retried for this many seconds; 0 = never",
+    )
+    answer_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        default=300.0, description="a statement without an answer for this many seconds counts as a lost connection"
+    )
 
 
 class SyntheticSettings(_Section):
-    """The built-in market for trying things out."""
+    """The made-up market of `--source synthetic`."""
 
-    seed: Annotated[int, Field(ge=0)] = 20
-    stocks_per_sector: Annotated[int, Field(ge=1, le=500)] = 12
-    leading_sectors: Annotated[int, Field(ge=0, le=11)] = 2
+    seed: Annotated[int, Field(ge=0)] = Field(default=20, description="each seed gives another market")
+    stocks_per_sector: Annotated[int, Field(ge=1, le=500)] = Field(default=12, description="stocks in each sector")
+    leading_sectors: Annotated[int, Field(ge=0, le=11)] = Field(
+        default=2, description="sectors that trend over 20 sessions on every session; 0 = left to chance"
+    )
 
 
 class Settings(BaseSettings):
@@ -163,7 +235,7 @@ class Settings(BaseSettings):
     def staging_path(self) -> str:
         """The folder or URL of the Delta tables."""
         path = self.staging.path or str(app_home() / "staging")
-        # Delta knows absolute paths only.
+        # Delta accepts absolute paths only.
         return path if "://" in path else str(Path(path).absolute())
 
     @property
@@ -173,7 +245,7 @@ class Settings(BaseSettings):
 
 
 class DatabaseSettings(BaseModel):
-    """How Postgres is reached; `url` None means the embedded one."""
+    """The connection to Postgres; without `url` it is the embedded one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -182,20 +254,25 @@ class DatabaseSettings(BaseModel):
     password: SecretStr | None = None
 
 
+def variable_of(section: str, key: str) -> str:
+    """The environment variable of a setting."""
+    return f"{_PREFIX}{section}__{key}".upper()
+
+
 def app_home() -> Path:
-    """The folder for everything that the pipeline keeps: SPARK_APP_HOME, else `var` beside the code of a checkout."""
+    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `default_home`."""
     return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
 
 
 def load_settings(
     *, config_file: str | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None
 ) -> Settings:
-    """Read the settings: `overrides` (of the command line) over environment over file.
+    """Read the settings: `overrides` (the command line) beat the environment, the environment beats the file.
 
     Args:
         config_file: another file than `conf/pipeline.toml`; must exist.
         overrides: section -> key -> value.
-    Raises: SettingsError: an unknown key, a bad value, an unreadable file; the text names it.
+    Raises: SettingsError: an unknown key, an invalid value, an unreadable file; the text names it.
     """
     _refuse_unknown_variables()
     toml_file = _settings_file(config_file)
@@ -241,8 +318,8 @@ def _settings_file(config_file: str | None) -> Path | None:
 
 
 def _refuse_unknown_variables() -> None:
-    """pydantic-settings passes over variables of unknown sections; a misspelt one must not be ignored."""
-    known = {f"{_PREFIX}{section}__{key}".upper() for section, key in _keys()}
+    """Reject misspelt variables: pydantic-settings ignores those of unknown sections."""
+    known = {variable_of(section, key) for section, key in _keys()}
     for variable in sorted(os.environ):
         if variable.upper().startswith(_PREFIX) and variable != _HOME_VARIABLE and variable.upper() not in known:
             raise SettingsError(

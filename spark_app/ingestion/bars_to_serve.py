@@ -53,7 +53,7 @@ class BarsToServe:
             parts.append(f"{len(partial)} charts partially parsed (see logs_consumer_error)")
         if outliers := staged.outliers:
             listed = ", ".join(map(str, outliers[:_LISTED]))
-            parts.append(f"{len(outliers)} jumps (see logs_consumer_error): {listed}")
+            parts.append(f"{len(outliers)} outliers (see logs_consumer_error): {listed}")
         if missing.missing:
             parts.append(f"missing: {missing.describe()}")
         if self.restated:

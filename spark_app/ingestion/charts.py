@@ -23,7 +23,7 @@ from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.storage.postgres.run_log import ConsumerError
 from spark_app.transforms.new_rows import new_bars
-from spark_app.transforms.outliers import with_jump
+from spark_app.transforms.outliers import with_outlier
 from spark_app.transforms.prices import with_bar_defect
 from spark_app.universe import FUNDS
 
@@ -149,7 +149,7 @@ def stage_bars(run: Run, first: dt.date, *, tickers: Sequence[str] | None = None
         rejected, sound = _checked(run, fetched.select("ticker", *PROVENANCE, F.inline("bars")), first)
         added = Observation()
         restated = F.collect_set(F.when(F.col("is_restated"), F.col("ticker"))).alias("restated")
-        new = new_bars(sound, staged).observe(added, restated, _bars_with("jump_percent").alias("outliers"))
+        new = new_bars(sound, staged).observe(added, restated, _bars_with("price_outlier_percent").alias("outliers"))
         version = run.staging.append(BARS_TABLE, new)
     return Staged(
         {BARS_TABLE: version},
@@ -164,18 +164,20 @@ def outliers_of(run: Run, runs: Sequence[str]) -> tuple[Outlier, ...]:
     landed = run.staging.fetches_of(runs, Kind.CHART).select("ticker", *PROVENANCE, F.inline("bars"))
     _, sound = _checked(run, landed, market_calendar.FIRST_SESSION)
     staged = run.staging.read(BARS_TABLE).select("ticker", "trade_date", "fetched_at")
-    kept = sound.where(F.col("jump_percent").isNotNull()).join(staged, on=staged.columns, how="left_semi")
-    return tuple(_as_outlier(row) for row in kept.agg(_bars_with("jump_percent").alias("bars")).collect()[0]["bars"])
+    kept = sound.where(F.col("price_outlier_percent").isNotNull()).join(staged, on=staged.columns, how="left_semi")
+    return tuple(
+        _as_outlier(row) for row in kept.agg(_bars_with("price_outlier_percent").alias("bars")).collect()[0]["bars"]
+    )
 
 
 def _checked(run: Run, bars: DataFrame, first: dt.date) -> tuple[Observation, DataFrame]:
-    """Separate the bars that break a rule, which the observation collects, and add jump_percent to the sound ones."""
+    """Collect the bars that break a rule in the observation, and add price_outlier_percent to the sound ones."""
     last = market_calendar.last_completed_session(run.request.now)
     sessions = run.sessions(market_calendar.sessions_between(first, last))
     rejected = Observation()
     checked = bars.transform(with_bar_defect, sessions).observe(rejected, _bars_with("defect").alias("bars"))
     sound = checked.where(F.col("defect").isNull()).drop("defect")
-    return rejected, sound.transform(with_jump, sessions, **run.settings.quality.limits)
+    return rejected, sound.transform(with_outlier, sessions, **run.settings.quality.limits)
 
 
 def _bars_with(finding: str) -> Column:
@@ -192,7 +194,7 @@ def _as_rejected(row: Row) -> ConsumerError:
 
 def _as_outlier(row: Row) -> Outlier:
     values = row.asDict()
-    percent = values.pop("jump_percent")
+    percent = values.pop("price_outlier_percent")
     return Outlier(values["ticker"], values["trade_date"], percent, _as_text(values))
 
 

@@ -28,8 +28,8 @@ class Outlier:
     def error(self) -> ConsumerError:
         """What `logs_consumer_error` gets."""
         return ConsumerError(
-            f"bar of {self.ticker} {self.trade_date}: jump of {self.percent:+.1f} % that neither a split nor a dividend"
-            " explains; the bar is kept",
+            f"bar of {self.ticker} {self.trade_date}: outlier of {self.percent:+.1f} % that neither a split nor a"
+            " dividend explains; the bar is kept",
             self.bar,
         )
 

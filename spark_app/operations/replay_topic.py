@@ -30,19 +30,19 @@ def run(run: Run) -> StageResult:
     Raises: SettingsError: no broker is named. ServiceUnavailableError, UsageError: the topic cannot be read.
     """
     # Imported here: a run without Kafka does not pay for the client.
-    from spark_app.storage.kafka.reader import find_span, hold, read_topic
+    from spark_app.storage.kafka.reader import find_span, persist_messages, read_topic
 
     access = load_kafka_access(run.settings.kafka)
     if access is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     # The pending messages of this database are newer than those in the topic.
-    if (delivery := deliver(run.database, access)).owed != 0:
+    if (delivery := deliver(run.database, access)).pending != 0:
         raise ServiceUnavailableError(f"cannot replay before all pending messages are sent: {delivery.sentences[-1]}")
     span = find_span(access, run.request.topic_start)
     if not span:
         return StageResult(message="no message to read", replayed_origin=run.settings.data_origin)
     messages = read_topic(run.spark, access, span).mapInArrow(read_batches, READ_MESSAGES)
-    return _output(run, messages, hold(messages))
+    return _output(run, messages, persist_messages(messages))
 
 
 def _output(run: Run, messages: DataFrame, number: int) -> StageResult:

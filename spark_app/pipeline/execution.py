@@ -36,7 +36,7 @@ def run_stage(run: Run, stage: Stage) -> StageReport:
     report = report_of(run, stage.name, result, counts, time.monotonic() - started)
     log_summary(run, report)
     delivery = send_pending(run.database, run.settings)
-    report = replace(report, messages_sent=delivery.sent, messages_owed=delivery.owed)
+    report = replace(report, messages_sent=delivery.sent, messages_owed=delivery.pending)
     run.summary.reports.append(report)
     return report
 

@@ -1,4 +1,4 @@
-"""Where market data comes from."""
+"""Building the source that the settings name, once per worker process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from spark_app.errors import UsageError
-from spark_app.sources.clock import utc_now
-from spark_app.sources.contract import Limiter, Source, SourceConfig
+from spark_app.sources.contract import Limiter, Source, SourceConfig, utc_now
 
 if TYPE_CHECKING:
     from spark_app.sources.yahoo.session import YahooSession
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], dt.datetime] = utc_now) -> Source:
     """Return the source that `config` names, for the current task.
 
-    What is dear lives as long as the worker process: Yahoo's session with its cookie and crumb, the
-    synthetic market. The limiter is the task's: another run may have another pause.
+    Yahoo's session with its cookie and crumb, and the synthetic market, are expensive and live as long as the worker
+    process. The limiter belongs to the task: another run may have another pause.
 
     Raises: UsageError for an unknown source.
     """
@@ -34,7 +33,7 @@ def build_source(config: SourceConfig, limiter: Limiter, *, clock: Callable[[], 
     raise UsageError(f"unknown source {config.name!r}: choose yahoo or synthetic")
 
 
-# One entry each: a second session in a process would take yfinance's crumb away from the first.
+# One entry: yfinance has one crumb per process, a second session would invalidate that of the first.
 @functools.lru_cache(maxsize=1)
 def _yahoo_session(endpoint: str | None, timeout_seconds: float) -> YahooSession:
     from spark_app.sources.yahoo.session import open_yahoo_session
@@ -43,10 +42,10 @@ def _yahoo_session(endpoint: str | None, timeout_seconds: float) -> YahooSession
 
 
 class _NoLimiter:
-    """What a session has before the first task hands over its limiter: nothing may leave."""
+    """The limiter of a session before the first task sets its own: it sends nothing."""
 
     def acquire(self) -> None:
-        raise AssertionError("no task has handed over its limiter")
+        raise AssertionError("no task has set its limiter")
 
     def report_rate_limit(self, message: str) -> None: ...
 

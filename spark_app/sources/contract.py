@@ -1,7 +1,6 @@
-"""What a source of market data is: requests in, typed answers out, a limiter to ask first.
+"""The interface of a source of market data: requests in, typed answers out, a limiter before each HTTP request.
 
-This is the seam between the outside world and the pipeline. It runs in Spark's Python workers,
-so everything here is plain data that can be pickled.
+Sources run in Spark's Python workers, so everything here is plain data that can be pickled.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Protocol
 
 
 class Kind(StrEnum):
-    """What is asked for."""
+    """The kind of data that is requested."""
 
     CHART = "chart"
     HOLDINGS = "holdings"
@@ -21,7 +20,7 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one ticker's request."""
+    """The result of the request of one ticker."""
 
     OK = "ok"
     NO_DATA = "no_data"
@@ -33,9 +32,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """One unit of asking: a chart or a fund's holdings of one ticker, or quotes of up to 50.
+    """One request: the chart or the holdings of one ticker, or the quotes of up to 50.
 
-    The window (first and last session, both included) belongs to charts; others leave it None.
+    The window (first and last session, both included) is required for charts and ignored for quotes; the holdings of
+    the synthetic market are those of `window_end`.
     """
 
     kind: Kind
@@ -48,8 +48,8 @@ class FetchRequest:
 class Bar:
     """One session of one ticker as the source gave it; None where it gave null or NaN.
 
-    Prices in the listing's currency: split-adjusted, `adj_close_price` for dividends as well.
-    `dividend` per share (0 = none); `split_ratio` new shares per old one (1 = none).
+    Prices are in the currency of the listing and adjusted for splits, `adj_close_price` for dividends as well.
+    `dividend` is per share (0 = none), `split_ratio` new shares per old share (1 = none).
     """
 
     trade_date: dt.date
@@ -65,7 +65,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Holding:
-    """One share held by a fund; the ticker in Yahoo's spelling (BRK-B), the weight in percent."""
+    """One share in a fund: the ticker in Yahoo's spelling (BRK-B), the weight in percent."""
 
     holding_ticker: str
     holding_name: str | None
@@ -73,8 +73,8 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class LeftOutHolding:
-    """One row of a holdings answer that is no share: cash, a future, a money-market fund."""
+class SkippedHolding:
+    """A skipped row of a holdings answer, which is not a share: cash, a future, a money-market fund."""
 
     holding_ticker: str | None
     holding_name: str | None
@@ -84,7 +84,7 @@ class LeftOutHolding:
 
 @dataclass(frozen=True)
 class Quote:
-    """Market cap in USD as reported, with the price that it belongs to.
+    """The market cap in USD as reported, and the price at the same time.
 
     `quote_date` is the New York date of `quoted_at` (UTC).
     """
@@ -99,11 +99,11 @@ class Quote:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one ticker's request brought: a typed outcome and, where it is `ok`, the data.
+    """The answer for one ticker: a typed outcome and, where it is `ok`, the data.
 
-    `message` says in a sentence what was wrong, `raw_text` is the start of the body that did not
-    fit. `requests` counts HTTP requests, `seconds` the time they took; of several tickers that
-    shared one request the first carries both.
+    `message` is a sentence for people about what was wrong, also with an answer that parsed only partially; `raw_text`
+    the start of the body or the skipped rows. `requests` counts HTTP requests, `seconds` is their duration; of several
+    tickers that share one request the first carries both.
     """
 
     ticker: str
@@ -115,38 +115,43 @@ class Answer:
     bars: tuple[Bar, ...] = ()
     snapshot_date: dt.date | None = None
     holdings: tuple[Holding, ...] = ()
-    left_out: tuple[LeftOutHolding, ...] = ()
+    skipped: tuple[SkippedHolding, ...] = ()
     quote: Quote | None = None
     provider: str = ""
 
 
+def utc_now() -> dt.datetime:
+    """Return the time in UTC, aware: the clock of a source unless it is given another."""
+    return dt.datetime.now(dt.UTC)
+
+
 class Limiter(Protocol):
-    """Decides when the next HTTP request may leave. The stage hands one to the source."""
+    """Decides when the next HTTP request may be sent."""
 
     def acquire(self) -> None:
         """Wait for the next free slot.
 
-        Raises: RateLimitedError if the source must not be asked for now; RunInterruptedError if the run is to stop;
-        ServiceUnavailableError if nobody can tell.
+        Raises: RateLimitedError while requests are blocked; RunInterruptedError if the run is to stop;
+        ServiceUnavailableError if the limiter's database does not respond.
         """
 
     def report_rate_limit(self, message: str) -> None:
-        """Tell everyone who shares this limiter that the source answered "too many requests"."""
+        """Block all users of this limiter: the source answered "too many requests"."""
 
 
 class Source(Protocol):
-    """Where market data comes from. One instance lives in each Python worker process."""
+    """A source of market data; each Python worker process has one instance."""
 
     def fetch(self, request: FetchRequest) -> list[Answer]:
-        """Ask once and answer for every ticker of the request, in its order; never raises for bad data."""
+        """Return one answer per ticker of the request, in its order; bad data is an outcome, not an error."""
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """Everything a worker needs to build its source; travels to the workers by pickle.
+    """What a worker needs to build its source; pickled to the workers.
 
     `endpoint` is None for Yahoo itself, else the URL of a proxy or emulator. `sessions` are all
-    trading sessions of the synthetic market, `max_retries` repeats of a transient failure.
+    trading sessions of the synthetic market, `max_retries` the retries of a transient failure.
     """
 
     name: str

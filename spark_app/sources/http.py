@@ -1,4 +1,4 @@
-"""The one way by which HTTP requests leave: every single one asks the limiter first."""
+"""HTTP, and the only way to send it: every request, redirects included, takes a slot of the limiter first."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MAX_HOPS = 6
 class LimitedSession(Session[Response]):
     """A browser-like session whose requests, redirects included, each take one slot of the limiter.
 
-    With `endpoint` everything goes, unencrypted, to that forward proxy: nothing can reach the real
-    hosts. Without it the usual proxy and certificate variables of the environment hold.
+    With `endpoint` every request goes, unencrypted, to that forward proxy, and none reaches the real
+    hosts. Without it the usual proxy and certificate variables of the environment apply.
 
     Attributes: `limiter`, replaceable between tasks; `requests_sent` and `seconds_spent` (without
-    the limiter's waiting) since the session began; `last_response`, None after a broken connection.
+    the limiter's waiting) of the session; `last_response`, None after a broken connection.
     """
 
     def __init__(self, limiter: Limiter, *, endpoint: str | None = None, timeout_seconds: float = 20.0) -> None:
         # On a reused connection that the server has closed libcurl sends the request again, past the
-        # limiter. Between requests that lie seconds apart a handshake weighs nothing.
+        # limiter. With seconds between two requests the cost of a handshake does not matter.
         options: dict[CurlOpt, Any] = {CurlOpt.FRESH_CONNECT: 1, CurlOpt.FORBID_REUSE: 1}
         if endpoint is not None:
             options[CurlOpt.NOPROXY] = ""
@@ -51,8 +51,8 @@ class LimitedSession(Session[Response]):
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request and follow its redirects.
 
-        Raises: RateLimitedError if the limiter or the server says "not now"; ServiceUnavailableError if the limiter
-        does not answer. Nothing is sent after that.
+        Raises: RateLimitedError if the limiter blocks or the server answers with a rate limit;
+        ServiceUnavailableError if the limiter's database does not respond. OSError if the connection fails.
         """
         # yfinance waits 30 s for each cookie and crumb, whatever the timeout of the request itself.
         kwargs |= {"allow_redirects": False, "timeout": self._timeout_seconds}
@@ -69,7 +69,7 @@ class LimitedSession(Session[Response]):
         return response
 
     def raw_text(self) -> str | None:
-        """Return the start of the last body, fit for a text column."""
+        """Return the start of the last body, as a text that any text column can store."""
         if self.last_response is None:
             return None
         text = self.last_response.content[: 4 * RAW_TEXT_CHARS].decode("utf-8", errors="replace")
@@ -93,8 +93,8 @@ class LimitedSession(Session[Response]):
         try:
             self.limiter.report_rate_limit(message)
         except SparkAppError as error:
-            # This worker stops all the same; the others get no slot either from a limiter that does not answer.
-            return RateLimitedError(f"{message}; the other workers could not be told: {error}")
+            # This worker stops all the same, and a limiter without its database gives the others no slot either.
+            return RateLimitedError(f"{message}; the other workers could not be blocked: {error}")
         return RateLimitedError(message)
 
     def _spelled(self, url: str) -> str:

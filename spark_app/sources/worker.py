@@ -12,8 +12,7 @@ import pandas as pd
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
 from spark_app.sources.build import build_source
-from spark_app.sources.clock import utc_now
-from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig
+from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig, utc_now
 
 
 def answer_requests(
@@ -24,12 +23,12 @@ def answer_requests(
     run_id: str,
     clock: Callable[[], dt.datetime] = utc_now,
 ) -> Iterator[pd.DataFrame]:
-    """Ask the source for each row of `batches`; for `mapInPandas`, bound with `functools.partial`.
+    """Fetch each request of `batches` from the source; for `mapInPandas`, bound with `functools.partial`.
 
     Columns in: kind, tickers (array), window_start, window_end (both included; null but for charts).
-    Columns out: schemas.FETCHES, one row per ticker, one frame per request, so memory stays flat.
-    After a rate limit the remaining rows are answered `rate_limited` and nothing more is sent; where the limiter
-    does not answer they are `transient`. Where the run is to stop, what was not asked has no row.
+    Columns out: schemas.FETCHES, one row per ticker; one frame per request, so memory stays flat.
+    After a rate limit the remaining requests are not sent and get the outcome `rate_limited`, after a failure of the
+    limiter `transient`. When the run is to stop, requests that were not sent get no row.
     """
     source: Source | None = None
     refusal: Answer | None = None
@@ -39,7 +38,7 @@ def answer_requests(
                 source = build_source(config, make_limiter(), clock=clock)
             if refusal is None:
                 try:
-                    answers, refusal = _ask(source, request, config.name)
+                    answers, refusal = _fetch(source, request, config.name)
                 except RunInterruptedError:
                     return
             else:
@@ -48,7 +47,7 @@ def answer_requests(
 
 
 def import_source(batches: Iterator[pd.DataFrame], *, name: str) -> Iterator[pd.DataFrame]:
-    """Import what the source of this name needs, so that a later task finds it there; for `mapInPandas`.
+    """Import the module of a source, so that a later task of this worker starts without the import; for `mapInPandas`.
 
     Columns out: any; there are no rows.
     """
@@ -67,15 +66,15 @@ def _read_date(value: Any) -> dt.date | None:
     return None if pd.isna(value) else value
 
 
-def _ask(source: Source, request: FetchRequest, provider: str) -> tuple[list[Answer], Answer | None]:
-    """Ask the source; the second value is what all later requests are answered with, None if they may be sent."""
+def _fetch(source: Source, request: FetchRequest, provider: str) -> tuple[list[Answer], Answer | None]:
+    """Fetch; the second value is the answer to all further requests, None while they may be sent."""
     try:
         answers = source.fetch(request)
     except RunInterruptedError:
         raise
     except SparkAppError as error:
-        # A source answers for its own failures: this is the limiter's.
-        refusal = Answer("", Outcome.TRANSIENT, f"not asked: {error}", provider=provider)
+        # Failures of a source are outcomes: this one is the limiter's.
+        refusal = Answer("", Outcome.TRANSIENT, f"not requested: {error}", provider=provider)
         return _refuse(request, refusal), refusal
     return answers, next((answer for answer in answers if answer.outcome is Outcome.RATE_LIMITED), None)
 
@@ -99,7 +98,7 @@ def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.
             "bars": [vars(bar) for bar in answer.bars],
             "snapshot_date": answer.snapshot_date,
             "holdings": [vars(holding) for holding in answer.holdings],
-            "left_out": [vars(row) for row in answer.left_out],
+            "left_out": [vars(row) for row in answer.skipped],
             "quote": None if answer.quote is None else vars(answer.quote),
             "fetched_at": fetched_at,
             "run_id": run_id,

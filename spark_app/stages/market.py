@@ -75,7 +75,7 @@ def members_of(run: Run) -> tuple[Row, ...]:
 
 def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     """Name the look-ahead snapshots: those dated after the as-of session, "" where there is none."""
-    later = sorted({str(row["snapshot_date"]) for row in members if row["is_later"]})
+    later = sorted({str(row["snapshot_date"]) for row in members if row["is_look_ahead"]})
     return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
 
 

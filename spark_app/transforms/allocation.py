@@ -1,4 +1,4 @@
-"""The portfolio of each date: members of trending sectors that beat their sector's fund, by market cap."""
+"""The portfolio of each date: members of trending sectors that returned more than the sector's fund, by market cap."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spark_app.transforms.weights import with_portfolio_weight
 
 @dataclass(frozen=True)
 class MarketFrames:
-    """What a portfolio is made from: current rows of staging, the calendar and the table of share classes.
+    """The inputs of a portfolio: current rows of staging, the calendar and the table of share classes.
 
     Attributes:
-        bars: schemas.BARS of stocks, unbounded by any as-of date (later ones tell of splits).
+        bars: schemas.BARS of stocks, also those after the as-of dates (for later splits).
         memberships: schemas.MEMBERSHIPS, as `sector_memberships` gives them.
         quotes: schemas.QUOTES.
         sessions: trade_date, session_number, as `session_returns` wants them.
@@ -40,8 +40,8 @@ def portfolio_decisions(market: MarketFrames, sector_trends: DataFrame, options:
     """Decide on every member of the sectors that trend over the basis period.
 
     Columns in: `sector_trends` as the function of that name gives them for the dates of the memberships.
-    Columns out: the universe with everything known of it and its exclusion; see `with_exclusion`. Both tables
-        of a portfolio come from it, so it is worth keeping while they are written.
+    Columns out: the universe with its market caps, returns, trends and exclusion; see `with_exclusion`. Both served
+        tables come from it: persist it while they are written.
     """
     return (
         filter_universe(market.memberships, sector_trends, options)
@@ -63,22 +63,22 @@ def filter_universe(memberships: DataFrame, sector_trends: DataFrame, options: P
 
 
 def portfolio_positions(decisions: DataFrame, options: PortfolioOptions) -> DataFrame:
-    """Weight what is held.
+    """Weight the positions: the members without an exclusion.
 
     Columns in: those of `portfolio_decisions`.
     Columns out: those of schemas.PORTFOLIO_ALLOCATION less run_id. portfolio_weight sums to exactly 1 per date;
         it is null on dates that have too few positions for `max_weight`.
     """
-    held = decisions.where(F.col("exclusion").isNull())
+    positions = decisions.where(F.col("exclusion").isNull())
     return (
-        with_portfolio_weight(held, max_weight=options.max_weight)
+        with_portfolio_weight(positions, max_weight=options.max_weight)
         .withColumn("allocation_reason", _allocation_reason(options.basis_sessions))
         .select(*served_columns(PORTFOLIO_ALLOCATION))
     )
 
 
 def portfolio_exclusions(decisions: DataFrame) -> DataFrame:
-    """List what is not held.
+    """List the exclusions.
 
     Columns in: those of `portfolio_decisions`.
     Columns out: those of schemas.PORTFOLIO_EXCLUSION less run_id.

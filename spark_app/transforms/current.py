@@ -1,6 +1,6 @@
-"""The newest known row of each key of the append-only staging tables.
+"""The current rows of the append-only staging tables: for each key, those that were fetched last.
 
-"What we knew at T" is the same over rows with `fetched_at <= T`.
+Over rows with `fetched_at <= T` the same functions give the state of staging at T.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 def current_bars(bars: DataFrame) -> DataFrame:
     """Keep the newest fetched bar of each (ticker, trade_date).
 
-    Columns in and out: ticker, trade_date, fetched_at, any others of schemas.BARS. What the caller
-    does not need is best left out before: every column travels through the shuffle.
+    Columns in and out: ticker, trade_date, fetched_at, any others of schemas.BARS. Drop unused columns
+    first: every column goes through the shuffle.
     """
     return _newest_rows(bars, "ticker", "trade_date")
 
@@ -27,7 +27,7 @@ def current_quotes(quotes: DataFrame) -> DataFrame:
 
 
 def current_holdings(holdings: DataFrame) -> DataFrame:
-    """Keep all rows of the newest fetch of each (etf_ticker, snapshot_date): a snapshot is one set.
+    """Keep all rows of the newest fetch of each (etf_ticker, snapshot_date): a snapshot is replaced as a whole.
 
     Columns in and out: etf_ticker, snapshot_date, fetched_at, any others of schemas.HOLDINGS.
     """
@@ -37,7 +37,7 @@ def current_holdings(holdings: DataFrame) -> DataFrame:
 
 
 def _newest_rows(rows: DataFrame, *key: str) -> DataFrame:
-    # One maximum over whole rows: an aggregate beats row_number(), and equal fetch times cannot mix two rows.
+    # One maximum over whole rows: faster than row_number(), and equal fetch times cannot mix two rows.
     values = sorted((name for name in rows.columns if name not in key), key=lambda name: name != "fetched_at")
     newest = rows.groupBy(*key).agg(F.max(F.struct(*values)).alias("newest"))
     return newest.select(*[name if name in key else F.col(f"newest.{name}") for name in rows.columns])

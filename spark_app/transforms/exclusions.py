@@ -1,4 +1,4 @@
-"""Which members of trending sectors are not held, and for which first reason."""
+"""Exclusions: the members of trending sectors that are not in the portfolio, each with its first reason."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from spark_app.transforms.options import PortfolioOptions
 
 
 def with_exclusion(stocks: DataFrame, share_classes: DataFrame, options: PortfolioOptions) -> DataFrame:
-    """Add why a member of the universe is not held.
+    """Add why a member of the universe is excluded from the portfolio.
 
     Columns in: `stocks` as `stock_trends` gives them for the universe, with sector, holding_percent, market_cap
         and market_cap_unavailable_reason; `share_classes` has ticker, issuer, valid_from, valid_to (exclusive).
     Columns out: those of `stocks`, exclusion: a struct of reason (missing_bars | not_trending | no_market_cap |
-        duplicate_issuer | below_top_n) and detail (a readable text), or null for a position.
+        duplicate_issuer | below_top_n) and detail (a sentence for people), or null for a position. The first reason
+        in this order is given; duplicates and ranks are counted among the stocks without an earlier one.
     """
     judged = stocks.withColumn("exclusion", _own_exclusion(options.basis_sessions))
     judged = _with_duplicate_issuer(judged, share_classes)
@@ -22,7 +23,7 @@ def with_exclusion(stocks: DataFrame, share_classes: DataFrame, options: Portfol
 
 
 def _own_exclusion(basis_sessions: int) -> Column:
-    """Judge a stock by itself, whatever the others are."""
+    """The reasons that do not depend on other stocks."""
     basis = f"{basis_sessions}d"
     not_above_sector = F.format_string(
         f"%s %% over {basis_sessions} sessions is not above the %s %% of %s",
@@ -38,7 +39,7 @@ def _own_exclusion(basis_sessions: int) -> Column:
 
 
 def _with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataFrame:
-    """Of the classes of one issuer that have come this far, keep the one with the larger fund weight."""
+    """Of the remaining share classes of one issuer, keep the one with the largest weight in the fund."""
     classes = share_classes.withColumnRenamed("ticker", "class_ticker")
     is_class = F.col("ticker") == F.col("class_ticker")
     is_valid = (F.col("valid_from") <= F.col("as_of_date")) & (F.col("as_of_date") < F.col("valid_to"))

@@ -1,28 +1,27 @@
-"""What a company was worth at a date, from a quote that may be of another day."""
+"""The market cap of a company at a date, from a quote that may be of another date."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_app.transforms.point_in_time import is_later, join_point_in_time
+from spark_app.market_calendar import NEW_YORK
+from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.prices import is_finite, usable_price
-
-_EXCHANGE_ZONE = "America/New_York"
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
     """Add the market cap at each asked date.
 
-    A quote of that very date counts as reported. Any other is scaled by close / quoted price, then by the
-    splits after the quote that the stored close already contains.
+    The cap of a quote of the same date is used as reported. Any other is scaled by close / quoted price, and by the
+    splits after the quote that are already in the stored close (Yahoo restates closes for later splits).
 
     Columns in: `asked` has ticker, as_of_date and any others; `quotes` are current (schemas.QUOTES);
-        `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. Bars after the
-        asked dates belong to it: they bring the later splits that restated the earlier closes.
+        `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. They include the bars
+        after the asked dates, whose splits restated the earlier closes.
     Columns out: those of `asked`, company_name, market_cap BIGINT (USD, rounded half up),
-        market_cap_basis (quoted | later_quote), market_cap_unavailable_reason; without a cap the basis is
-        null, with one the reason.
+        market_cap_basis (quoted, or later_quote for a look-ahead quote; null without a cap),
+        market_cap_unavailable_reason (a sentence; null with a cap).
     """
     named_quotes = quotes.withColumn("company_name", F.coalesce("long_name", "short_name")).select(
         "ticker", "quote_date", "company_name", F.col("market_cap").alias("quoted_cap"), "price"
@@ -37,7 +36,7 @@ def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> Dat
     is_reported = F.col("quote_date") == F.col("as_of_date")
     quoted_cap = F.when(F.col("quoted_cap") > 0, F.col("quoted_cap"))
     market_cap = F.when(is_reported, quoted_cap).otherwise(_scaled_cap(quoted_cap))
-    basis = F.when(is_later("quote_date"), "later_quote").otherwise("quoted")
+    basis = F.when(is_look_ahead("quote_date"), "later_quote").otherwise("quoted")
     with_cap = complete.withColumn("market_cap", market_cap)
     return with_cap.select(
         *asked.columns,
@@ -54,8 +53,8 @@ def _scaled_cap(quoted_cap: Column) -> Column:
 
 
 def _split_factor() -> Column:
-    """Multiply the splits after the quote that the close's newest fetch had already brought into it."""
-    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", _EXCHANGE_ZONE))
+    """The product of the splits after the quote that were in the close when it was fetched."""
+    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", NEW_YORK.key))
 
     def is_contained(split: Column) -> Column:
         return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= basis_date)

@@ -1,4 +1,4 @@
-"""Which fetched rows tell something new: staging takes those, and nothing twice."""
+"""The fetched rows that are new or differ from what is staged: only those are appended to staging."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _HOLDING = ("holding_ticker", "holding_name", "holding_percent")
 def new_bars(candidates: DataFrame, staged: DataFrame) -> DataFrame:
     """Keep the bars that are not staged yet, or differ from the newest that is.
 
-    Columns in: those of schemas.BARS. Columns out: the same, is_restated (a bar of that session was
-    staged, and differs); unique per (ticker, trade_date).
+    Columns in: those of schemas.BARS.
+    Columns out: the same, is_restated (a staged bar of that session differs); unique per (ticker, trade_date).
 
     Args:
-        candidates: freshly fetched; of several bars of one key the newest counts.
-        staged: the staging table, or the part of it that holds the candidates' keys.
+        candidates: fetched bars; of several bars of one key the newest is used.
+        staged: the staging table, or the part of it with the candidates' keys.
     """
     key = ("ticker", "trade_date")
     changed = _new_or_changed(current_bars(candidates), current_bars(staged), key, BAR.fieldNames())

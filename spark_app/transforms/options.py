@@ -1,4 +1,4 @@
-"""How the portfolio is chosen."""
+"""The options of the portfolio."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from spark_app.transforms.returns import PERIODS
 
 @dataclass(frozen=True)
 class PortfolioOptions:
-    """The choices of stage 5 that change its result.
+    """The options of stage 5 that change its result.
 
     Attributes:
-        basis_sessions: the period that decides what is held; 5, 10 or 20.
-        top_n_per_sector: positions per sector at most.
+        basis_sessions: the period whose trends decide on positions; 5, 10 or 20 trading sessions.
+        top_n_per_sector: largest number of positions per sector.
         max_weight: largest weight of one position, a fraction no finer than 1e-8; None for no limit.
     """
 
@@ -25,7 +25,7 @@ class PortfolioOptions:
     max_weight: Decimal | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no portfolio can be built from.
+        """Check the ranges.
 
         Raises: SettingsError.
         """

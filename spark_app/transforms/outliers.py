@@ -1,4 +1,4 @@
-"""Jumps: changes from one session to the next that are too large to be believed, and may yet be true."""
+"""Price outliers: changes from one session to the next that are too large to be plausible, though they may be true."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pyspark.sql import functions as F
 from spark_app.universe import PRICED_FUNDS
 
 
-def with_jump(bars: DataFrame, sessions: DataFrame, *, stock_percent: float, fund_percent: float) -> DataFrame:
-    """Add how far the adjusted close jumped against the session before, as one and the same fetch tells it.
+def with_outlier(bars: DataFrame, sessions: DataFrame, *, stock_percent: float, fund_percent: float) -> DataFrame:
+    """Add the change of the adjusted close since the previous session, in percent, where it is an outlier.
 
-    Splits and dividends are worked into adjusted closes: neither explains what is left. A bar whose previous session
-    has none did not jump.
+    Both closes come from the same fetch. Adjusted closes contain splits and dividends, so neither explains the change.
+    A bar without a bar on the previous session is not an outlier.
 
-    Columns in: ticker, trade_date, adj_close_price, fetched_at; sound, unique per (ticker, trade_date, fetched_at).
-    Columns out: those of `bars`, jump_percent (null where the change is no larger than the limit).
+    Columns in: ticker, trade_date, adj_close_price, fetched_at; bars without a defect, unique per
+        (ticker, trade_date, fetched_at).
+    Columns out: those of `bars`, price_outlier_percent (null where the change is within the limit).
 
     Args:
         sessions: trade_date, session_number (dense, increasing).
-        stock_percent, fund_percent: the largest change that is believed, up or down; a fund moves less than a stock.
+        stock_percent, fund_percent: the largest plausible change, up or down, in percent; smaller for funds.
     """
     by_session = Window.partitionBy("ticker", "fetched_at").orderBy("session_number")
     is_next_session = F.col("session_number") == F.lag("session_number").over(by_session) + 1
@@ -27,5 +28,5 @@ def with_jump(bars: DataFrame, sessions: DataFrame, *, stock_percent: float, fun
     limit = F.when(F.col("ticker").isin(list(PRICED_FUNDS)), fund_percent).otherwise(stock_percent)
     numbered = bars.join(F.broadcast(sessions), on="trade_date", how="inner")
     changed = numbered.select(*bars.columns, change.alias("change_percent"))
-    jump = F.when(F.abs("change_percent") > limit, F.col("change_percent"))
-    return changed.select(*bars.columns, jump.alias("jump_percent"))
+    outlier = F.when(F.abs("change_percent") > limit, F.col("change_percent"))
+    return changed.select(*bars.columns, outlier.alias("price_outlier_percent"))

@@ -1,4 +1,4 @@
-"""What stood at a date: the newest fact not after it, or without one the earliest after it."""
+"""As-of joins: the newest fact not after a date, or without one the earliest after it, which is look-ahead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 def join_point_in_time(
     asked: DataFrame, facts: DataFrame, *, key: str, date: str, carry: Sequence[str] = ()
 ) -> DataFrame:
-    """Give each asked row the fact of its key that stood at its `as_of_date`.
+    """Add to each asked row the fact of its key at its `as_of_date` (an as-of join).
+
+    The fact is the newest one not after that date; if there is none, the earliest after it: see `is_look_ahead`.
 
     Columns in: `asked` has the key, as_of_date and any others; `facts` has the key, its date, the carried columns.
     Columns out: those of `asked`, the date and carried columns of the fact, null where the key has none.
@@ -19,7 +21,7 @@ def join_point_in_time(
     Args:
         key: the column that both have.
         date: the date column of `facts`; several facts of one key and date must agree on what is carried.
-        carry: columns of `facts` to bring along.
+        carry: other columns of `facts` to add.
     """
     fact = F.struct(date, *carry)
     fact_rows = facts.select(key, F.col(date).alias("day"), fact.alias("fact"))
@@ -28,14 +30,14 @@ def join_point_in_time(
 
     of_key = Window.partitionBy(key)
     until_day = of_key.orderBy("day").rangeBetween(Window.unboundedPreceding, Window.currentRow)
-    # Where nothing lies on or before a day, the earliest of all is the earliest after it.
+    # Without a fact on or before a day, the earliest of all facts is the earliest after it.
     chosen = F.coalesce(F.max("fact").over(until_day), F.min("fact").over(of_key))
     answered = events.withColumn("fact", chosen).where(F.col("as_of_date").isNotNull())
     return answered.select(*asked.columns, "fact.*")
 
 
-def is_later(date: str) -> Column:
-    """Say whether a fact is dated after the day that it stands in for; null without a fact.
+def is_look_ahead(date: str) -> Column:
+    """Whether a fact is dated after the date that it is used on; null without a fact.
 
     Columns in: as_of_date and the date column named.
     """

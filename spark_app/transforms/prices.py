@@ -1,4 +1,4 @@
-"""Rules for single bars: which are sound, and how a close moved against the session before."""
+"""Rules for bars: defects of a single bar, and the change of the close since the previous session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PRICE_LIMIT = 10.0 ** (PRICE.precision - PRICE.scale)
 
 
 def is_finite(value: Column) -> Column:
-    """Say whether a double is a number: false for null, NaN and both infinities."""
+    """Whether a double is a finite number: false for null, NaN and both infinities."""
     return F.coalesce(F.abs(value) < float("inf"), F.lit(False))
 
 
@@ -23,15 +23,15 @@ def usable_price(price: Column) -> Column:
 
 
 def change_percent(end: Column, start: Column) -> Column:
-    """Return the change from `start` to `end` in percent, rounded half up to DECIMAL(14,6).
+    """Return the change from `start` to `end` in percent, as DECIMAL(14,6), rounded half up (Spark's `round`).
 
-    Null where either end is null or NaN, or the change is too large to be stored. `start` must not be 0.
+    Null where either end is null or NaN, or the change does not fit the type. `start` must not be 0.
     """
     return F.round((end / start - 1) * 100, PERCENT.scale).try_cast(PERCENT)
 
 
 def with_price_change(bars: DataFrame, sessions: DataFrame) -> DataFrame:
-    """Add how far the close moved against the previous session's close.
+    """Add the change of the close since the previous session, in percent.
 
     Columns in: ticker, trade_date, close_price; unique per (ticker, trade_date).
     Columns out: those of `bars`, price_change_percent (null where the previous session has no usable close).
@@ -48,19 +48,19 @@ def with_price_change(bars: DataFrame, sessions: DataFrame) -> DataFrame:
 
 
 def daily_prices(bars: DataFrame, sessions: DataFrame) -> DataFrame:
-    """Give current bars the columns and stored precision of the served price tables.
+    """Turn current bars into rows of the served price tables.
 
-    Columns in: ticker, BAR, fetched_at; sound, unique per (ticker, trade_date).
+    Columns in: ticker, BAR, fetched_at; without a defect, unique per (ticker, trade_date).
     Columns out: those of schemas.ETF_OHLC less run_id.
     """
     return with_price_change(bars, sessions).select(*served_columns(ETF_OHLC))
 
 
 def bar_defect() -> Column:
-    """Say what is wrong with a bar, or null for a sound one.
+    """Return the defect of a bar as a text, null for a bar without one.
 
     Columns in: the five prices, volume, dividend, split_ratio.
-    Zero volume, an open outside [low, high] and a jump are no defects.
+    Zero volume, an open outside [low, high] and a price outlier are not defects.
     """
     price_defects = [_price_defect(name) for name in _PRICES]
     dividend, split_ratio = F.col("dividend"), F.col("split_ratio")
@@ -76,13 +76,13 @@ def bar_defect() -> Column:
 
 
 def with_bar_defect(bars: DataFrame, sessions: DataFrame) -> DataFrame:
-    """Add what is wrong with each bar, its date included.
+    """Add the defect of each bar, its date included.
 
     Columns in: ticker, BAR.
-    Columns out: those of `bars`, defect (null for a sound bar).
+    Columns out: those of `bars`, defect (a text, null for a bar without one).
 
     Args:
-        sessions: trade_date of every session that a bar may have; a holiday and the future are not among them.
+        sessions: trade_date of every session that a bar may have: no holidays, nothing after the last completed one.
     """
     known = sessions.select("trade_date", F.lit(True).alias("is_session"))
     checked_bars = bars.join(F.broadcast(known), on="trade_date", how="left")

@@ -1,4 +1,4 @@
-"""What a newer fetch says otherwise about sessions that were known: splits, dividends, corrections."""
+"""Restatements: staged bars that a newer fetch changed, because of a split, a dividend or a correction."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 _SAME = 1e-6
-"""Yahoo's prices are float32: a ratio nearer to 1 is rounding."""
+"""Yahoo's prices are float32: a ratio closer to 1 is rounding."""
 
 
 def restatements(bars: DataFrame, run_ids: Sequence[str]) -> DataFrame:
-    """Sum up, ticker by ticker and run by run, which staged bars some runs restated.
+    """Summarize, per ticker and run, the staged bars that some runs restated.
 
     Columns in: ticker, trade_date, close_price, adj_close_price, fetched_at, run_id; all fetches of each bar.
-    Columns out: ticker, kind (`split`: the closes moved, `dividend`: only the adjusted closes, `correction`:
-    neither moved throughout), ratio (median of new to old of what moved, 1 for a correction), sessions,
-    first_date, last_date.
+    Columns out: ticker, kind (`split`: the closes changed; `dividend`: only the adjusted closes; `correction`:
+        neither by a common ratio), ratio (median of new / old of the changed price, 1 for a correction), sessions
+        (number of restated bars), first_date, last_date.
+    Source: Yahoo restates closes for later splits, and adjusted closes for later splits and dividends.
     """
     fetches_of_bar = Window.partitionBy("ticker", "trade_date").orderBy("fetched_at")
     before = F.lag(F.struct("close_price", "adj_close_price")).over(fetches_of_bar)

@@ -30,7 +30,7 @@ class UnavailableCode(enum.StrEnum):
 def session_returns(
     asked: DataFrame, bars: DataFrame, sessions: DataFrame, *, periods: Sequence[int] = PERIODS
 ) -> DataFrame:
-    """Compute the return of adjusted closes between each asked session and exactly N sessions before it.
+    """Compute the return of the adjusted close from exactly N sessions before each asked session to that session.
 
     Columns in: `asked` has ticker, as_of_date (a session) and any others, unique per (ticker, as_of_date);
         `bars` has ticker, trade_date, adj_close_price, unique per (ticker, trade_date).
@@ -39,8 +39,10 @@ def session_returns(
         and period, also without a bar.
 
     Args:
-        sessions: trade_date, session_number (dense, increasing). Bars outside it are not looked at, so
-            the sessions from the longest period before the first asked one to the last asked one suffice.
+        sessions: trade_date, session_number (dense, increasing), from the longest period before the first asked
+            session to the last asked one; bars on other dates are ignored.
+
+    Source: total returns, for Yahoo's adjusted closes contain splits and dividends.
     """
     end = F.col("price_0")
     start = F.coalesce(*[F.when(F.col("period_days") == n, F.col(f"price_{n}")) for n in periods])
@@ -70,8 +72,8 @@ def session_returns(
 def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     """Add price_0 and price_N of each period to the asked rows: null without a bar, NaN for an unusable price.
 
-    Asked rows and bars lie in one table, sorted once per ticker, where a frame of exactly one session looks
-    N sessions back: a hole between the end points cannot shift it, and a missing bar needs no grid.
+    Asked rows and bars are sorted once per ticker in one table, where a window frame of exactly one session is
+    N sessions back: missing bars between the end points do not shift it.
     """
     on_session = F.col("as_of_date") == F.col("trade_date")
     asked_rows = asked.join(F.broadcast(sessions), on=on_session, how="inner").drop("trade_date")

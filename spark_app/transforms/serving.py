@@ -9,11 +9,11 @@ from spark_app.schemas import ServedTable
 
 
 def served_columns(table: ServedTable) -> list[Column]:
-    """Name every column of `table` but `run_id`, which is the publishing stage's to add.
+    """Return every column of `table` but `run_id`, which publishing adds, with the stored types.
 
-    Doubles become the stored decimals here, rounded half up.
+    Doubles are cast to decimals, which rounds half up (Spark's cast).
     """
-    # A type as text: an object would be sent to the JVM as JSON, in several calls for each column.
+    # The type as a text: as an object it would go to the JVM as JSON, in several calls per column.
     return [
         F.col(f.name).cast(f.dataType.simpleString()).alias(f.name) for f in table.schema.fields if f.name != "run_id"
     ]

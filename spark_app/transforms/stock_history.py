@@ -11,13 +11,12 @@ from spark_app.transforms.serving import served_columns
 
 
 def stock_history(prices: DataFrame, sectors: DataFrame, quotes: DataFrame) -> DataFrame:
-    """Add to each price row what is known of the company.
+    """Add name, sector and market cap of the company to each price row.
 
     Columns in: `prices` as `daily_prices` gives them; `sectors` has ticker and sector, unique per ticker, or
-        per (ticker, trade_date) where it has that column, too; `quotes` are current (schemas.QUOTES).
-    Columns out: those of schemas.STOCK_HISTORY less run_id. company_name comes
-        from the newest quote not after the session, else from the earliest after it; market_cap (USD) stands on
-        the session of its quote alone.
+        per (ticker, trade_date) if it has that column; `quotes` are current (schemas.QUOTES).
+    Columns out: those of schemas.STOCK_HISTORY less run_id. company_name comes from an as-of join with the quotes;
+        market_cap (USD, as reported) is set only on the session of its quote.
     """
     named = quotes.withColumn("company_name", F.coalesce("long_name", "short_name"))
     asked = prices.withColumn("as_of_date", F.col("trade_date"))

@@ -1,4 +1,4 @@
-"""Which stocks trend: those of a trending sector that returned more than their sector's fund."""
+"""Trends of stocks: a stock of a trending sector trends if it returned more than the sector's fund."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods:
         F.col("return_pct").alias("sector_avg"),
         F.col("is_trending").alias("is_sector_trending"),
     )
-    # By date alone: the ranks, the pivot and the portfolio's own windows then need no further shuffle.
+    # Partitioned by date alone: ranks, pivot and the portfolio's windows then need no further shuffle.
     compared = stock_returns.join(
         F.broadcast(sectors), on=["as_of_date", "etf_ticker", "period_days"], how="left"
     ).repartition("as_of_date")

@@ -1,4 +1,4 @@
-"""Which sectors trend: those whose fund returned more than the benchmark, and more than nothing."""
+"""Trends of sectors: a sector trends if its fund returned more than the benchmark, and more than 0."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spark_app.universe import BENCHMARK, SECTOR_NAMES
 def sector_trends(
     bars: DataFrame, sessions: DataFrame, as_of_dates: DataFrame, *, periods: Sequence[int] = PERIODS
 ) -> DataFrame:
-    """Compare each sector fund with the benchmark over the same two sessions.
+    """Compare the returns of each sector fund and the benchmark over each period.
 
     Columns in: `bars` has ticker, trade_date, adj_close_price of the funds, unique per (ticker, trade_date).
     Columns out: those of schemas.SECTOR_TRENDS; one row per as-of date, sector and period. unavailable_code is
@@ -24,7 +24,7 @@ def sector_trends(
 
     Args:
         sessions: trade_date, session_number, as `session_returns` wants them.
-        as_of_dates: as_of_date, sessions all of them.
+        as_of_dates: as_of_date; only sessions.
     """
     fund = F.explode(F.array(*[F.lit(ticker) for ticker in (BENCHMARK, *SECTOR_NAMES)]))
     asked = as_of_dates.select("as_of_date", fund.alias("ticker"))
@@ -47,13 +47,13 @@ def sector_name(etf_ticker: Column) -> Column:
 
 
 def rank_by_return(return_column: str, *group: str) -> Column:
-    """Rank the rows of a group that have a return: 1 is the highest, equal returns go by ticker, no gaps."""
+    """Rank the rows of a group by return: 1 is the highest, ties by ticker, no gaps; null without a return."""
     best_first = Window.partitionBy(*group).orderBy(F.desc_nulls_last(return_column), "ticker")
     return F.when(F.col(return_column).isNotNull(), F.row_number().over(best_first))
 
 
 def _with_benchmark(returns: DataFrame) -> DataFrame:
-    """Add benchmark_return_pct; where the benchmark has no return, nothing can be compared: take the fund's away."""
+    """Add benchmark_return_pct; where the benchmark has no return, the fund's is unavailable as well."""
     same_span = Window.partitionBy("as_of_date", "period_days")
     is_benchmark = F.col("ticker") == BENCHMARK
     benchmark_return = F.max(F.when(is_benchmark, F.col("return_pct"))).over(same_span)

@@ -1,7 +1,7 @@
 """Portfolio weights by market cap, exact to the last stored digit.
 
-Everything is whole numbers: weights are counted in units of 1e-8, market caps in dollars, and both
-stay far below the 38 digits of Spark's decimals.
+The arithmetic is in whole numbers: weights in units of 1e-8, market caps in dollars. Their products
+are far below the 38 digits of Spark's decimals.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _UNIT = Decimal(1) / UNITS
 
 
 def with_portfolio_weight(positions: DataFrame, *, max_weight: Decimal | None = None) -> DataFrame:
-    """Add each position's share of the market cap of its date; per date they sum to exactly 1.
+    """Add each position's share of the total market cap of its date; the weights of a date sum to exactly 1.
 
-    Fractions of a unit go to the largest remainders, equal ones by ticker. With `max_weight` (a fraction, no
-    finer than 1e-8) the excess is shared out in proportion among those below it, again until none exceeds it.
+    Weights are rounded by the largest remainder method, ties by ticker. With `max_weight` (a fraction with at most 8
+    decimals) the excess of the positions above it is distributed among those below it in proportion to their market
+    caps, repeatedly until none exceeds it.
 
     Columns in: as_of_date, ticker, market_cap (positive), any others; unique per (as_of_date, ticker).
     Columns out: those of `positions`, portfolio_weight DECIMAL(9,8), a fraction; null on dates with too few
@@ -34,8 +35,8 @@ def with_portfolio_weight(positions: DataFrame, *, max_weight: Decimal | None = 
     largest_remainder = of_date.orderBy(F.desc("remainder"), "ticker")
 
     shared = _with_units(positions, limit)
-    left_over = UNITS - F.sum("units").over(of_date)
-    gets_one_more = F.row_number().over(largest_remainder) <= left_over
+    remaining_units = UNITS - F.sum("units").over(of_date)
+    gets_one_more = F.row_number().over(largest_remainder) <= remaining_units
     units = F.col("units") + F.when(gets_one_more, 1).otherwise(0)
     is_feasible = F.count("*").over(of_date) * limit >= UNITS
     weight = F.when(is_feasible, units.cast("decimal(9,0)") * F.lit(_UNIT)).cast(PORTFOLIO_WEIGHT)
@@ -58,10 +59,10 @@ def _with_units(positions: DataFrame, limit: int) -> DataFrame:
 
 
 def _with_is_at_limit(positions: DataFrame, limit: int) -> DataFrame:
-    """Mark the positions that end at the limit, without sharing out round by round.
+    """Mark the positions whose weight is the limit, without distributing the excess round by round.
 
-    A position ends there if its part of what the larger ones leave over, were they all held at the limit, exceeds
-    it. Once one does not, no smaller one does: its cap is smaller, and what is left over per dollar does not grow.
+    With all larger positions at the limit, a position is at it if its share of the remaining units exceeds it. If one
+    position does not exceed it, no smaller one does: it has a smaller cap, and the units per dollar do not grow.
     """
     largest_first = (
         Window.partitionBy("as_of_date")

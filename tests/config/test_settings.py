@@ -1,4 +1,4 @@
-"""Settings: which source beats which, and one clear sentence for each mistake."""
+"""Settings: the order of their sources, and one sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, complaint: str) -> None:
         load_settings(config_file=str(file))
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(SettingsError, match="no-such-file.toml"):
         load_settings(config_file="no-such-file.toml")
 

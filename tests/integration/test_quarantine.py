@@ -1,4 +1,4 @@
-"""Rows that break a rule: none is served, each is named with rule, run and raw text; a jump is served and named."""
+"""Rows that break a rule: none is served, each is named with rule, run and raw text; an outlier is served and named."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ BROKEN: dict[str, tuple[Callable[[Result], None], str, str]] = {
         f"bar of XLE {SATURDAY}: {SATURDAY} is not a completed session",
         f"trade_date={SATURDAY}",
     ),
-    "XLY": (with_row(FUTURE), f"chart of XLY: rows left out, in the future: {FUTURE}", "datetime.date(2100, 1, 4)"),
+    "XLY": (with_row(FUTURE), f"chart of XLY: rows skipped, in the future: {FUTURE}", "datetime.date(2100, 1, 4)"),
     "XLP": (
         with_row(DAY),
-        f"chart of XLP: rows left out, came twice, the later row counts: {DAY}",
+        f"chart of XLP: rows skipped, duplicate date, the later row is used: {DAY}",
         "datetime.date(2024, 5, 2)",
     ),
 }
@@ -89,7 +89,7 @@ def test_rows_that_break_a_rule_are_named_and_not_served(fetch_world: FetchWorld
     assert {ticker for ticker in BROKEN if (ticker, DAY) not in served} == {"XLK", "XLV", "XLF"}
 
 
-def test_a_jump_that_nothing_explains_is_served_and_told_once(fetch_world: FetchWorld) -> None:
+def test_an_outlier_that_nothing_explains_is_served_and_reported_once(fetch_world: FetchWorld) -> None:
     market = fetch_world.world.emulator.market
     for ticker, to in (("XLK", 0.5), ("XLE", 0.6), ("XLF", 0.5), ("XLU", 0.8)):
         fall(market, ticker, to=to, since=AS_OF)
@@ -99,20 +99,20 @@ def test_a_jump_that_nothing_explains_is_served_and_told_once(fetch_world: Fetch
     market.add_split("XLF", LAST_DAY, 2.0)
     report = fetch_world.run()
     assert report.exit_code == 0, report.message
-    jumps = [(text, raw) for text, raw in fetch_world.errors() if "jump" in text]
+    outliers = [(text, raw) for text, raw in fetch_world.errors() if "outlier" in text]
     words = "% that neither a split nor a dividend explains; the bar is kept"
-    assert [text.split(" jump of ")[0] for text, _ in jumps] == [f"bar of XLF {AS_OF}:", f"bar of XLK {AS_OF}:"]
-    assert all(text.endswith(words) for text, _ in jumps)
-    assert f"2 jumps (see logs_consumer_error): XLF {AS_OF} -4" in report.message
+    assert [text.split(" outlier of ")[0] for text, _ in outliers] == [f"bar of XLF {AS_OF}:", f"bar of XLK {AS_OF}:"]
+    assert all(text.endswith(words) for text, _ in outliers)
+    assert f"2 outliers (see logs_consumer_error): XLF {AS_OF} -4" in report.message
     assert {("XLK", AS_OF), ("XLF", AS_OF)} <= served_prices(fetch_world).keys()
     assert report.rows_rejected == 0
 
     again = fetch_world.run(refresh=True, now=MORNING_AFTER)
-    assert "jump" not in again.message
-    assert len([text for text, _ in fetch_world.errors() if "jump" in text]) == 2
+    assert "outlier" not in again.message
+    assert len([text for text, _ in fetch_world.errors() if "outlier" in text]) == 2
 
 
-def test_a_jump_is_told_although_the_run_that_staged_it_was_killed(
+def test_an_outlier_is_reported_although_the_run_that_staged_it_was_killed(
     fetch_world: FetchWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fall(fetch_world.world.emulator.market, "XLK", to=0.5, since=AS_OF)
@@ -122,7 +122,7 @@ def test_a_jump_is_told_although_the_run_that_staged_it_was_killed(
             fetch_world.run()
     assert fetch_world.errors() == []
     assert fetch_world.run().exit_code == 0
-    assert [text.split(" jump of ")[0] for text, _ in fetch_world.errors()] == [f"bar of XLK {AS_OF}:"]
+    assert [text.split(" outlier of ")[0] for text, _ in fetch_world.errors()] == [f"bar of XLK {AS_OF}:"]
 
 
 class Killed(BaseException):

@@ -128,7 +128,7 @@ def test_a_password_is_needed_and_must_be_right(
     settings = settings_of(broker, topic, protocol).model_copy(update={"sasl_mechanism": mechanism})
     wrong = KafkaAccess(settings.model_copy(update={"timeout_seconds": 3}), SecretStr("another-s3cret"))
     delivery = deliver(database, wrong)
-    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert (delivery.sent, delivery.pending) == (0, 1)
     assert "Authentication failed" in delivery.problem
     with pytest.raises(ServiceUnavailableError, match="cannot read from Kafka at .*Authentication failed") as error:
         find_span(wrong, TopicStart())
@@ -143,7 +143,7 @@ def test_a_broker_that_asks_for_a_certificate_gets_it(
     owe_one_message(database, spark, topic)
     nameless = settings_of(broker, topic, "SSL")
     delivery = deliver(database, KafkaAccess(nameless.model_copy(update={"timeout_seconds": 3})))
-    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert (delivery.sent, delivery.pending) == (0, 1)
     key, certificate = sign(broker.folder, "pipeline")
     own = {"ssl_certificate_file": str(certificate), "ssl_key_file": str(key)}
     assert_there_and_back(database, spark, KafkaAccess(nameless.model_copy(update=own)))
@@ -158,7 +158,7 @@ def test_a_key_of_another_certificate_is_a_wrong_setting(
     mixed = {"ssl_certificate_file": str(certificate), "ssl_key_file": str(key)}
     access = KafkaAccess(settings_of(broker, topic, "SSL").model_copy(update=mixed))
     delivery = deliver(database, access)
-    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert (delivery.sent, delivery.pending) == (0, 1)
     assert "Kafka's client refuses the settings: " in delivery.problem
     with pytest.raises(SettingsError, match="Kafka's client refuses the settings: "):
         find_span(access, TopicStart())
@@ -172,7 +172,7 @@ def test_a_broker_that_an_unknown_authority_signed_is_not_told_anything(
     changed = {"ssl_ca_file": str(tmp_path / "ca.pem"), "timeout_seconds": 3}
     stranger = settings_of(broker, "rows", "SASL_SSL").model_copy(update=changed)
     delivery = deliver(database, KafkaAccess(stranger, SecretStr(PASSWORD)))
-    assert (delivery.sent, delivery.owed) == (0, 1)
+    assert (delivery.sent, delivery.pending) == (0, 1)
     assert "certificate verify failed" in delivery.problem
 
 
@@ -195,7 +195,7 @@ def owe_one_message(database: Database, spark: SparkSession, topic: str) -> None
 
 
 def assert_there_and_back(database: Database, spark: SparkSession, access: KafkaAccess) -> None:
-    """The message that is owed is sent, and read again by Spark."""
+    """The pending message is sent, and read again by Spark."""
     assert deliver(database, access).sent == 1
     read = read_messages(spark, access, find_span(access, TopicStart()))
     assert json.loads(read)["row"]["ticker"] == "XLK"

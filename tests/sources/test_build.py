@@ -17,7 +17,7 @@ def test_a_process_has_one_session_over_many_tasks() -> None:
         assert emulator.log.counts() == {"cookie": 1, "crumb": 1, "chart": 3}
 
 
-def test_a_task_after_a_rate_limit_may_ask_again() -> None:
+def test_a_task_after_a_rate_limit_may_send_requests() -> None:
     with YahooEmulator(make_market()) as emulator:
         config = SourceConfig("yahoo", endpoint=emulator.url)
         emulator.fail("chart", times=1, status=429)

@@ -1,4 +1,4 @@
-"""Every fault that Yahoo is known for, on every endpoint: its outcome, its price in requests, and the recovery."""
+"""Known faults of Yahoo on every endpoint: the outcome, the number of requests, and the recovery."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def error(envelope: str, code: str, words: str) -> dict[str, Any]:
     return {envelope: {"result": None, "error": {"code": code, "description": words}}}
 
 
-# The fault, its outcome, and how often data is asked for where one retry is allowed.
+# The fault, its outcome, and the number of data requests with one retry allowed.
 FAULTS: dict[str, tuple[dict[str, Any], Outcome, int]] = {
     "empty body": ({"body": ""}, Outcome.MALFORMED, 2),
     "page": ({"body": "<!DOCTYPE html><html lang=en>busy</html>"}, Outcome.MALFORMED, 2),
@@ -55,7 +55,7 @@ FAULTS: dict[str, tuple[dict[str, Any], Outcome, int]] = {
         Outcome.TRANSIENT,
         2,
     ),
-    # Each time yfinance asks once more with a new crumb.
+    # Each time yfinance retries once with a new crumb.
     "401": ({"status": 401}, Outcome.TRANSIENT, 4),
     "error with status 200": ({"body": error("finance", "internal-error", "Internal Error")}, Outcome.TRANSIENT, 2),
     "reset": ({"reset": True}, Outcome.TRANSIENT, 2),
@@ -91,7 +91,7 @@ def all_of(request: FetchRequest, outcome: Outcome) -> list[tuple[str, Outcome]]
 
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize(("fault", "outcome", "asked"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_has_its_outcome_and_its_price_and_passes(
+def test_a_fault_has_its_outcome_and_number_of_requests_and_passes(
     emulator: YahooEmulator, kind: str, fault: dict[str, Any], outcome: Outcome, asked: int
 ) -> None:
     request, slept, limiter = REQUESTS[kind], list[float](), CountingLimiter()
@@ -113,7 +113,7 @@ def test_a_fault_has_its_outcome_and_its_price_and_passes(
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize("where", ["data", "cookie", "crumb"])
 @pytest.mark.parametrize("fault", RATE_LIMITS.values(), ids=RATE_LIMITS.keys())
-def test_after_a_rate_limit_nothing_leaves_until_the_next_task(
+def test_after_a_rate_limit_nothing_is_sent_until_the_next_task(
     emulator: YahooEmulator, kind: str, where: str, fault: dict[str, Any]
 ) -> None:
     request, limiter = REQUESTS[kind], CountingLimiter()
@@ -236,7 +236,7 @@ def test_a_failure_in_one_task_leaves_the_session_to_the_next(emulator: YahooEmu
     emulator.fail("crumb", times=1, body=TOO_MANY)
     answers = [build.build_source(config, CountingLimiter()).fetch(holdings("XLK"))[0].outcome for _ in range(2)]
     assert answers == [Outcome.RATE_LIMITED, Outcome.OK]
-    # The cookie of the first task still holds; the text of the rate limit was not taken for a crumb.
+    # The cookie of the first task is still valid; the text of the rate limit was not taken for a crumb.
     assert emulator.log.counts() == {"cookie": 1, "crumb": 2, "holdings": 1}
 
 
@@ -338,7 +338,7 @@ def test_a_holding_without_a_symbol_costs_no_other(emulator: YahooEmulator) -> N
     emulator.fail("holdings", edit=drop(*TOP, "holdings", 0, "symbol"))
     (answer,) = make_source(emulator).fetch(holdings("XLK"))
     assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
-    assert [row.holding_name for row in answer.left_out] == ["APPLE INC"]
+    assert [row.holding_name for row in answer.skipped] == ["APPLE INC"]
 
 
 def with_row(day: dt.date, hour: int, values: dict[str, Any]) -> Edit:
@@ -372,15 +372,13 @@ CLOSES = [(THU, 10.0), (FRI, 11.0), (MON, 12.0), (TUE, 13.0)]
     ],
     ids=["twice", "twice, NaN with volume", "twice, no volume", "twice, empty", "unfinished", "unfinished, NaN"],
 )
-def test_a_row_too_many_invents_no_bar(
-    emulator: YahooEmulator, edit: Edit, expected: list[tuple[dt.date, float]]
-) -> None:
+def test_an_extra_row_adds_no_bar(emulator: YahooEmulator, edit: Edit, expected: list[tuple[dt.date, float]]) -> None:
     emulator.fail("chart", edit=edit)
     (answer,) = make_source(emulator).fetch(chart("XLK"))
     assert [(b.trade_date, b.close_price) for b in answer.bars] == expected
 
 
-def test_a_session_that_goes_on_is_not_asked_for(emulator: YahooEmulator) -> None:
+def test_a_session_in_progress_is_not_requested(emulator: YahooEmulator) -> None:
     so_far = dt.datetime(2024, 3, 13, 15, tzinfo=dt.UTC)
     emulator.market.bars["XLK"] += (MarketBar(WED, 99.0, 99.0, 99.0, 99.0, 99.0, 5, traded_at=so_far),)
     (answer,) = make_source(emulator).fetch(chart("XLK"))

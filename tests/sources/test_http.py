@@ -29,7 +29,7 @@ class CountingLimiter:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with `reply(path)`, as a server or a forward proxy, and remembers what it was asked."""
+    """Answers with `reply(path)`, as a server or a forward proxy, and records the requests."""
 
     def __init__(self, reply: Callable[[str], Reply | None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -108,7 +108,7 @@ def test_each_hop_of_a_redirect_takes_a_slot(status: int, second: str) -> None:
     assert (response.text, limiter.slots) == ("there", 2)
 
 
-def test_a_circle_of_redirects_ends() -> None:
+def test_a_redirect_loop_ends() -> None:
     with serving(lambda path: (302, {"Location": "/again"}, b"")) as server:
         with LimitedSession(CountingLimiter()) as session:
             assert session.get(server.url).status_code == 302
@@ -145,7 +145,7 @@ def test_a_rate_limit_ends_the_call_even_where_it_cannot_be_reported() -> None:
             raise ServiceUnavailableError("cannot reach PostgreSQL")
 
     with serving(lambda path: (429, {}, b"")) as server, LimitedSession(BrokenLimiter()) as session:
-        with pytest.raises(RateLimitedError, match="status 429.*could not be told: cannot reach PostgreSQL"):
+        with pytest.raises(RateLimitedError, match="status 429.*could not be blocked: cannot reach PostgreSQL"):
             session.get(server.url)
         assert len(server.asked) == 1
 
@@ -161,7 +161,7 @@ def test_nothing_is_sent_without_a_slot() -> None:
         assert (server.asked, session.requests_sent) == ([], 0)
 
 
-def test_a_connection_that_breaks_is_not_tried_again_in_silence() -> None:
+def test_a_broken_connection_is_not_retried_silently() -> None:
     """libcurl would send the second request twice on the connection of the first."""
     with serving(lambda path: (200, {}, b"ok") if path == "/1" else None) as server:
         with LimitedSession(CountingLimiter()) as session:
@@ -204,7 +204,7 @@ def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.Monkey
     assert verify == "/nowhere/company-ca.pem"
 
 
-def test_the_timeout_is_ours_whatever_the_caller_wants() -> None:
+def test_the_timeout_of_the_settings_beats_the_callers() -> None:
     def reply(path: str) -> Reply:
         released.wait(5)
         return (200, {}, b"late")

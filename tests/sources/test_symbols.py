@@ -17,13 +17,13 @@ def test_a_typed_ticker_gets_yahoos_spelling(typed: str, expected: str) -> None:
     "typed",
     ["", " ", "x'); drop table fetches; --", "A B", "XLK?x=1", "../etc", "ÄÖ", "XLK\n;", "US0378331005", "A" * 999],
 )
-def test_what_is_no_ticker_is_refused_in_a_sentence(typed: str) -> None:
-    with pytest.raises(UsageError, match="is not a ticker") as caught:
+def test_an_invalid_ticker_is_rejected_in_one_sentence(typed: str) -> None:
+    with pytest.raises(UsageError, match="invalid ticker") as caught:
         parse_ticker(typed)
     assert len(str(caught.value)) < 150
 
 
-def test_a_trailing_newline_is_no_part_of_a_ticker() -> None:
+def test_a_ticker_with_a_trailing_newline_is_invalid() -> None:
     assert not is_ticker("XLK\n")
 
 

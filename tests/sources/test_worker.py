@@ -20,10 +20,10 @@ from spark_app.sources.contract import (
     FetchRequest,
     Holding,
     Kind,
-    LeftOutHolding,
     Limiter,
     Outcome,
     Quote,
+    SkippedHolding,
     SourceConfig,
 )
 from spark_app.sources.worker import answer_requests
@@ -40,7 +40,7 @@ def clock() -> dt.datetime:
 
 
 class FakeSource:
-    """Answers from a table; a ticker without an entry is fine and has no data to give."""
+    """Answers from a table; a ticker without an entry is ok and has no data."""
 
     def __init__(self, answers: dict[str, Answer] | None = None) -> None:
         self.answers = answers or {}
@@ -95,7 +95,7 @@ def test_answers_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [request.tickers for request in source.asked] == [("A",)]
 
 
-def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_rate_limit_no_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource({"B": Answer("B", Outcome.RATE_LIMITED, "not before noon", requests=1, provider="issuer")})
     use_source(monkeypatch, source)
     first = make_batch(("holdings", ["A"], None, None), ("holdings", ["B"], None, None))
@@ -109,7 +109,7 @@ def test_after_a_rate_limit_nothing_more_is_asked(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
-def test_a_block_that_another_worker_reported_refuses_every_ticker_unasked(kind: str) -> None:
+def test_a_block_reported_by_another_worker_answers_every_ticker_without_a_request(kind: str) -> None:
     class BlockedLimiter(CountingLimiter):
         def acquire(self) -> None:
             raise RateLimitedError("resume after noon")
@@ -124,7 +124,7 @@ def test_a_block_that_another_worker_reported_refuses_every_ticker_unasked(kind:
 
 @pytest.mark.parametrize("kind", ["chart", "holdings", "quote"])
 @pytest.mark.parametrize("slots", [0, 1, 2])
-def test_a_limiter_that_does_not_answer_makes_tickers_transient_and_loses_none(kind: str, slots: int) -> None:
+def test_a_limiter_that_does_not_respond_makes_tickers_transient_and_loses_none(kind: str, slots: int) -> None:
     """It fails before the cookie, before the crumb, or before the request itself."""
 
     class FailingLimiter(CountingLimiter):
@@ -139,12 +139,12 @@ def test_a_limiter_that_does_not_answer_makes_tickers_transient_and_loses_none(k
         assert len(emulator.log) == slots
     assert list(rows["ticker"]) == ["XLK", "XLV", "AAPL"]
     assert set(rows["outcome"]) == {"transient"}
-    assert set(rows["message"]) == {"not asked: cannot reach PostgreSQL"}
+    assert set(rows["message"]) == {"not requested: cannot reach PostgreSQL"}
     assert limiter.slots == slots + 1
 
 
 def ask_emulator(emulator: YahooEmulator, limiter: Limiter, kind: str, tickers: list[str]) -> pd.DataFrame:
-    """Let the worker ask for each ticker by itself."""
+    """Let the worker send one request per ticker."""
     window = (THU, TUE) if kind == "chart" else (None, None)
     batch = make_batch(*[(kind, [ticker], *window) for ticker in tickers])
     config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
@@ -173,7 +173,7 @@ FULL = Answer(
     bars=(Bar(THU, 1.0, 2.0, 0.5, None, float("inf"), 2**62, 0.25, 2.0), Bar(FRI, None, None, None, None, None, None)),
     snapshot_date=TUE,
     holdings=(Holding("BRK-B", None, 12.5),),
-    left_out=(LeftOutHolding(None, "US DOLLAR", -0.007694, "cash"),),
+    skipped=(SkippedHolding(None, "US DOLLAR", -0.007694, "cash"),),
     quote=Quote(CLOSE_OF_TUE, TUE, 2**60 + 1, 13.0, "Full Inc.", None),
     provider="issuer",
 )
@@ -218,7 +218,7 @@ def test_arrow_takes_the_rows_as_they_are(spark: SparkSession, monkeypatch: pyte
     assert (full.fetched_micros, full.quoted_micros) == (1710320401_250000, 1710273600_000000)
 
 
-def test_a_python_worker_of_spark_asks_the_emulator(spark: SparkSession) -> None:
+def test_a_python_worker_of_spark_fetches_from_the_emulator(spark: SparkSession) -> None:
     with YahooEmulator(make_market()) as emulator:
         config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
         requests = [

@@ -57,16 +57,16 @@ def bars_frame(
 
 
 def share_classes_frame(spark: SparkSession) -> DataFrame:
-    """Give the table of share classes as the stage does."""
+    """Build the table of share classes as stage 5 does."""
     return spark.createDataFrame(SHARE_CLASSES, "ticker string, issuer string, valid_from date, valid_to date")
 
 
 def columns_and_types(fields: Iterable[StructField]) -> list[tuple[str, str]]:
-    """Name each column and its type: nullability is not what a table is about."""
+    """Name each column and its type, without nullability."""
     return [(field.name, field.dataType.simpleString()) for field in fields]
 
 
 def served_types(table: ServedTable) -> list[tuple[str, str]]:
-    """Name the columns and types that a transform owes to a served table."""
+    """Name the columns and types of a served table that a transform computes."""
     without_run = StructType([field for field in table.schema.fields if field.name != "run_id"])
     return columns_and_types(without_run)

@@ -1,4 +1,4 @@
-"""The whole way from bars, holdings and quotes to a portfolio, on a market small enough to work out by hand."""
+"""From bars, holdings and quotes to a portfolio, on a market small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _decisions(
 
 @pytest.fixture(scope="module")
 def decided(spark: SparkSession) -> DataFrame:
-    """The decisions on session 20, kept."""
+    """The decisions on session 20, persisted."""
     return _decisions(spark, bars_frame(spark, _closes()), [20]).localCheckpoint()
 
 
@@ -138,7 +138,7 @@ def test_every_other_member_has_its_exclusion(decided: DataFrame) -> None:
 
 
 @pytest.mark.parametrize(("max_weight", "expected"), [("0.6", {Decimal("0.6"), Decimal("0.4")}), ("0.4", {None})])
-def test_the_largest_weight_holds_or_there_is_none(
+def test_no_weight_exceeds_the_largest_or_all_are_null(
     decided: DataFrame, max_weight: str, expected: set[Decimal | None]
 ) -> None:
     # A weight comes after the decisions, which know no largest one.
@@ -153,7 +153,7 @@ def test_the_basis_period_decides(spark: SparkSession) -> None:
     assert portfolio_positions(decisions, options).collect() == []
 
 
-def test_nobody_trending_gives_empty_tables_with_their_schemas(spark: SparkSession) -> None:
+def test_without_a_trending_sector_the_tables_are_empty_with_their_schemas(spark: SparkSession) -> None:
     decisions = _decisions(spark, bars_frame(spark, [(t, n, 100.0) for t in CLOSES for n in (0, 20)]), [20])
     decisions = decisions.localCheckpoint()
     positions, exclusions = portfolio_positions(decisions, OPTIONS), portfolio_exclusions(decisions)
@@ -162,12 +162,12 @@ def test_nobody_trending_gives_empty_tables_with_their_schemas(spark: SparkSessi
     assert (positions.collect(), exclusions.collect()) == ([], [])
 
 
-def test_without_the_benchmark_nothing_is_held(spark: SparkSession) -> None:
+def test_without_the_benchmark_there_is_no_position(spark: SparkSession) -> None:
     bars = bars_frame(spark, [bar for bar in _closes() if bar[0] != "SPY"])
     assert _decisions(spark, bars, [20]).collect() == []
 
 
-def test_later_bars_change_nothing(spark: SparkSession) -> None:
+def test_bars_after_the_date_change_nothing(spark: SparkSession) -> None:
     known = bars_frame(spark, _closes(last=20))
     later = bars_frame(spark, [(t, n, 1.0) for t in CLOSES for n in (21, 22)])
     decisions = [_decisions(spark, bars, [20]).localCheckpoint() for bars in (known, known.unionByName(later))]

@@ -72,7 +72,7 @@ def test_the_first_reason_in_order_counts(spark: SparkSession) -> None:
     }
 
 
-def test_each_sector_has_its_own_places_and_ties_go_by_ticker(spark: SparkSession) -> None:
+def test_each_sector_is_ranked_by_itself_and_ties_go_by_ticker(spark: SparkSession) -> None:
     actual = _decide(
         spark,
         *[_stock(ticker, "5") for ticker in ("C", "A", "B")],
@@ -81,7 +81,7 @@ def test_each_sector_has_its_own_places_and_ties_go_by_ticker(spark: SparkSessio
     assert _reasons(actual) == {"A": None, "B": None, "C": "below_top_n", "D": None, "E": None, "F": "below_top_n"}
 
 
-def test_the_class_with_the_larger_fund_weight_is_kept_and_frees_no_place(spark: SparkSession) -> None:
+def test_the_class_with_the_larger_fund_weight_is_kept_and_frees_no_rank(spark: SparkSession) -> None:
     # GOOG has the larger return, GOOGL the larger weight; META and NFLX compete for the place that is left.
     actual = _decide(
         spark,
@@ -99,12 +99,12 @@ def test_of_equally_heavy_classes_the_first_by_ticker_is_kept(spark: SparkSessio
     assert _reasons(actual) == {"FOX": None, "FOXA": "duplicate_issuer"}
 
 
-def test_a_class_is_a_duplicate_only_of_one_that_came_this_far(spark: SparkSession) -> None:
+def test_a_class_is_a_duplicate_only_of_one_without_an_exclusion(spark: SparkSession) -> None:
     actual = _decide(spark, _stock("GOOG", "9", percent="3"), _stock("GOOGL", "0.5", percent="4"))
     assert _reasons(actual) == {"GOOG": None, "GOOGL": "not_trending"}
 
 
-def test_share_classes_hold_on_their_dates_only(spark: SparkSession) -> None:
+def test_share_classes_are_valid_on_their_dates_only(spark: SparkSession) -> None:
     # LEN and LEN-B always, DISCA and DISCK until 2022-04-11 (exclusive).
     stocks = [_stock(ticker, "9") for ticker in ("DISCA", "DISCK")]
     assert set(_reasons(_decide(spark, *stocks)).values()) == {None}

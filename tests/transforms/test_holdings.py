@@ -12,7 +12,7 @@ from tests.transforms.frames import NOON, as_of_frame, columns_and_types, served
 
 MEMBERSHIPS = (
     "as_of_date date, ticker string, etf_ticker string, sector string, holding_percent decimal(9,6),"
-    "snapshot_date date, is_later boolean"
+    "snapshot_date date, is_look_ahead boolean"
 )
 
 

@@ -78,7 +78,7 @@ def test_splits_on_or_before_the_quotes_date_do_not_count(spark: SparkSession) -
     assert _cap_of_a(spark, 3, _quotes(spark, (2, 1_000_000, 40.0)), bars).market_cap == 1_050_000
 
 
-def test_a_later_split_that_restated_the_close_does_not_move_the_cap(spark: SparkSession) -> None:
+def test_a_split_after_the_date_that_restated_the_close_does_not_change_the_cap(spark: SparkSession) -> None:
     quotes = _quotes(spark, (1, 1_000_000, 40.0))
     before = bars_frame(spark, [("A", 1, 40.0), ("A", 3, 44.0)], fetched_at=_new_york(3, 17))
     # Session 8 splits 4:1; the closes fetched after it are a quarter of what they were.
@@ -99,7 +99,7 @@ def test_a_split_after_the_closes_newest_fetch_is_not_in_it(spark: SparkSession)
     assert caps == [1_100_000, 1_100_000]
 
 
-def test_a_later_quote_needs_no_split(spark: SparkSession) -> None:
+def test_a_look_ahead_quote_needs_no_split(spark: SparkSession) -> None:
     # Quote and close both stand on the basis after the split of session 5.
     bars = bars_frame(spark, [("A", 3, 11.0), ("A", 5, 10.0)], splits={("A", 5): 4.0})
     row = _cap_of_a(spark, 3, _quotes(spark, (8, 1_000_000, 10.0)), bars)

@@ -43,7 +43,7 @@ def test_a_bar_is_compared_with_the_newest_staged_one_only(spark: SparkSession) 
     assert new_bars(fetched, first.unionByName(second)).collect() == []
 
 
-def test_a_bar_that_came_twice_is_kept_once(spark: SparkSession) -> None:
+def test_a_duplicate_bar_is_kept_once(spark: SparkSession) -> None:
     fetched = bars_frame(spark, [("A", 0, 1.0), ("A", 0, 1.0)])
     assert new_bars(fetched, spark.createDataFrame([], BARS)).count() == 1
 

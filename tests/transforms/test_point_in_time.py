@@ -3,13 +3,13 @@ from __future__ import annotations
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
-from spark_app.transforms.point_in_time import is_later, join_point_in_time
+from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from tests.transforms.frames import session
 
 FACTS = "ticker string, fact_date date, label string"
 
 
-def test_the_newest_not_after_stands_else_the_earliest_after(spark: SparkSession) -> None:
+def test_the_newest_fact_not_after_the_date_is_used_else_the_earliest_after_it(spark: SparkSession) -> None:
     facts = spark.createDataFrame(
         [
             ("A", session(3), "third"),
@@ -31,11 +31,11 @@ def test_the_newest_not_after_stands_else_the_earliest_after(spark: SparkSession
             ("B", session(5), 7, session(8), "b", True),
             ("C", session(5), 8, None, None, None),
         ],
-        "ticker string, as_of_date date, other int, fact_date date, label string, is_later boolean",
+        "ticker string, as_of_date date, other int, fact_date date, label string, is_look_ahead boolean",
     )
     asked = expected_df.select("ticker", "as_of_date", "other")
     dated = join_point_in_time(asked, facts, key="ticker", date="fact_date", carry=("label",))
-    actual_df = dated.withColumn("is_later", is_later("fact_date"))
+    actual_df = dated.withColumn("is_look_ahead", is_look_ahead("fact_date"))
     assert_df_equality(actual_df, expected_df, ignore_row_order=True, ignore_nullable=True)
 
 

@@ -1,4 +1,4 @@
-"""What a newer fetch says otherwise: splits, dividends, corrections."""
+"""Restatements by a newer fetch: splits, dividends, corrections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_restatement_is_named_by_what_moved(
     assert told(spark, *before, *after) == [("KO", kind, ratio, 2, MON, TUE)]
 
 
-def test_a_new_session_and_what_another_run_restated_are_not_told(spark: SparkSession) -> None:
+def test_new_sessions_and_restatements_of_other_runs_are_not_listed(spark: SparkSession) -> None:
     rows = [
         ("KO", MON, 100.0, 98.0, EARLIER, "first"),
         ("KO", MON, 50.0, 49.0, EARLIER + dt.timedelta(hours=1), "second"),

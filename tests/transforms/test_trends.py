@@ -100,7 +100,7 @@ def test_every_date_sector_and_period_has_one_row(spark: SparkSession) -> None:
     assert sorted(actual) == sorted(expected)
 
 
-def test_later_bars_change_nothing(spark: SparkSession) -> None:
+def test_bars_after_the_date_change_nothing(spark: SparkSession) -> None:
     known = _moves(SPY=2, XLB=1, XLK=3)
     later = [(ticker, 6, 5.0) for ticker in ("SPY", "XLB", "XLK")]
     assert _trends(spark, bars_frame(spark, [*known, *later]), 5, last=8) == _trends(spark, bars_frame(spark, known), 5)

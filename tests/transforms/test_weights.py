@@ -103,7 +103,7 @@ def test_random_portfolios_agree_with_sharing_out_round_by_round(spark: SparkSes
 
 
 def _share_round_by_round(caps: dict[str, int], limit: Fraction) -> dict[str, Fraction]:
-    """The rule as it is told: cut all that exceed, give the excess to the rest in proportion, look again."""
+    """The rule literally: cut all above the limit, distribute the excess in proportion, repeat."""
     weights = {ticker: Fraction(cap, sum(caps.values())) for ticker, cap in caps.items()}
     while any(weight > limit for weight in weights.values()):
         excess = sum(max(weight - limit, Fraction(0)) for weight in weights.values())

@@ -1,8 +1,8 @@
 """State Street's daily holdings workbook: all holdings of a fund, with their date.
 
-Layout (2024 to 2026): a few rows of facts, among them the ticker and "As of 09-Feb-2026", a header
-row, the holdings, an empty row, legal text. Weights in percent; cash, money-market and futures rows
-stand among the shares; "NA" and "TRUE" are tickers.
+Source: www.ssga.com, "Download Daily Holdings" of each fund (setting `source.holdings_url`). Layout (2024 to 2026): a
+few rows of facts, among them the ticker and "As of 09-Feb-2026", a header row, the holdings, an empty row, legal text.
+Weights are in percent; cash, money-market and futures rows are mixed with the shares; "NA" and "TRUE" are tickers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from typing import Any
 
 import openpyxl
 
-from spark_app.sources.contract import Answer, Holding, LeftOutHolding, Outcome
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
-from spark_app.sources.holdings import classify_holding
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
+from spark_app.sources.contract import Answer, Holding, Outcome, SkippedHolding
 from spark_app.sources.http import LimitedSession
-from spark_app.sources.symbols import to_yahoo_symbol
-from spark_app.sources.values import read_number, read_text
+from spark_app.sources.symbols import classify_holding, to_yahoo_symbol
 
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")
@@ -31,30 +29,30 @@ _FUTURE = re.compile(r"[A-Z]{1,4}[FGHJKMNQUVXZ]\d{1,2}")
 _MONEY_MARKET = re.compile(r"\bMONEY (MARKET|MKT)\b|\bLIQUID(ITY)? RESERVES?\b")
 _MONEY_MARKET_TICKER = re.compile(r"[A-Z]{3}XX")
 _CURRENCY = re.compile(r"\b(DOLLAR|STERLING|EURO|YEN|FRANC|KRONA|KRONE|CASH|CURRENCY)$|\bCASH COLLATERAL\b")
-# A broken file: no zip, a damaged member, XML that ends too early (ParseError is a SyntaxError).
+# A broken file: not a zip, a damaged member, truncated XML (ParseError is a SyntaxError).
 _WORKBOOK_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, SyntaxError, OSError, *BODY_ERRORS)
 
 _Row = tuple[Any, ...]
 
 
 def fetch_issuer_holdings(session: LimitedSession, url_pattern: str, ticker: str) -> Answer:
-    """Fetch and read the workbook of one fund; `{ticker}` in the URL becomes the ticker in lower case.
+    """Fetch and parse the workbook of one fund; `{ticker}` in the URL becomes the ticker in lower case.
 
-    Raises: FetchError; RateLimitedError; OSError if the connection fails.
+    Raises: FetchError, RateLimitedError, OSError (the connection failed).
     """
     response = session.get(url_pattern.replace("{ticker}", ticker.lower()))
     if response.status_code in (404, 410):
         raise FetchError(Outcome.NOT_FOUND, f"the issuer has no holdings file of {ticker}")
     if response.status_code != 200:
         raise FetchError(Outcome.TRANSIENT, f"the issuer answered with status {response.status_code}", may_pass=True)
-    snapshot_date, holdings, left_out = parse_workbook(response.content, ticker)
-    return Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, left_out=left_out)
+    snapshot_date, holdings, skipped = parse_workbook(response.content, ticker)
+    return Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)
 
 
-def parse_workbook(content: bytes, ticker: str) -> tuple[dt.date, tuple[Holding, ...], tuple[LeftOutHolding, ...]]:
-    """Read the date of a fund's snapshot, its shares (weights in percent) and what is none.
+def parse_workbook(content: bytes, ticker: str) -> tuple[dt.date, tuple[Holding, ...], tuple[SkippedHolding, ...]]:
+    """Parse the date of a fund's snapshot, its shares (weights in percent) and the skipped rows.
 
-    Raises: FetchError if this is no holdings workbook of `ticker`, or it names no share.
+    Raises: FetchError: this is not a holdings workbook of `ticker`, or it lists no share.
     """
     try:
         rows = _read_cells(content)
@@ -67,14 +65,14 @@ def parse_workbook(content: bytes, ticker: str) -> tuple[dt.date, tuple[Holding,
     holdings = tuple(row for row in read if isinstance(row, Holding))
     if not holdings:
         raise FetchError(Outcome.NO_DATA, f"the workbook of {ticker} names no share")
-    return snapshot_date, holdings, tuple(row for row in read if isinstance(row, LeftOutHolding))
+    return snapshot_date, holdings, tuple(row for row in read if isinstance(row, SkippedHolding))
 
 
 def _read_cells(content: bytes) -> list[_Row]:
     workbook = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     try:
         sheet = workbook.worksheets[0]
-        # In read-only mode the file's own, sometimes wrong, dimensions would cut rows off.
+        # In read-only mode openpyxl trusts the file's dimensions, which are sometimes too small.
         sheet.reset_dimensions()
         return list(sheet.iter_rows(values_only=True))
     finally:
@@ -95,7 +93,7 @@ def _names_fund(rows: list[_Row], ticker: str) -> bool:
 
 
 def _read_table(rows: list[_Row]) -> Iterator[_Row]:
-    """Yield name, ticker and weight of each holding; the legal text below fills one cell a row."""
+    """Yield name, ticker and weight of each holding; rows of the legal text below have one cell."""
     remaining = iter(rows)
     header = next((row for row in remaining if set(_COLUMNS) <= set(row)), None)
     if header is None:
@@ -107,11 +105,11 @@ def _read_table(rows: list[_Row]) -> Iterator[_Row]:
             yield cells
 
 
-def _read_holding(row: _Row) -> Holding | LeftOutHolding:
+def _read_holding(row: _Row) -> Holding | SkippedHolding:
     name, ticker, percent = read_text(row[0]), _read_ticker(row[1]), _read_percent(row[2])
     reason = _reason_not_a_share(ticker, (name or "").upper())
     if reason is not None:
-        return LeftOutHolding(ticker or None, name, percent, reason)
+        return SkippedHolding(ticker or None, name, percent, reason)
     return classify_holding(to_yahoo_symbol(ticker), name, percent)
 
 

@@ -1,4 +1,4 @@
-"""What the synthetic market lists: the funds, fictitious stocks, and who holds what."""
+"""The listings of the synthetic market: the funds, fictitious stocks, and the funds' holdings."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _LARGEST_START_CAP_USD = 3e11
 
 _INVESTED_PERCENT = 99.8
 _QQQ_FAVOURITES = ("XLC", "XLK", "XLY")
-# One fund also holds a stock of another sector, and counts a fifth of its market cap.
+# One fund also contains a stock of another sector, with a fifth of its market cap.
 _SHARED_STOCK, _SHARED_STOCK_FRAC = ("XLC", "ZXLY01"), 0.2
 
 
 class Market:
-    """All listings of one market. Paths are built when asked for, the latest ones are kept."""
+    """All listings of one market; price paths are built on demand and cached."""
 
     def __init__(self, seed: int, sessions: int, stocks_per_sector: int, leading_sectors: int) -> None:
         self._seed = seed
@@ -101,7 +101,7 @@ def _benchmark_exposure(ticker: str) -> dict[str, float]:
 
 
 def _stock_listings(seed: int, stocks_per_sector: int, *, has_rivals: bool) -> list[Listing]:
-    # No US share has a digit in its ticker, so these cannot be taken for real ones.
+    # No US share has a digit in its ticker, so these cannot be mistaken for real ones.
     return [
         _draw_listing(
             seed,

@@ -1,8 +1,8 @@
-"""How one ticker of the synthetic market moves: factors, regimes, dividends, splits, bars.
+"""Price paths of the synthetic market: factors, regimes, dividends, splits, bars.
 
 Sessions are positions here, dates belong to the source. Every draw comes from a stream named by
-seed and ticker and is taken session by session. So workers agree without talking to each other,
-and a market that is one session longer has the same past.
+seed and ticker and is taken session by session. So all workers compute the same market without
+communication, and a market that is one session longer has the same past.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FALL_DRIFT, _FALL_SESSIONS = -0.0055, (18, 24)
 _MARKET_NOISE = 0.006
 _SECTOR_DRIFTS, _SECTOR_NOISE = (-0.0018, -0.0009, 0.0, 0.0009, 0.0018), 0.004
 _REGIME_SESSIONS = (15, 40)
-# Leading sectors stay above zero and the benchmark by so much over so many sessions (log return).
+# Leading sectors stay this far above zero and the benchmark (log return) over this many sessions.
 _LEAD, _LEAD_SESSIONS = 0.01, 20
-# Rivals share their noise with opposite signs; so much of it each has to itself.
+# Rivals share their noise with opposite signs; this fraction of it is their own.
 _OWN_NOISE_FRAC = 0.1
 
 QUARTER_SESSIONS = 63
@@ -55,11 +55,11 @@ class Style:
 
 @dataclass(frozen=True)
 class Listing:
-    """What never changes about one ticker.
+    """The constant facts of one ticker.
 
-    `exposure` says how much of each sector factor its return contains. `first_dividend` is a
+    `exposure` is the share of each sector factor in its return. `first_dividend` is a
     session. `split_habit` is the price in USD above which it splits, and the ratio. `rivalry` names a pair of
-    competitors and the side of this one (1 or -1): what one gains on its sector the other loses.
+    competitors and the side of this one (1 or -1): one gains on its sector what the other loses.
     """
 
     ticker: str
@@ -119,7 +119,7 @@ def sector_factors(seed: int, sessions: int, leading_sectors: int = 0) -> dict[s
 
 
 def build_path(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> PricePath:
-    """Everything that happens to one ticker over the sessions of the factors."""
+    """Build the path of one ticker over the sessions of the factors."""
     returns = _total_returns(seed, listing, factors)
     sessions = np.arange(len(returns))
     chances = stream(seed, listing.ticker, "chances").random((len(sessions), 2)).T
@@ -130,7 +130,7 @@ def build_path(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> P
     unsplit_prices = _open_high_low_close(unsplit_close, shocks[:3], listing.style.day_range)
     open_price, high_price, low_price, close_price = _on_last_basis(unsplit_prices, split_ratio)
     dividend = np.round(listing.quarterly_yield_frac * is_ex_date * _previous(close_price), 6)
-    # Bars around an ex-date stay: without them nobody could retrace the adjustment.
+    # Bars around an ex-date are never dropped: the adjustment can then be recomputed from the bars.
     is_kept = is_ex_date | _is_ex_date(listing, sessions + 1) | (split_ratio != 1)
     return PricePath(
         open_price=open_price,
@@ -147,13 +147,13 @@ def build_path(seed: int, listing: Listing, factors: dict[str, FloatArray]) -> P
 
 
 def _lift_leaders(window: FloatArray, leading_sectors: int) -> None:
-    """Raise the last return of the best sectors of a window as far as they need it to lead.
+    """Raise the last return of the best sectors of a window as far as needed for them to lead.
 
     It depends on the past alone, so a market that is one session longer has the same past.
     """
     over_window = window.sum(axis=1)
     best = np.argsort(-over_window, kind="stable")[:leading_sectors]
-    # To lift a sector lifts the benchmark, too, by an eleventh: the second pass makes up for it.
+    # Raising a sector raises the benchmark by an eleventh of it: the second pass corrects that.
     for _ in range(2):
         lead_from = max(0.0, float(over_window.mean())) + _LEAD
         lift = np.maximum(lead_from - over_window[best], 0.0)

@@ -1,7 +1,7 @@
-"""A seeded market that needs no network: for demonstrations, tests and load tests.
+"""The synthetic market as a source: seeded, without network, for demonstrations, tests and load tests.
 
-Which bars there are depends on the seed and the trading sessions only: any window, asked at any
-time by any worker, shows the same market as it looked after its last session.
+Its bars depend on the seed and the trading sessions only: every worker computes the same market for any window, as of
+its last session.
 """
 
 from __future__ import annotations
@@ -9,33 +9,32 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from spark_app.errors import SettingsError
+from spark_app.market_calendar import NEW_YORK
 from spark_app.sources.contract import (
     Answer,
     Bar,
     FetchRequest,
     Holding,
     Kind,
-    LeftOutHolding,
     Outcome,
     Quote,
+    SkippedHolding,
     SourceConfig,
 )
 from spark_app.sources.synthetic.market import Market
 
 PROVIDER = "synthetic"
-_NEW_YORK = ZoneInfo("America/New_York")
 _CLOSE_TIME = dt.time(16)
 
 _market = lru_cache(maxsize=2)(Market)
 
 
 class SyntheticSource:
-    """Answers charts, holdings and quotes from the synthetic market, at no request and no wait.
+    """Answers charts, holdings and quotes without a request or a wait.
 
-    Raises: SettingsError if the configuration has no sessions or no stocks.
+    Raises: SettingsError: the configuration has no sessions or no stocks.
     """
 
     def __init__(self, config: SourceConfig) -> None:
@@ -52,7 +51,7 @@ class SyntheticSource:
         )
 
     def fetch(self, request: FetchRequest) -> list[Answer]:
-        """One answer per ticker, in the order of the request. Holdings are those of `window_end`, if it is given."""
+        """Return one answer per ticker, in the order of the request; holdings as of `window_end`, if it is given."""
         return [self._answer(request, ticker) for ticker in request.tickers]
 
     def _answer(self, request: FetchRequest, ticker: str) -> Answer:
@@ -90,7 +89,7 @@ class SyntheticSource:
 
     def _holdings(self, ticker: str, window_end: dt.date | None) -> Answer:
         if not self._market.is_fund(ticker):
-            return _without_data(ticker, Outcome.NO_DATA, f"{ticker} is no fund, so it has no holdings.")
+            return _without_data(ticker, Outcome.NO_DATA, f"{ticker} is not a fund: it has no holdings.")
         sessions = self._sessions_until(window_end)
         if sessions == 0:
             message = f"The synthetic market has no holdings of {ticker} on {window_end} or before."
@@ -102,7 +101,7 @@ class SyntheticSource:
             Outcome.OK,
             snapshot_date=self._sessions[sessions - 1],
             holdings=tuple(Holding(stock.ticker, stock.name, percent) for stock, percent in weights),
-            left_out=(LeftOutHolding(None, "US DOLLAR", cash_percent, "cash"),),
+            skipped=(SkippedHolding(None, "US DOLLAR", cash_percent, "cash"),),
             provider=PROVIDER,
         )
 
@@ -110,7 +109,7 @@ class SyntheticSource:
         listing = self._market.listings[ticker]
         last = len(self._sessions) - 1
         quote = Quote(
-            quoted_at=dt.datetime.combine(self._sessions[last], _CLOSE_TIME, _NEW_YORK).astimezone(dt.UTC),
+            quoted_at=dt.datetime.combine(self._sessions[last], _CLOSE_TIME, NEW_YORK).astimezone(dt.UTC),
             quote_date=self._sessions[last],
             market_cap=self._market.market_cap_usd(ticker, last) if listing.reports_market_cap else None,
             price=float(self._market.path(ticker).close_price[last]),

@@ -1,7 +1,7 @@
-"""Yahoo's JSON answers, turned into the pipeline's own data: pure functions over parsed bodies.
+"""Parsing Yahoo's JSON answers, holdings and quotes: pure functions over parsed bodies.
 
-A body of another shape raises one of `failures.BODY_ERRORS`, one that says why it brings no data a
-FetchError. Shapes: recorded answers of the chart, quoteSummary and v7/quote endpoints.
+A body of an unexpected shape raises one of `bodies.BODY_ERRORS`, an answer with an error of Yahoo's a FetchError.
+The shapes are those of recorded answers of the chart, quoteSummary and v7/quote endpoints.
 """
 
 from __future__ import annotations
@@ -9,19 +9,27 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from spark_app.sources.clock import NEW_YORK
-from spark_app.sources.contract import Answer, Holding, LeftOutHolding, Outcome, Quote
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
-from spark_app.sources.holdings import classify_holding
+from spark_app.market_calendar import NEW_YORK
+from spark_app.sources.bodies import (
+    BODY_ERRORS,
+    LARGEST_LONG,
+    FetchError,
+    describe,
+    read_number,
+    read_text,
+    read_time,
+    read_whole,
+)
+from spark_app.sources.contract import Answer, Holding, Outcome, Quote, SkippedHolding
 from spark_app.sources.http import RAW_TEXT_CHARS
-from spark_app.sources.values import LARGEST_LONG, read_number, read_text, read_time, read_whole
+from spark_app.sources.symbols import classify_holding
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
-"""The envelopes of endpoints that answer for one ticker; their 404 is about it, any other about the endpoint."""
+"""The envelopes of endpoints with one ticker; a 404 there is about the ticker, elsewhere about the endpoint."""
 
 
 def refusal(status: int, body: bytes) -> FetchError:
-    """Say what an answer with an error status means."""
+    """Return the error of an answer with an HTTP error status."""
     envelope, words = _error_words(_parsed(body))
     is_lost = status == 404 and envelope not in _OF_ONE_TICKER
     if words is None or status >= 500 or status in (401, 403) or is_lost:
@@ -34,13 +42,13 @@ def refusal(status: int, body: bytes) -> FetchError:
 
 
 def results(payload: dict[str, Any], envelope: str) -> list[Any]:
-    """Return the results in an answer's envelope; it may be an empty list.
+    """Return the list of results in an answer's envelope, which may be empty.
 
-    Raises: FetchError where there are none.
+    Raises: FetchError: the envelope has an error, or no list.
     """
     found, words = _error_words(payload)
     if words is not None and found != envelope:
-        # Yahoo's gateway answers for any endpoint, under "finance", and not always with an error status.
+        # Yahoo's gateway answers under "finance" for any endpoint, and not always with an error status.
         raise FetchError(Outcome.TRANSIENT, f"Yahoo answered: {words}", may_pass=True)
     if words is not None:
         raise _failure_in_words(words)
@@ -51,9 +59,9 @@ def results(payload: dict[str, Any], envelope: str) -> list[Any]:
 
 
 def only_result(payload: dict[str, Any], envelope: str) -> Any:
-    """Return the one result in an answer's envelope.
+    """Return the only result in an answer's envelope.
 
-    Raises: FetchError where there is none.
+    Raises: FetchError: there is none.
     """
     listed = results(payload, envelope)
     if not listed:
@@ -61,10 +69,10 @@ def only_result(payload: dict[str, Any], envelope: str) -> Any:
     return listed[0]
 
 
-def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[LeftOutHolding, ...]]:
-    """Read a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and what is no share.
+def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
+    """Parse a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and the skipped rows.
 
-    Raises: FetchError if the fund lists none.
+    Raises: FetchError: Yahoo lists no shares of this fund.
     """
     rows = only_result(payload, "quoteSummary")["topHoldings"]["holdings"]
     if not rows:
@@ -73,13 +81,13 @@ def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[
     holdings = tuple(row for row in read if isinstance(row, Holding))
     if not holdings:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no shares among the holdings of this fund")
-    return holdings, tuple(row for row in read if isinstance(row, LeftOutHolding))
+    return holdings, tuple(row for row in read if isinstance(row, SkippedHolding))
 
 
 def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:
-    """Read a v7/quote answer, one Answer per ticker asked; Yahoo leaves out those that it does not know.
+    """Parse a v7/quote answer: one Answer per requested ticker. Yahoo's answer lacks tickers that it does not know.
 
-    Raises: FetchError where it answers for none.
+    Raises: FetchError: the answer has no results at all.
     """
     listed = results(payload, "quoteResponse")
     rows = {row["symbol"]: row for row in listed if isinstance(row, dict) and "symbol" in row}
@@ -93,7 +101,7 @@ def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answ
     ]
 
 
-def _read_holding(row: dict[str, Any]) -> Holding | LeftOutHolding:
+def _read_holding(row: dict[str, Any]) -> Holding | SkippedHolding:
     fraction = read_number(row.get("holdingPercent"))
     percent = None if fraction is None else fraction * 100
     return classify_holding(read_text(row.get("symbol")) or "", read_text(row.get("holdingName")), percent)
@@ -134,7 +142,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _error_words(payload: Any) -> tuple[str, str] | tuple[None, None]:
-    """Return the envelope (chart, quoteSummary, quoteResponse, finance) that holds an error, and Yahoo's words."""
+    """Return the envelope (chart, quoteSummary, quoteResponse, finance) with an error, and Yahoo's description."""
     for name, envelope in payload.items() if isinstance(payload, dict) else ():
         match envelope:
             case {"error": {"description": str(words)}}:

@@ -1,4 +1,4 @@
-"""Yahoo's chart answer, turned into daily bars."""
+"""Parsing Yahoo's chart answer into daily bars."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from spark_app.sources.bodies import FetchError, read_number, read_time, read_whole
 from spark_app.sources.contract import Bar, Outcome
-from spark_app.sources.failures import FetchError
-from spark_app.sources.values import read_number, read_time, read_whole
 from spark_app.sources.yahoo.answers import only_result
 
 _ROWS_OF_NEWEST = 2
@@ -26,12 +25,12 @@ class _Event(NamedTuple):
 
 
 def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple[Bar, ...]:
-    """Read the daily bars from `first` to `last`, ascending, one per exchange-local date.
+    """Parse the daily bars from `first` to `last`, ascending, one per date at the exchange.
 
-    A row without any value is no bar. Where a date comes twice (Yahoo appends the last trade to the
-    row of its session) the later row counts, unless it is incomplete.
+    A row without any value is not a bar. Of two rows of one date (Yahoo appends the last trade to the
+    row of its session) the later one is used, unless it is incomplete.
 
-    Raises: FetchError if there is no bar in the window; one of BODY_ERRORS for a strange body.
+    Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: the body has an unexpected shape.
     """
     result = only_result(payload, "chart")
     zone = ZoneInfo(result["meta"]["exchangeTimezoneName"])
@@ -50,11 +49,11 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     return tuple(bars[day] for day in sorted(bars))
 
 
-def find_odd_rows(payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date) -> dict[str, list[Bar]]:
-    """List the rows that `parse_chart` passes over and that a sound chart has not: what is odd about them -> rows.
+def find_skipped_rows(payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date) -> dict[str, list[Bar]]:
+    """List the rows that `parse_chart` skips and that a complete chart does not have: reason -> rows.
 
-    A second row of the newest session is Yahoo's way to tell the last trade, and a row of today is under way: neither
-    is odd.
+    A second row of the newest session is Yahoo's last trade, and a row of today is a session in progress: both are
+    normal.
     """
     result = only_result(payload, "chart")
     bars = list(_read_bars(result, ZoneInfo(result["meta"]["exchangeTimezoneName"])))
@@ -64,17 +63,17 @@ def find_odd_rows(payload: dict[str, Any], first: dt.date, last: dt.date, today:
     if rows_of[newest] == _ROWS_OF_NEWEST:
         doubled.discard(newest)
     chosen = {bar.trade_date: bar for bar in sorted(bars, key=_is_complete)}
-    odd = {
-        "came twice, the later row counts": [
+    skipped = {
+        "duplicate date, the later row is used": [
             b for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
         ],
         "in the future": [b for b in bars if b.trade_date > today],
     }
-    return {what: rows for what, rows in odd.items() if rows}
+    return {what: rows for what, rows in skipped.items() if rows}
 
 
 def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
-    """Yield the rows that hold any value, without events, in the order of their time stamps."""
+    """Yield the rows that have any value, without events, by time stamp."""
     quote = result["indicators"]["quote"][0]
     if not quote:
         return
@@ -90,7 +89,7 @@ def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
 
 
 def _is_complete(bar: Bar) -> bool:
-    """A bar that lacks a value will be rejected, and must not take a split or a dividend with it."""
+    """Whether a bar has every value: one that lacks any is rejected later, and must not carry a split or a dividend."""
     prices = (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
     return None not in (*prices, bar.volume)
 
@@ -105,10 +104,10 @@ def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:
 
 
 def _day_of_effect(event_day: dt.date, days: list[dt.date]) -> dt.date | None:
-    """Return the bar that an event belongs to: that of its date, else the first complete one after it.
+    """Return the date of the bar that an event belongs to: the event's own, else that of the first complete bar after.
 
-    That bar is the first to show the price without the dividend, or on the new share basis. (yfinance
-    takes the bar before.) None while there is no such bar: the whole range is asked again later.
+    That bar is the first with the price without the dividend, or on the new share basis. (yfinance
+    uses the bar before.) None while there is no such bar: a later run fetches the whole range again.
     """
     position = bisect.bisect_left(days, event_day)
     return days[position] if position < len(days) else None

@@ -1,7 +1,7 @@
-"""The session that yfinance works with, and what has to be set up in yfinance itself.
+"""The HTTP session that yfinance uses, and the set-up of yfinance itself.
 
 yfinance is one client per process (the singleton `YfData`), so there is one session per process.
-The lines named here are those of yfinance 1.7.0.
+Line numbers are those of yfinance 1.7.0.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from spark_app.sources.contract import Limiter
 from spark_app.sources.http import LimitedSession
 from spark_app.sources.yahoo.answers import refusal
 
-# "Invalid Crumb": yfinance heals it itself, once, with a new one (data.py:483-503).
+# "Invalid Crumb": yfinance itself retries once with a new crumb (data.py:483-503).
 _UNAUTHORIZED = 401
 
 
 class YahooSession(LimitedSession):
-    """Ends a refused data request at once, and asks for a cookie and a crumb no oftener than they are needed.
+    """Raises for an error status at once, and requests a cookie and a crumb only when they are needed.
 
-    yfinance would answer any status from 400 on by changing its cookie strategy and asking again:
-    up to six requests for a ticker that does not exist. And where it gets no cookie or crumb, it would
-    ask again before every chart, which needs neither.
+    yfinance reacts to any status from 400 on by changing its cookie strategy and retrying: up to six requests for a
+    ticker that does not exist. Without a cookie or crumb it requests both again before every chart, which needs
+    neither.
 
-    Attributes: `needs_crumb`, whether the next data requests are worth nothing without one.
+    Attributes: `needs_crumb`, whether the next data requests need one.
     """
 
     def __init__(self, limiter: Limiter, *, endpoint: str | None = None, timeout_seconds: float = 20.0) -> None:
@@ -41,15 +41,15 @@ class YahooSession(LimitedSession):
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request and follow its redirects.
 
-        Raises: RateLimitedError, FetchError. Neither is an OSError, so both pass through the
-        handlers in yfinance (data.py:240-252, 448-462, 473-481). An OSError, which makes yfinance
-        go on without: a cookie or crumb that is not needed.
+        Raises: RateLimitedError, FetchError: neither is an OSError, so both pass through the handlers in yfinance
+        (data.py:240-252, 448-462, 473-481). OSError for a cookie or crumb that is not needed: yfinance then continues
+        without it.
         """
         if not _asks_for_data(url):
             if self._has_asked_for_crumb and not self.needs_crumb:
-                raise ConnectionError("asked once, a chart does without")
+                raise ConnectionError("a chart needs no crumb")
             return super().request(method, url, *args, **kwargs)
-        # yfinance asks for a crumb before all data.
+        # yfinance requests a crumb before any data.
         self._has_asked_for_crumb = True
         response = super().request(method, url, *args, **kwargs)
         if response.status_code == _UNAUTHORIZED:
@@ -73,20 +73,20 @@ class YahooSession(LimitedSession):
 def open_yahoo_session(limiter: Limiter, *, endpoint: str | None, timeout_seconds: float) -> YahooSession:
     """Prepare yfinance in this process and return the session to hand to it.
 
-    The process starts without cookie and crumb; they are kept in memory, because yfinance's SQLite
-    cache is not safe with several processes and is missing where HOME cannot be written.
+    The process starts without a cookie and a crumb, and keeps them in memory: yfinance's SQLite
+    cache is not safe with several processes, and does not work if HOME is not writable.
     """
     SingletonMeta._instances.clear()
     yf_cache._TzCacheManager._tz_cache = _MemoryCache()
     yf_cache._ISINCacheManager._isin_cache = _MemoryCache()
     yf_cache._CookieCacheManager._Cookie_cache = _MemoryCookieCache()
-    # By default a failure looks like "no data".
+    # By default yfinance hides failures, which then look like "no data".
     yf.config.debug.hide_exceptions = False
     return YahooSession(limiter, endpoint=endpoint, timeout_seconds=timeout_seconds)
 
 
 def _asks_for_data(url: str) -> bool:
-    # fc.yahoo.com gives its cookie with a 404.
+    # fc.yahoo.com sets its cookie in an answer with status 404.
     parts = urlsplit(url)
     return (parts.hostname or "").startswith("query") and not parts.path.endswith("/getcrumb")
 

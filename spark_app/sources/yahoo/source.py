@@ -15,13 +15,13 @@ from yfinance.data import YfData
 from yfinance.exceptions import YFException
 
 from spark_app.errors import RateLimitedError
-from spark_app.sources.clock import NEW_YORK, utc_now
-from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig
-from spark_app.sources.failures import BODY_ERRORS, FetchError, describe
+from spark_app.market_calendar import NEW_YORK
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe
+from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig, utc_now
 from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
-from spark_app.sources.yahoo.chart import find_odd_rows, parse_chart
+from spark_app.sources.yahoo.chart import find_skipped_rows, parse_chart
 from spark_app.sources.yahoo.session import YahooSession
 
 _SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
@@ -32,7 +32,7 @@ _LISTED = 10
 
 
 class YahooSource:
-    """Asks Yahoo, and the issuer for holdings where the settings say so."""
+    """Fetches from Yahoo, or holdings from the issuer if the settings say so."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class YahooSource:
         )
 
     def fetch(self, request: FetchRequest) -> list[Answer]:
-        """Ask for the tickers of `request`; a failure is an outcome, nothing is raised for it."""
+        """Fetch the tickers of `request`; a failure is an outcome, not an error."""
         sent, spent = self._session.requests_sent, self._session.seconds_spent
         known = tuple(ticker for ticker in request.tickers if is_ticker(ticker))
         answers = {answer.ticker: answer for answer in self._answer(dataclasses.replace(request, tickers=known))}
@@ -73,66 +73,69 @@ class YahooSource:
         if not request.tickers:
             return []
         try:
-            return self._retrying(self._ask, request)
+            return self._retrying(self._fetch_once, request)
         except RateLimitedError as error:
             outcome, message = Outcome.RATE_LIMITED, str(error)
         except FetchError as error:
             outcome, message = error.outcome, str(error)
         return [Answer(ticker, outcome, message, self._session.raw_text()) for ticker in request.tickers]
 
-    def _ask(self, request: FetchRequest) -> list[Answer]:
-        """Ask once; everything that can go wrong with an answer comes out as a FetchError."""
-        asking = {Kind.CHART: self._ask_chart, Kind.HOLDINGS: self._ask_holdings, Kind.QUOTE: self._ask_quotes}
+    def _fetch_once(self, request: FetchRequest) -> list[Answer]:
+        """Fetch without retries.
+
+        Raises: FetchError: anything that can go wrong with an answer. RateLimitedError.
+        """
+        fetch = {Kind.CHART: self._fetch_chart, Kind.HOLDINGS: self._fetch_holdings, Kind.QUOTE: self._fetch_quotes}
         self._session.needs_crumb = request.kind is not Kind.CHART
-        # Nothing but the answer to this request may be read below.
+        # So that a failed request is not followed by parsing the answer to the one before.
         self._session.last_response = None
         try:
-            return asking[request.kind](request)
+            return fetch[request.kind](request)
         except json.JSONDecodeError as error:
             raise FetchError(Outcome.MALFORMED, f"the answer is not JSON: {error}", may_pass=True) from error
-        except OSError as error:  # every error of curl_cffi is one
+        except OSError as error:  # the base of every error of curl_cffi
             raise FetchError(Outcome.TRANSIENT, f"the request failed: {error}", may_pass=True) from error
         except (*BODY_ERRORS, YFException) as error:
             raise FetchError(Outcome.MALFORMED, f"the answer has another shape: {describe(error)}") from error
 
-    def _ask_chart(self, request: FetchRequest) -> list[Answer]:
+    def _fetch_chart(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
         if request.window_start is None or request.window_end is None:
-            raise AssertionError("a chart request names its window")
-        asked = yf.Ticker(ticker, session=self._session)
-        # Spares a request per ticker; all tickers are listed in the United States.
-        asked._tz = NEW_YORK.key
-        # yfinance also caches answers that are errors, and would repeat them to a retry.
+            raise AssertionError("a chart request needs its window")
+        client = yf.Ticker(ticker, session=self._session)
+        # Saves one request per ticker; all tickers are listed in the United States.
+        client._tz = NEW_YORK.key
+        # yfinance caches error answers as well, and would return them to a retry.
         YfData.cache_get.cache_clear()
-        # The body, read below, tells more than the exception.
+        # The body, parsed below, says more than the exception.
         with contextlib.suppress(YFException, json.JSONDecodeError):
-            asked.history(
+            client.history(
                 start=request.window_start,
                 end=request.window_end + dt.timedelta(days=1),
                 auto_adjust=False,
                 timeout=self._config.timeout_seconds,
             )
-        # The answer itself is read, not yfinance's frame: that turns a null volume into 0, moves an
-        # event whose bar is missing to the bar before, and cuts events before the first bar.
+        # Parsed from the body and not from yfinance's frame, which turns a null volume into 0, moves an
+        # event whose bar is missing to the bar before, and drops events before the first bar.
         window = (request.window_start, request.window_end)
         bars = parse_chart(self._session.payload(), *window)
         today = self._clock().astimezone(NEW_YORK).date()
-        odd = find_odd_rows(self._session.payload(), *window, today)
-        return [Answer(ticker, Outcome.OK, *_describe_odd(odd), bars=bars)]
+        skipped = find_skipped_rows(self._session.payload(), *window, today)
+        return [Answer(ticker, Outcome.OK, *_describe_skipped(skipped), bars=bars)]
 
-    def _ask_holdings(self, request: FetchRequest) -> list[Answer]:
+    def _fetch_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
         if self._config.holdings_provider == "issuer":
             return [fetch_issuer_holdings(self._session, self._config.holdings_url, ticker)]
-        # `funds_data` sends this same request, but loses the fund when one holding has no symbol, and
-        # gives None or UnboundLocalError for an empty answer.
+        # yfinance's `funds_data` sends this same request, but fails for the whole fund when one holding has no symbol,
+        # and returns None or raises UnboundLocalError for an empty answer.
         self._get(_SUMMARY_URL + ticker, {"modules": _HOLDINGS_MODULES, "formatted": "false"})
-        holdings, left_out = parse_holdings(self._session.payload())
-        # Yahoo dates no holdings.
+        holdings, skipped = parse_holdings(self._session.payload())
+        # Yahoo's holdings have no date.
         snapshot_date = self._clock().astimezone(NEW_YORK).date()
-        return [Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, left_out=left_out)]
+        return [Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)]
 
-    def _ask_quotes(self, request: FetchRequest) -> list[Answer]:
+    def _fetch_quotes(self, request: FetchRequest) -> list[Answer]:
         self._get(_QUOTE_URL, {"symbols": ",".join(request.tickers), "formatted": "false"})
         return parse_quotes(self._session.payload(), request.tickers)
 
@@ -140,13 +143,17 @@ class YahooSource:
         YfData(session=self._session).get(url, params=params, timeout=self._config.timeout_seconds)
 
 
-def _describe_odd(odd: Mapping[str, Sequence[Bar]]) -> tuple[str | None, str | None]:
-    """The message and raw text of a chart with odd rows; nothing of a sound one."""
-    if not odd:
+def _describe_skipped(skipped: Mapping[str, Sequence[Bar]]) -> tuple[str | None, str | None]:
+    """The message and the raw text of a partially parsed chart; None twice if no row was skipped."""
+    if not skipped:
         return None, None
-    told = [f"{what}: {', '.join(sorted({str(b.trade_date) for b in rows})[:_LISTED])}" for what, rows in odd.items()]
-    return "rows left out, " + "; ".join(told), "; ".join(str(b) for rows in odd.values() for b in rows[:_LISTED])
+    reasons = [
+        f"{reason}: {', '.join(sorted({str(bar.trade_date) for bar in rows})[:_LISTED])}"
+        for reason, rows in skipped.items()
+    ]
+    raw_text = "; ".join(str(bar) for rows in skipped.values() for bar in rows[:_LISTED])
+    return "rows skipped, " + "; ".join(reasons), raw_text
 
 
 def _answer_not_a_ticker(ticker: str) -> Answer:
-    return Answer(ticker, Outcome.NOT_FOUND, f"{ticker[:40]!r} is not a ticker, it was not asked for")
+    return Answer(ticker, Outcome.NOT_FOUND, f"{ticker[:40]!r} is not a ticker: not requested")

@@ -1,6 +1,6 @@
-"""Delivery of what is owed to Kafka: after the commit, in order, by one run at a time, with a bound on the waiting.
+"""Delivery of pending messages to Kafka: after the commit, in order, by one run at a time, with a timeout.
 
-Messages leave the outbox when Kafka has acknowledged them; where a run dies in between, they are sent once more.
+Messages leave the outbox when Kafka has acknowledged them; after a crash in between they are sent again.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ _BATCH = 5000
 
 @dataclass(frozen=True)
 class Delivery:
-    """How many messages Kafka acknowledged, how many are still owed (None: unknown), and why."""
+    """How many messages Kafka acknowledged, how many are still pending (None: unknown), and why."""
 
     sent: int = 0
-    owed: int | None = 0
+    pending: int | None = 0
     problem: str = ""
 
     @property
     def sentences(self) -> list[str]:
-        """What there is to say."""
+        """Sentences for the log: none if there was nothing to send."""
         sent = f"{self.sent:,} messages sent to Kafka"
-        number = "an unknown number of" if self.owed is None else f"{self.owed:,}"
-        owed = f"{number} messages are owed to Kafka, and the next run sends them: {self.problem}"
-        return [sent] * (self.sent > 0) + [owed] * (self.owed != 0)
+        number = "an unknown number of" if self.pending is None else f"{self.pending:,}"
+        pending = f"{number} messages are pending for Kafka, the next run sends them: {self.problem}"
+        return [sent] * (self.sent > 0) + [pending] * (self.pending != 0)
 
 
 def deliver(database: Database, access: KafkaAccess) -> Delivery:
-    """Send what is owed. What goes wrong is in the answer: the rows themselves are committed."""
+    """Send the pending messages. Failures are part of the result, not raised: the rows themselves are committed."""
     try:
         with translated_errors("sending messages"), database.connect() as connection:
             try:
                 return _send_all(connection, access)
             except psycopg.errors.LockNotAvailable:
-                return Delivery(owed=read_backlog(connection).messages, problem="another run is sending them")
+                return Delivery(pending=read_backlog(connection).messages, problem="another run is sending them")
             except SettingsError as error:
-                return Delivery(owed=read_backlog(connection).messages, problem=str(error))
+                return Delivery(pending=read_backlog(connection).messages, problem=str(error))
     except SparkAppError as error:
-        return Delivery(owed=None, problem=str(error))
+        return Delivery(pending=None, problem=str(error))
 
 
 def _send_all(connection: psycopg.Connection, access: KafkaAccess) -> Delivery:
@@ -69,7 +69,7 @@ def _send_all(connection: psycopg.Connection, access: KafkaAccess) -> Delivery:
 
 
 def _open_sender(access: KafkaAccess) -> TopicSender:
-    # Where there is nothing to send, the client is not even imported.
+    # Imported only if there is something to send.
     from spark_app.storage.kafka.sender import TopicSender
 
     return TopicSender(access)

@@ -121,7 +121,7 @@ def _columns(table: ServedTable, *names: str) -> type[BaseModel]:
 
 
 class _Head(BaseModel):
-    """What every message has, in its value, or in its headers where it has no value."""
+    """The fields of every message: in the value, or in the headers of a message without one."""
 
     message_id: _LONG
     origin: Literal["real", "synthetic"]
@@ -190,7 +190,7 @@ def _read_headers(headers: Mapping[str, bytes | None]) -> dict[str, Any]:
 
 def _json_object(text: bytes | None, what: str) -> dict[str, Any]:
     try:
-        # json, and not pydantic: a decimal that stands there as a number must not pass through a float.
+        # json, and not pydantic: a decimal that is written as a JSON number must not become a float.
         found = json.loads((text or b"").decode(), parse_float=Decimal)
     except (ValueError, RecursionError) as error:
         raise UnreadableMessageError(f"{what} is not JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""Reading the topic as a batch: from where to where, and with Spark's connector, whose jars only this needs."""
+"""Reading a range of the topic as a batch, with Spark's connector, whose jars only this module loads."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _LOGIN_MODULES = {
 }
 
 Span = Mapping[int, tuple[int, int]]
-"""Partition -> the first offset to read, and the one after the last."""
+"""Partition -> first offset to read, and end (exclusive)."""
 
 
 def find_span(access: KafkaAccess, start: TopicStart) -> Span:
-    """Find out what there is to read of each partition now; nothing of those that have nothing.
+    """Find the offsets to read now from `start`; partitions without any are missing in the result.
 
-    Raises: ServiceUnavailableError: no broker answers. UsageError: there is no such topic, or no such partition.
-        SettingsError: a file of certificates that is none, or the like.
+    Raises: ServiceUnavailableError: no broker responds. UsageError: there is no such topic or partition.
+        SettingsError: the client rejects the settings.
     """
     topic, timeout = access.settings.topic, access.settings.timeout_seconds
-    heard: list[KafkaError] = []
-    consumer = _open_consumer(access, heard)
+    problems: list[KafkaError] = []
+    consumer = _open_consumer(access, problems)
     try:
         known = consumer.list_topics(topic, timeout=timeout).topics[topic]
         if known.error is not None:
             raise KafkaException(known.error)
-        strange = sorted(set(start.offsets or {}) - set(known.partitions))
-        if strange:
-            raise UsageError(f"--from-offset: the topic {topic} has no partition {strange[0]}")
+        unknown = sorted(set(start.offsets or {}) - set(known.partitions))
+        if unknown:
+            raise UsageError(f"--from-offset: the topic {topic} has no partition {unknown[0]}")
         firsts = _firsts(consumer, topic, sorted(known.partitions), start, timeout)
         ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout) for n in firsts}
     except KafkaException as error:
         problem: KafkaError = error.args[0]
         if problem.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise UsageError(f"there is no topic {topic} at {access.settings.bootstrap_servers}") from error
-        reason = _heard(consumer, heard) or str(problem.str())
+        reason = _last_problem(consumer, problems) or str(problem.str())
         raise ServiceUnavailableError(
             f"cannot read from Kafka at {access.settings.bootstrap_servers}: {reason}"
         ) from error
@@ -59,36 +59,36 @@ def find_span(access: KafkaAccess, start: TopicStart) -> Span:
     return {n: (first, end) for n, (first, end) in spans.items() if first < end}
 
 
-def _open_consumer(access: KafkaAccess, heard: list[KafkaError]) -> Consumer:
-    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": heard.append}
+def _open_consumer(access: KafkaAccess, problems: list[KafkaError]) -> Consumer:
+    options = {"group.id": "spark_app", "enable.auto.commit": False, "error_cb": problems.append}
     try:
         return Consumer({**client_options(access), **options}, logger=SILENT)
     except KafkaException as error:
         raise refused_settings(error) from error
 
 
-def _heard(consumer: Consumer, heard: Sequence[KafkaError]) -> str:
-    """What a broker answered last, which says more than that there was no answer; "" where none did."""
-    # The client tells it when it is polled.
+def _last_problem(consumer: Consumer, problems: Sequence[KafkaError]) -> str:
+    """The last error of a broker, more specific than a timeout; "" for none."""
+    # The client reports errors when it is polled.
     consumer.poll(0)
-    said = [str(error.str()) for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]
-    return said[-1] if said else ""
+    errors = [str(error.str()) for error in problems if error.code() != KafkaError._ALL_BROKERS_DOWN]
+    return errors[-1] if errors else ""
 
 
 def _firsts(consumer: Consumer, topic: str, numbers: list[int], start: TopicStart, timeout: float) -> dict[int, int]:
     if start.time is None:
         return {n: (start.offsets or {}).get(n, start.offset) for n in numbers}
     milliseconds = int(start.time.timestamp() * 1000)
-    asked = [TopicPartition(topic, n, milliseconds) for n in numbers]
-    # Where nothing came since, the answer is the end, which is spelt -1.
-    found = consumer.offsets_for_times(asked, timeout=timeout)
+    times = [TopicPartition(topic, n, milliseconds) for n in numbers]
+    # -1: no message since that time.
+    found = consumer.offsets_for_times(times, timeout=timeout)
     return {part.partition: part.offset if part.offset >= 0 else 2**62 for part in found}
 
 
 def read_topic(spark: SparkSession, access: KafkaAccess, span: Span) -> DataFrame:
     """Read messages: key, value, partition, offset, and as columns the headers message_id, schema_version and origin.
 
-    Raises: ServiceUnavailableError: set-up did not bring the connector.
+    Raises: ServiceUnavailableError: the connector is not installed.
     """
     _add_connector(spark)
     topic = access.settings.topic
@@ -103,10 +103,10 @@ def read_topic(spark: SparkSession, access: KafkaAccess, span: Span) -> DataFram
     return messages.select("key", "value", "partition", "offset", *map(_header, _HEADERS))
 
 
-def hold(messages: DataFrame) -> int:
-    """Read the messages now and keep them as long as the session lasts, for all that is asked of them; counts them.
+def persist_messages(messages: DataFrame) -> int:
+    """Read the messages now and persist them for the rest of the session; return their number.
 
-    Raises: ServiceUnavailableError: Kafka went away.
+    Raises: ServiceUnavailableError: reading failed.
     """
     try:
         return messages.persist().count()
@@ -115,7 +115,7 @@ def hold(messages: DataFrame) -> int:
 
 
 def connector_options(access: KafkaAccess) -> dict[str, str]:
-    """The settings in the words of Kafka's Java client. Files go by their content: workers may not have them."""
+    """The settings as options of Kafka's Java client, with the contents of files: workers may not have the files."""
     settings = access.settings
     given = {"bootstrap.servers": settings.bootstrap_servers, "security.protocol": settings.security_protocol}
     if access.password is not None:
@@ -146,6 +146,6 @@ def _header(name: str) -> Column:
 def _add_connector(spark: SparkSession) -> None:
     jars = added_jars(KAFKA)
     if not jars:
-        raise ServiceUnavailableError("Spark's connector for Kafka is not there; run `make setup`")
+        raise ServiceUnavailableError("Spark's connector for Kafka is missing: run `make setup`")
     for jar in jars:
         spark.sql(f"ADD JAR '{jar}'")

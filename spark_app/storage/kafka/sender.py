@@ -1,4 +1,4 @@
-"""Kafka as the driver uses it: sending messages with a bound on the waiting, and where the partitions begin and end."""
+"""Sending messages to Kafka in order, with a timeout, and the client options that sender and reader share."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from spark_app.errors import SettingsError
 from spark_app.storage.postgres.outbox import OwedMessage
 
 logger = logging.getLogger(__name__)
-# What the client has to say of each broken connection is told once, by whoever sends.
+# The client logs each broken connection; here the sender reports the last problem once.
 SILENT = logging.getLogger(f"{__name__}.client")
 SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
 
 
 class TopicSender:
-    """Sends messages in order; those of one key stay in order whatever is lost on the way."""
+    """Sends messages; those of one key stay in order, also after retries."""
 
     def __init__(self, access: KafkaAccess) -> None:
-        """Connects later, when there is something to send.
+        """Connects on the first message.
 
-        Raises: SettingsError: a file of certificates that is none, or the like.
+        Raises: SettingsError: the client rejects the settings, for example a file without a certificate.
         """
         self._timeout = access.settings.timeout_seconds
         self._problem: KafkaError | None = None
-        # The partition of a key as Kafka's own clients choose it; a broker that lost an answer keeps one copy.
+        # The partitioner of Kafka's Java client; idempotence: a retry after a lost acknowledgement stores no duplicate.
         options = {"enable.idempotence": True, "partitioner": "murmur2_random", "error_cb": self._note}
         try:
             self._producer = Producer({**client_options(access), **options}, logger=SILENT)
@@ -37,7 +37,7 @@ class TopicSender:
             raise refused_settings(error) from error
 
     def send(self, messages: Sequence[OwedMessage]) -> list[int]:
-        """Send messages and wait for the broker, as long as the settings say; returns the ids of those that it has."""
+        """Send messages and wait up to `kafka.timeout_seconds` for the broker; return the ids that it acknowledged."""
         acknowledged: list[int] = []
         try:
             for message in messages:
@@ -51,14 +51,14 @@ class TopicSender:
         except KafkaException as error:
             self._note(error.args[0])
         if self._producer.flush(self._timeout):
-            # Given up for now: they stay owed. An answer that comes later would come too late.
+            # The rest stays pending; acknowledgements after this moment are ignored.
             self._producer.purge()
             self._producer.flush(0)
         return acknowledged
 
     @property
     def problem(self) -> str:
-        """What Kafka answered last, or that it did not."""
+        """The last error of the client, or that there was no answer."""
         if self._problem is None:
             return f"no answer within {self._timeout:g} s"
         return str(self._problem.str())
@@ -73,18 +73,18 @@ class TopicSender:
         return note
 
     def _note(self, error: KafkaError) -> None:
-        # "All brokers are down" comes last and says least.
+        # "All brokers are down" follows a more specific error.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._problem is None:
             self._problem = error
 
 
 def refused_settings(error: KafkaException) -> SettingsError:
-    """What the client says of settings with which it does not even begin."""
+    """The error for settings that the client rejects."""
     return SettingsError(f"Kafka's client refuses the settings: {error.args[0].str()}")
 
 
 def client_options(access: KafkaAccess) -> dict[str, Any]:
-    """The settings in the words of librdkafka."""
+    """The settings as options of librdkafka."""
     settings = access.settings
     given = {
         "bootstrap.servers": settings.bootstrap_servers,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Holding, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.issuer.workbook import parse_workbook
 
 HEADER = ("Name", "Ticker", "Identifier", "SEDOL", "Weight", "Sector", "Shares Held", "Local Currency")
@@ -60,10 +60,10 @@ def failure_of(content: bytes, ticker: str = "XLF") -> FetchError:
 
 def test_shares_come_with_the_files_date_and_yahoos_spelling() -> None:
     content = make_workbook([line("BERKSHIRE HATHAWAY INC CL B", "BRK.B", 11.5), line("JPMORGAN", "JPM", 10.25)])
-    snapshot_date, holdings, left_out = parse_workbook(content, "XLF")
+    snapshot_date, holdings, skipped = parse_workbook(content, "XLF")
     assert snapshot_date == dt.date(2026, 2, 9)
     assert holdings == (Holding("BRK-B", "BERKSHIRE HATHAWAY INC CL B", 11.5), Holding("JPM", "JPMORGAN", 10.25))
-    assert left_out == ()
+    assert skipped == ()
 
 
 @pytest.mark.parametrize(("cell", "expected"), [("NA", "NA"), ("TRUE", "TRUE"), (True, "TRUE")])
@@ -93,10 +93,10 @@ def test_na_and_true_are_tickers(cell: Any, expected: str) -> None:
         (line("APPLE INC", "AAPL", -0.5), "its weight is not between 0 and 100 percent"),
     ],
 )
-def test_what_is_no_share_is_left_out_with_its_reason(row: tuple[Any, ...], reason: str) -> None:
-    _, holdings, left_out = parse_workbook(make_workbook([row, line("DOLLAR GENERAL CORP", "DG", 1.5)]), "XLF")
+def test_a_row_that_is_not_a_share_is_skipped_with_its_reason(row: tuple[Any, ...], reason: str) -> None:
+    _, holdings, skipped = parse_workbook(make_workbook([row, line("DOLLAR GENERAL CORP", "DG", 1.5)]), "XLF")
     assert [holding.holding_ticker for holding in holdings] == ["DG"]
-    assert [(entry.holding_name, entry.reason) for entry in left_out] == [(row[0], reason)]
+    assert [(entry.holding_name, entry.reason) for entry in skipped] == [(row[0], reason)]
 
 
 def test_columns_are_found_by_their_names() -> None:
@@ -125,7 +125,7 @@ def test_an_empty_row_does_not_hide_the_holdings_below() -> None:
     ],
     ids=["empty", "html", "no zip", "cut", "no sheet", "no date", "bad date", "no header", "text weight", "other fund"],
 )
-def test_what_is_not_the_funds_workbook_is_malformed(content: bytes) -> None:
+def test_anything_but_the_funds_workbook_is_malformed(content: bytes) -> None:
     assert failure_of(content).outcome is Outcome.MALFORMED
 
 
@@ -158,12 +158,12 @@ def test_real_rows_give_the_cleaned_holdings(shared_data: Path) -> None:
     assert len(raw) == 11
     for fund, rows in raw.items():
         content = make_workbook([line(r["holding_name"], r["holding_ticker"], _weight(r)) for r in rows], fund=fund)
-        _, holdings, left_out = parse_workbook(content, fund)
+        _, holdings, skipped = parse_workbook(content, fund)
         assert sorted(h.holding_ticker for h in holdings) == sorted(
             r["holding_ticker"].replace(".", "-") for r in clean[fund]
         )
-        assert {entry.reason for entry in left_out} == {"money-market fund", "cash", "future"}
-        assert len(holdings) + len(left_out) == len(rows)
+        assert {entry.reason for entry in skipped} == {"money-market fund", "cash", "future"}
+        assert len(holdings) + len(skipped) == len(rows)
 
 
 def _rows_by_fund(shared_data: Path, name: str) -> dict[str, list[dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""Asking the synthetic source in one line, for its tests."""
+"""One-line requests to the synthetic source, for its tests."""
 
 from __future__ import annotations
 

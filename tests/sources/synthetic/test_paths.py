@@ -1,4 +1,4 @@
-"""How the synthetic market moves, checked from the bars alone."""
+"""Price paths of the synthetic market, checked from the bars alone."""
 
 from __future__ import annotations
 

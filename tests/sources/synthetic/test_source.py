@@ -1,4 +1,4 @@
-"""The answers of the synthetic source: the same for everyone, whatever is asked, and typed."""
+"""The answers of the synthetic source: typed, and the same in every process."""
 
 from __future__ import annotations
 
@@ -122,10 +122,10 @@ def test_the_benchmark_holds_every_stock_of_every_sector() -> None:
 
 
 @pytest.mark.parametrize("fund", FUND_TICKERS)
-def test_weights_fall_and_reach_100_percent_with_the_cash_left_out(fund: str) -> None:
+def test_weights_fall_and_reach_100_percent_with_the_cash_skipped(fund: str) -> None:
     answer = fetch_one(make_source(), Kind.HOLDINGS, fund)
     weights = [holding.holding_percent for holding in answer.holdings]
-    (cash,) = answer.left_out
+    (cash,) = answer.skipped
     assert cash.holding_percent is not None
     assert weights == sorted(weights, reverse=True)
     assert weights[0] > weights[-1] > 0
@@ -150,7 +150,7 @@ def test_weights_are_in_proportion_to_market_caps() -> None:
     assert max(percent_per_usd) == pytest.approx(min(percent_per_usd), rel=1e-5)
 
 
-def test_one_stock_is_held_by_a_second_sector_fund_with_a_smaller_weight() -> None:
+def test_one_stock_is_in_a_second_sector_fund_with_a_smaller_weight() -> None:
     source = make_source()
     weights = {
         fund: {h.holding_ticker: h.holding_percent for h in fetch_one(source, Kind.HOLDINGS, fund).holdings}

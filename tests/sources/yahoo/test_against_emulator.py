@@ -71,7 +71,7 @@ def test_nothing_is_written_to_disk(emulator: YahooEmulator, tmp_path: Path, mon
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_the_same_question_is_asked_anew(emulator: YahooEmulator) -> None:
+def test_the_same_request_is_sent_again(emulator: YahooEmulator) -> None:
     source = make_source(emulator)
     source.fetch(chart("XLK"))
     emulator.market.add_bars("XLK", bar(TUE, 99.0))
@@ -103,7 +103,7 @@ def test_the_issuers_workbook_gives_all_holdings_with_its_own_date(emulator: Yah
     (answer,) = make_source(emulator, holdings_provider="issuer").fetch(holdings("XLK"))
     assert (answer.outcome, answer.provider, answer.snapshot_date) == (Outcome.OK, "issuer", MON)
     assert answer.holdings == (Holding("AAPL", "APPLE INC", 60.0), Holding("BRK-B", "BERKSHIRE", 39.5))
-    assert [row.reason for row in answer.left_out] == ["cash"]
+    assert [row.reason for row in answer.skipped] == ["cash"]
     assert [request.path for request in emulator.log] == ["/holdings-daily-us-en-xlk.xlsx"]
     assert emulator.log.counts() == {"workbook": 1}
 
@@ -128,7 +128,7 @@ def test_an_unknown_symbol_among_quotes_is_not_found(emulator: YahooEmulator) ->
     ]
 
 
-def test_of_a_last_bar_that_comes_twice_the_newer_counts(emulator: YahooEmulator) -> None:
+def test_of_a_duplicate_last_bar_the_newer_is_used(emulator: YahooEmulator) -> None:
     last_trade = dt.datetime(2024, 3, 12, 19, 59, tzinfo=dt.UTC)
     emulator.market.bars["XLK"] += (MarketBar(TUE, 20.0, 20.0, 20.0, 20.0, 20.0, 101, traded_at=last_trade),)
     (answer,) = make_source(emulator).fetch(chart("XLK"))

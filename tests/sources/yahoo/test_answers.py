@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Holding, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, refusal
 
 
@@ -41,11 +41,11 @@ def test_weights_become_percent_in_yahoos_order() -> None:
         ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": -0.1}, "between 0 and 100"),
     ],
 )
-def test_a_row_that_is_no_share_is_left_out_with_its_reason(row: dict[str, Any], reason: str) -> None:
+def test_a_row_that_is_not_a_share_is_skipped_with_its_reason(row: dict[str, Any], reason: str) -> None:
     good = {"symbol": "MSFT", "holdingName": "Microsoft", "holdingPercent": 0.5}
-    holdings, left_out = parse_holdings(make_summary(row, good))
+    holdings, skipped = parse_holdings(make_summary(row, good))
     assert [holding.holding_ticker for holding in holdings] == ["MSFT"]
-    assert [reason in entry.reason for entry in left_out] == [True]
+    assert [reason in entry.reason for entry in skipped] == [True]
 
 
 @pytest.mark.parametrize("holdings", [[], None])
@@ -71,8 +71,8 @@ def test_a_summary_without_the_module_is_an_error() -> None:
 
 def test_recorded_holdings(shared_data: Path) -> None:
     body = (shared_data / "yahoo_responses" / "quoteSummary_all_QQQ_topHoldings.json").read_text()
-    holdings, left_out = parse_holdings(json.loads(body))
-    assert (len(holdings), left_out) == (10, ())
+    holdings, skipped = parse_holdings(json.loads(body))
+    assert (len(holdings), skipped) == (10, ())
     assert 0 < holdings[-1].holding_percent < holdings[0].holding_percent < 20
 
 
@@ -89,7 +89,7 @@ def test_a_quote_carries_its_new_york_date() -> None:
 
 
 @pytest.mark.parametrize("cap", [None, 0, -5, math.nan, math.inf, 1e30, 2**63])
-def test_a_market_cap_that_is_none_is_none(cap: Any) -> None:
+def test_an_invalid_market_cap_is_none(cap: Any) -> None:
     (answer,) = parse_quotes(make_quotes({"symbol": "A", "marketCap": cap, "regularMarketTime": 0}), ("A",))
     assert answer.outcome is Outcome.OK
     assert answer.quote is not None
@@ -103,7 +103,7 @@ def test_a_large_cap_keeps_its_last_digit() -> None:
     assert answer.quote.market_cap == cap
 
 
-def test_answers_come_in_the_order_asked_and_absent_symbols_are_not_found() -> None:
+def test_answers_are_in_the_order_of_the_request_and_absent_symbols_are_not_found() -> None:
     payload = make_quotes({"symbol": "B", "regularMarketTime": 0}, {"symbol": "A", "regularMarketTime": 0})
     answers = parse_quotes(payload, ("A", "X", "B"))
     assert [(a.ticker, a.outcome) for a in answers] == [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Bar, Outcome
-from spark_app.sources.failures import FetchError
 from spark_app.sources.yahoo.chart import parse_chart
 
 # 2024-03-07, 08, 11 and 12 (Thursday to Tuesday), 09:30 in New York; on the 10th clocks went forward.
@@ -60,13 +60,13 @@ def test_bars_ascend_whatever_the_order_of_the_answer() -> None:
     assert [(bar.trade_date, bar.close_price) for bar in bars] == [(THU_DATE, 1.0), (FRI_DATE, 2.0), (TUE_DATE, 3.0)]
 
 
-def test_of_a_last_row_that_comes_twice_the_newer_counts() -> None:
+def test_of_a_duplicate_last_row_the_newer_is_used() -> None:
     last_trade = TUE + 6 * 3600
     bars = parse_chart(make_chart([row(MON, 1.0), row(last_trade, 3.0, 9), row(TUE, 2.0, 8)]), *WINDOW)
     assert [(bar.trade_date, bar.close_price, bar.volume) for bar in bars] == [(MON_DATE, 1.0, 100), (TUE_DATE, 3.0, 9)]
 
 
-def test_of_two_rows_with_the_same_stamp_the_later_one_counts() -> None:
+def test_of_two_rows_with_the_same_time_stamp_the_later_one_is_used() -> None:
     (bar,) = parse_chart(make_chart([row(TUE, 2.0), row(TUE, 3.0)]), *WINDOW)
     assert bar.close_price == 3.0
 
@@ -85,7 +85,7 @@ def test_null_prices_with_volume_are_a_bar() -> None:
     assert parse_chart(make_chart([row(THU, None, 5)]), *WINDOW)[0].volume == 5
 
 
-def test_a_row_without_any_value_is_no_bar() -> None:
+def test_a_row_without_any_value_is_not_a_bar() -> None:
     bars = parse_chart(make_chart([row(THU), row(FRI, None, None), row(MON, None, 0)]), *WINDOW)
     assert [bar.trade_date for bar in bars] == [THU_DATE]
 
@@ -162,7 +162,7 @@ def test_an_answer_without_a_bar_is_no_data(chart: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", ["meta", "timestamp", "indicators"])
-def test_a_missing_key_is_an_error_and_no_guess(key: str) -> None:
+def test_a_missing_key_is_an_error_and_not_guessed(key: str) -> None:
     chart = make_chart([row(THU)])
     del chart["chart"]["result"][0][key]
     with pytest.raises(KeyError):
@@ -183,7 +183,7 @@ def test_a_missing_key_is_an_error_and_no_guess(key: str) -> None:
     ],
     ids=["stamps", "lengths", "text", "too large", "zone", "year", "split by zero", "nan dividend"],
 )
-def test_a_strange_value_is_an_error_and_no_guess(spoil: Any) -> None:
+def test_an_unexpected_value_is_an_error_and_not_guessed(spoil: Any) -> None:
     chart = make_chart([row(THU)])
     spoil(chart["chart"]["result"][0])
     with pytest.raises((ValueError, KeyError, ArithmeticError)):
@@ -204,7 +204,7 @@ def test_a_recorded_split_and_dividend(shared_data: Path) -> None:
     assert len(bars) == 49  # XNYS sessions from 2020-08-31 to 2020-11-06: 1 + 21 + 22 + 5
 
 
-def test_a_recorded_null_row_is_no_bar(shared_data: Path) -> None:
+def test_a_recorded_null_row_is_not_a_bar(shared_data: Path) -> None:
     bars = parse_chart(recorded(shared_data, "chart_null_bar.json"), dt.date(2017, 7, 1), dt.date(2017, 7, 31))
     assert [bar.trade_date.day for bar in bars] == [10, 12, 13]
 

@@ -53,7 +53,7 @@ def test_an_unknown_ticker_costs_one_request(emulator: YahooEmulator) -> None:
 
 
 @pytest.mark.parametrize("request_", [chart("BRK/B"), holdings("../../x"), quotes("A,B", "x'); drop table t; --")])
-def test_what_is_no_ticker_is_never_asked_for(emulator: YahooEmulator, request_: FetchRequest) -> None:
+def test_an_invalid_ticker_is_never_requested(emulator: YahooEmulator, request_: FetchRequest) -> None:
     answers = make_source(emulator).fetch(request_)
     assert [(a.ticker, a.outcome) for a in answers] == [(t, Outcome.NOT_FOUND) for t in request_.tickers]
     assert len(emulator.log) == 0
@@ -92,14 +92,14 @@ def test_a_rate_limit_of_the_crumb_after_a_refused_one_stops(emulator: YahooEmul
     assert [request.kind for request in emulator.log][-1] == "crumb"
 
 
-def test_a_refused_crumb_heals_once(emulator: YahooEmulator) -> None:
+def test_a_rejected_crumb_is_renewed_once(emulator: YahooEmulator) -> None:
     emulator.fail("holdings", times=1, status=401)
     assert make_source(emulator).fetch(holdings("XLK"))[0].outcome is Outcome.OK
     assert len(emulator.log.of("holdings")) == 2
 
 
 @pytest.mark.parametrize("request_", [chart("XLK"), holdings("XLK"), quotes("AAPL")])
-def test_a_crumb_refused_for_good_is_transient(emulator: YahooEmulator, request_: FetchRequest) -> None:
+def test_a_crumb_rejected_again_is_transient(emulator: YahooEmulator, request_: FetchRequest) -> None:
     emulator.fail(request_.kind.value, status=401)
     (answer,) = make_source(emulator).fetch(request_)
     assert (answer.outcome, answer.message) == (Outcome.TRANSIENT, "Yahoo answered with status 401: Invalid Crumb")
@@ -206,7 +206,7 @@ def test_an_unknown_fund_is_not_found(emulator: YahooEmulator) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"reset": True}, {"body": "<html></html>"}])
-def test_a_passing_failure_is_tried_again_after_a_growing_pause(emulator: YahooEmulator, fault: dict[str, Any]) -> None:
+def test_a_transient_failure_is_retried_after_a_growing_pause(emulator: YahooEmulator, fault: dict[str, Any]) -> None:
     slept: list[float] = []
     emulator.fail("chart", times=2, **fault)
     (answer,) = make_source(emulator, max_retries=2, sleep=slept.append).fetch(chart("XLK"))
@@ -223,7 +223,7 @@ def test_a_failure_that_stays_is_reported_after_the_last_retry(emulator: YahooEm
 
 
 @pytest.mark.parametrize("fault", [{"body": {"chart": {"result": [], "error": None}}}, {"body": "[]"}])
-def test_what_cannot_pass_is_not_tried_again(emulator: YahooEmulator, fault: dict[str, Any]) -> None:
+def test_a_permanent_failure_is_not_retried(emulator: YahooEmulator, fault: dict[str, Any]) -> None:
     emulator.fail("chart", **fault)
     make_source(emulator, max_retries=3).fetch(chart("XLK"))
     assert len(emulator.log.of("chart")) == 1
@@ -235,7 +235,9 @@ def test_a_chart_does_not_need_the_cookie(emulator: YahooEmulator, kind: str) ->
     assert make_source(emulator).fetch(chart("XLK"))[0].outcome is Outcome.OK
 
 
-def test_a_cookie_that_never_comes_costs_our_timeout_and_not_thirty_seconds(emulator: YahooEmulator) -> None:
+def test_a_cookie_that_never_arrives_costs_the_timeout_of_the_settings_and_not_thirty_seconds(
+    emulator: YahooEmulator,
+) -> None:
     emulator.fail("cookie", delay_seconds=3.0)
     started = time.monotonic()
     assert make_source(emulator, timeout_seconds=0.5).fetch(chart("XLK"))[0].outcome is Outcome.OK

@@ -1,4 +1,4 @@
-"""What the tests of the Yahoo source share: a small market, and a source that asks the emulator for it."""
+"""A small market for the tests of the Yahoo source, and a source that fetches it from the emulator."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_a_broker_that_is_down_costs_a_moment_and_no_message(
     delivery = deliver(database, access(NOBODY, timeout_seconds=1))
     assert time.monotonic() - before < 10
     (sentence,) = delivery.sentences
-    assert sentence.startswith("2 messages are owed to Kafka, and the next run sends them: ")
+    assert sentence.startswith("2 messages are pending for Kafka, the next run sends them: ")
     assert "Connection refused" in sentence
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "12"})), number=2)
     assert deliver(database, access(servers)).sentences == ["3 messages sent to Kafka"]
@@ -156,7 +156,7 @@ def test_two_runs_do_not_send_at_once(spark: SparkSession, database: Database, s
         with database.connect() as connection, connection.transaction():
             lock_head(connection, timeout_seconds=30)
             late = deliver(database, access(servers, timeout_seconds=0.2))
-            assert (late.sent, late.owed, late.problem) == (0, 1, "another run is sending them")
+            assert (late.sent, late.pending, late.problem) == (0, 1, "another run is sending them")
             waiting = pool.submit(deliver, database, access(servers))
             wait_for_merges(database, 1)
         assert waiting.result().sent == 1
