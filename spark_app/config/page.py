@@ -40,7 +40,7 @@ _VARIABLES = """
 | `HTTPS_PROXY`, `NO_PROXY` | a company's proxy, for Yahoo and the issuer |
 | `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` | certificates of such a proxy |
 | `SPARK_ADDED_JARS` | installed with pip: folder of the jars that set-up fetches; default `SPARK_APP_HOME/spark` |
-| `MAVEN_REPOSITORY_URL` | repository of the jars; default: the one of `spark-submit --packages` |
+| `MAVEN_REPOSITORY_URL` | repository of the jars; default: the one that Spark itself uses |
 | `XDG_DATA_HOME` | instead of `~/.local/share` |
 
 Spark's own settings are in `conf/spark-defaults.conf`, for years of data in `conf/spark-bulk.conf`; the launcher's
