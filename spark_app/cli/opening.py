@@ -53,15 +53,15 @@ def _prepare(
     """
     from spark_app.pipeline.execution import prepare, upgrade
     from spark_app.storage.postgres.database import administrator_of, open_database
-    from spark_app.storage.postgres.retry import Patience
+    from spark_app.storage.postgres.retry import RetryPolicy
 
     now = dt.datetime.now(dt.UTC)
     as_of = as_of_session(job.name, getattr(job.arguments, "as_of", None), now)
     if as_of is None:
         return None
     named = checked.result()
-    patience = Patience(**settings.database.model_dump(), stopping=job.interruption.stopping)
-    database = resources.enter_context(open_database(named, patience))
+    policy = RetryPolicy(**settings.database.model_dump(), stopping=job.interruption.stopping)
+    database = resources.enter_context(open_database(named, policy))
     # A replay takes what kind of data the topic has, unless the command line names one.
     takes_any = "topic_start" in job.arguments and job.arguments.source is None
     (upgrade if takes_any else prepare)(database, settings, admin=administrator_of(named, database))

@@ -6,7 +6,7 @@ from spark_app.errors import SettingsError
 from spark_app.pipeline.announcing import topic_of
 from spark_app.pipeline.context import StageContext, StageOutput
 from spark_app.schemas import SERVED_TABLES
-from spark_app.storage.postgres.publish import owe_rows
+from spark_app.storage.postgres.publish import enqueue_rows
 from spark_app.storage.postgres.run_log import RunKey
 
 STAGE = "fill_topic"
@@ -21,4 +21,4 @@ def run(context: StageContext) -> StageOutput:
     if topic is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     key = RunKey(context.request.run_id, STAGE, context.as_of, {})
-    return StageOutput(message=f"{owe_rows(context.database, key, SERVED_TABLES, topic):,} rows to tell")
+    return StageOutput(message=f"{enqueue_rows(context.database, key, SERVED_TABLES, topic):,} rows to tell")

@@ -174,7 +174,7 @@ def _failed(error: SparkAppError) -> StageOutput:
 
 
 def _publish(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:
-    return context.database.patience.keep_trying(lambda: _publish_once(context, key, output))
+    return context.database.retry_policy.call(lambda: _publish_once(context, key, output))
 
 
 def _publish_once(context: StageContext, key: RunKey, output: StageOutput) -> RowCounts:

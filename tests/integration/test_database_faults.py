@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.pipeline.context import StageReport
 from spark_app.storage.postgres.migrate import migrate
-from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.roles import set_up_roles
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, STAGE_1, fetch_market
@@ -51,7 +51,7 @@ def shop(tmp_path: Path, spark: SparkSession, empty_staging: Path, server: Break
 
 def waiting_for(shop: FetchWorld, seconds: float) -> FetchWorld:
     """The same installation with another patience."""
-    database = replace(shop.world.database, patience=Patience(retry_seconds=seconds))
+    database = replace(shop.world.database, retry_policy=RetryPolicy(retry_seconds=seconds))
     return replace(shop, world=replace(shop.world, database=database))
 
 
@@ -137,7 +137,7 @@ def test_a_run_that_loses_its_lock_to_another_one_says_so(shop: FetchWorld, serv
 
 def test_the_wish_to_stop_is_heard_while_a_server_is_away(shop: FetchWorld, server: BreakableServer) -> None:
     stopping = threading.Event()
-    database = replace(shop.world.database, patience=Patience(retry_seconds=2, stopping=stopping))
+    database = replace(shop.world.database, retry_policy=RetryPolicy(retry_seconds=2, stopping=stopping))
     interrupted = replace(shop, world=replace(shop.world, database=database))
 
     def fail() -> None:
