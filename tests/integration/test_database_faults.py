@@ -50,7 +50,7 @@ def shop(tmp_path: Path, spark: SparkSession, empty_staging: Path, server: Break
 
 
 def waiting_for(shop: FetchWorld, seconds: float) -> FetchWorld:
-    """The same installation with another patience."""
+    """The same installation with other retries."""
     database = replace(shop.world.database, retry_policy=RetryPolicy(retry_seconds=seconds))
     return replace(shop, world=replace(shop.world, database=database))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLACE = ("host", "port", "dbname", "user", "password")
 _JDBC_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _PSYCOPG_PARAMETERS = ("connect_timeout", "application_name")
-# Without these both sides would wait for hours after the network is gone. A connection for locks is idle: 30 s.
+# Without these both sides would wait for hours after the network is gone. Locks are on idle connections: keepalives.
 _CONNECTION = {
     "application_name": "spark_app",
     "connect_timeout": "10",

@@ -42,7 +42,7 @@ def is_passing(state: str | None, text: str) -> bool:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to retry and to wait for Postgres; a request to stop ends both.
+    """How long to retry and to wait for Postgres; a request to stop ends the retries.
 
     `retry_seconds`: how long to retry what failed for a passing reason. `answer_seconds`: a statement without an answer
     for so long counts as a lost connection. `stopping`: set when the run is to end early.
