@@ -68,14 +68,14 @@ def _prepare(
     """
     from spark_app.pipeline.preparation import prepare_database
     from spark_app.storage.postgres.database import administrator_of, open_database
-    from spark_app.storage.postgres.retry import Patience
+    from spark_app.storage.postgres.retry import RetryPolicy
 
     request = invocation.request(settings, dt.datetime.now(dt.UTC))
     if request is None:
         return None
     named = checked.result()
-    patience = Patience(**settings.database.model_dump(), stopping=invocation.interruption.stopping)
-    database = resources.enter_context(open_database(named, patience))
+    policy = RetryPolicy(**settings.database.model_dump(), stopping=invocation.interruption.stopping)
+    database = resources.enter_context(open_database(named, policy))
     admin = administrator_of(named, database)
     prepare_database(database, settings, admin=admin, any_origin=invocation.takes_any_origin)
     return request, database

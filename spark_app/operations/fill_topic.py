@@ -7,7 +7,7 @@ from spark_app.pipeline.messages import topic_of
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import SERVED_TABLES
-from spark_app.storage.postgres.publish import owe_rows
+from spark_app.storage.postgres.publish import enqueue_rows
 from spark_app.storage.postgres.run_log import RunKey
 
 
@@ -20,4 +20,4 @@ def run(run: Run) -> StageResult:
     if topic is None:
         raise SettingsError("setting kafka.bootstrap_servers is empty: name the brokers")
     key = RunKey(run.request.run_id, run.stage, run.as_of, {})
-    return StageResult(message=f"{owe_rows(run.database, key, SERVED_TABLES, topic):,} messages to send")
+    return StageResult(message=f"{enqueue_rows(run.database, key, SERVED_TABLES, topic):,} messages to send")

@@ -18,7 +18,7 @@ from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.messages import READ_MESSAGES, key_text, read_batches
 from spark_app.storage.postgres.publish import Publication, RowSet
-from spark_app.storage.postgres.row_rules import find_refused
+from spark_app.storage.postgres.row_rules import find_rejected
 from spark_app.storage.postgres.run_log import ConsumerError, read_origin
 
 _REFUSED = StructType([StructField("key", StringType()), StructField("rule", StringType())])
@@ -91,7 +91,7 @@ def _refused(run: Run, newest: DataFrame, tables: Sequence[ServedTable]) -> Data
     found: list[tuple[str, str]] = []
     for table in tables:
         name = f"{table.name}_rules_{run.request.run_id[-8:]}"
-        refused = find_refused(run.database, _rows(newest, table), _replayed(table), name)
+        refused = find_rejected(run.database, _rows(newest, table), _replayed(table), name)
         found += [(key_text(table, key), rule) for key, rule in refused]
     return F.broadcast(run.frame(found, _REFUSED))
 

@@ -89,7 +89,7 @@ def _failed(error: SparkAppError) -> StageResult:
 
 
 def _publish(run: Run, key: RunKey, result: StageResult) -> RowCounts:
-    return run.database.patience.keep_trying(lambda: _publish_once(run, key, result))
+    return run.database.retry_policy.call(lambda: _publish_once(run, key, result))
 
 
 def _publish_once(run: Run, key: RunKey, result: StageResult) -> RowCounts:

@@ -144,7 +144,7 @@ def test_an_embedded_database_is_used_by_one_container_at_a_time_also_after_a_ki
         return engine.run(image, "psql", "-Atc", "SELECT 42", options=(*STRICT, *mounted(fetching)))
 
     beside = ask()
-    assert (beside.returncode, "runs in another container" in beside.stderr) == (69, True)
+    assert (beside.returncode, "is running in another container" in beside.stderr) == (69, True)
     engine.command("podman", "kill", fetching)
     engine.command("podman", "wait", fetching)
     assert ask().stdout.strip() == "42"

@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.pipeline.result import StageReport
-from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.retry import RetryPolicy
 from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import AS_OF, STAGE_1, fetch_market
 from tests.integration.fetch_world import STAGE1, FetchWorld, each_once, right_prices, served_prices, waves_of
@@ -47,8 +47,8 @@ def shop(tmp_path: Path, spark: SparkSession, empty_staging: Path, server: Break
 
 
 def waiting_for(shop: FetchWorld, seconds: float) -> FetchWorld:
-    """The same installation with another patience."""
-    database = replace(shop.world.database, patience=Patience(retry_seconds=seconds))
+    """The same installation with other retries."""
+    database = replace(shop.world.database, retry_policy=RetryPolicy(retry_seconds=seconds))
     return replace(shop, world=replace(shop.world, database=database))
 
 
@@ -134,7 +134,7 @@ def test_a_run_that_loses_its_lock_to_another_one_says_so(shop: FetchWorld, serv
 
 def test_the_wish_to_stop_is_heard_while_a_server_is_away(shop: FetchWorld, server: BreakableServer) -> None:
     stopping = threading.Event()
-    database = replace(shop.world.database, patience=Patience(retry_seconds=2, stopping=stopping))
+    database = replace(shop.world.database, retry_policy=RetryPolicy(retry_seconds=2, stopping=stopping))
     interrupted = replace(shop, world=replace(shop.world, database=database))
 
     def fail() -> None:

@@ -36,7 +36,7 @@ def test_a_poison_row(fetch_world: FetchWorld, table: str, ticker: str) -> None:
     report = fetch_world.run(as_of=NEXT_DAY, now=NEXT_MORNING)
     assert report.exit_code == 1
     assert report.message == (
-        f'PostgreSQL refused publishing: new row for relation "{table}" violates check constraint "poison"'
+        f'PostgreSQL rejected publishing: new row for relation "{table}" violates check constraint "poison"'
     )
     assert fetch_world.world.tables() == before
     assert fetch_world.world.query("SELECT status FROM logs_pipeline_run ORDER BY started_at") == [("ok",), ("failed",)]

@@ -1,4 +1,4 @@
-"""What goes wrong with the place of the staging tables: a folder, HDFS, or a store on S3 that may not answer."""
+"""Failures of the storage that staging is on: a folder, HDFS or S3."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from spark_app.errors import ServiceUnavailableError, SparkAppError
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 
 _RAISED = re.compile(r"^(\w[\w.]*(?:Error|Exception): .+)", re.MULTILINE)
-# Of a place: its file system, its server, and the way there. A worker of Python's that dies is an EOFException.
-_OF_A_PLACE = re.compile(
+# Exceptions of file systems, stores and the network. Not EOFException: that is a Python worker that died.
+_STORAGE_FAILURE = re.compile(
     r"^(?:Caused by)?: (?:java\.(?:net|nio)\.|java\.io\.(?:IO|FileNotFound)|org\.apache\.hadoop\.|software\.amazon\.)",
     re.MULTILINE,
 )
 
 
 @contextlib.contextmanager
-def staging_at_work(doing: str) -> Iterator[None]:
-    """Turn the failures of a storage system, and of a worker of ours, into our own errors.
+def translated_staging_errors(doing: str) -> Iterator[None]:
+    """Translate Spark's errors; `doing` completes "staging failed while ...".
 
-    Raises: ServiceUnavailableError: the place of the tables. SparkAppError: Python code in a worker raised an error.
+    Raises: ServiceUnavailableError: the storage failed. SparkAppError: Python code in a worker raised an error.
     """
     try:
         yield
@@ -35,14 +35,14 @@ def staging_at_work(doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def staging_in_use(root: str) -> Iterator[None]:
-    """Tell staging that goes away from a defect, wherever Spark happens to read it: it does so late.
+    """Translate failures of the storage anywhere in the block: Spark reads late. Other errors are defects and pass.
 
     Raises: ServiceUnavailableError.
     """
     try:
         yield
     except JAVA_ERRORS as error:
-        if "PythonException" in str(error) or not _OF_A_PLACE.search(str(error)):
+        if "PythonException" in str(error) or not _STORAGE_FAILURE.search(str(error)):
             raise
-        with staging_at_work(f"reading {root}"):
+        with translated_staging_errors(f"reading {root}"):
             raise

@@ -1,6 +1,6 @@
-"""The only ways in which staging tables lose rows: retention removes, narrows, compacts and sweeps.
+"""Retention in staging, the only code that removes rows from staging tables.
 
-Nothing else may write meanwhile (`locks.tables_exclusive_lock`).
+Nothing else may write at the same time (`storage/postgres/locks.py`: `tables_exclusive_lock`).
 """
 
 from __future__ import annotations
@@ -17,22 +17,26 @@ from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.delta.staging import FETCHES_TABLE, WHOLE_FROM, Staging
 
 _VACUUM_SETTINGS = {
-    # Delta refuses less than a week, for the sake of writers at work: here there are none.
+    # Delta rejects less than a week because of concurrent writers: here there are none.
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-    # It would list one folder by 10,000 tasks.
+    # Delta would list one folder with 10,000 tasks.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
 }
 
 
 def remove_rows(staging: Staging, table: str, doomed: DataFrame, key: Sequence[str]) -> None:
-    """Remove the rows that have one of these keys, by one commit."""
-    same = " AND ".join(f"held.{name} = doomed.{name}" for name in key)
-    with _translated(staging, table) as held:
-        held.alias("held").merge(doomed.select(*key).distinct().alias("doomed"), same).whenMatchedDelete().execute()
+    """Remove the rows whose key is in `doomed`, in one commit.
+
+    Columns in: `key`.
+    Raises: ServiceUnavailableError.
+    """
+    same = " AND ".join(f"staged.{name} = doomed.{name}" for name in key)
+    with _translated(staging, table) as staged:
+        staged.alias("staged").merge(doomed.select(*key).distinct().alias("doomed"), same).whenMatchedDelete().execute()
 
 
 def note_whole_from(staging: Staging, moment: dt.datetime) -> None:
-    """Note from which moment on staging can still tell what was known; the latest that was ever noted counts."""
+    """Record the moment from which on everything that was known is kept; it never moves back."""
     known = staging.property_of(FETCHES_TABLE, WHOLE_FROM)
     noted = moment.astimezone(dt.UTC).isoformat()
     if known is None or dt.datetime.fromisoformat(known) < moment:
@@ -40,21 +44,22 @@ def note_whole_from(staging: Staging, moment: dt.datetime) -> None:
 
 
 def narrow_charts(staging: Staging, kept_from: DataFrame) -> None:
-    """Let no landed chart claim to cover sessions whose bars are no longer kept.
+    """Shorten the window of landed charts to the sessions whose bars are kept.
 
     Columns in: ticker, kept_from, unique per ticker.
+    Raises: ServiceUnavailableError.
     """
-    same = "held.ticker = kept.ticker AND held.kind = 'chart' AND held.window_start < kept.kept_from"
-    with _translated(staging, FETCHES_TABLE) as held:
-        merge = held.alias("held").merge(kept_from.alias("kept"), same)
+    same = "staged.ticker = kept.ticker AND staged.kind = 'chart' AND staged.window_start < kept.kept_from"
+    with _translated(staging, FETCHES_TABLE) as staged:
+        merge = staged.alias("staged").merge(kept_from.alias("kept"), same)
         merge.whenMatchedUpdate(set={"window_start": "kept.kept_from"}).execute()
 
 
 def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
-    """Put many small files into few, and delete those that no version has used for `unused_for`."""
-    with _translated(staging, table) as held, _vacuum_settings(staging.spark):
-        held.optimize().executeCompaction()
-        held.vacuum(unused_for.total_seconds() / 3600)
+    """Compact small files, and delete those that no version has used for `unused_for`."""
+    with _translated(staging, table) as staged, _vacuum_settings(staging.spark):
+        staged.optimize().executeCompaction()
+        staged.vacuum(unused_for.total_seconds() / 3600)
 
 
 @contextlib.contextmanager

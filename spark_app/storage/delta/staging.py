@@ -1,7 +1,7 @@
-"""Delta staging: append-only tables that remember when they knew what.
+"""Delta staging: append-only tables whose rows have the time at which they were fetched.
 
-`fetches` gets what came, by one atomic append per wave; `bars`, `holdings` and `quotes` get from it
-what is new or differs, so that doing it again adds nothing.
+`fetches` gets each wave's answers in one atomic append; `bars`, `holdings` and `quotes` get from it what is new or
+differs, so that a repeat adds nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pyspark.sql.types import StructType
 from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
 from spark_app.spark.java_errors import JAVA_ERRORS
-from spark_app.storage.delta.failures import staging_at_work
+from spark_app.storage.delta.failures import translated_staging_errors
 from spark_app.storage.delta.table_state import DataFile, DeltaState, read_delta_state
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
@@ -32,18 +32,18 @@ _SCHEMAS: dict[str, StructType] = {
     QUOTES_TABLE: QUOTES,
 }
 _FEW_FILES = 200
-"""Spark looks at each file that it is told to read; of many, Delta's own scan leaves out more than it costs."""
+"""Reading files by name is faster up to this many; with more, Delta's own scan skips enough files to be faster."""
 _MINUTES = "yyyy-MM-dd HH:mm"
 _ORIGIN_PROPERTY = "spark_app.origin"
 WHOLE_FROM = "spark_app.whole_from"
-"""The property of `fetches` with the time (UTC) from which on everything that was known at any moment is kept."""
+"""Property of `fetches`: the time (UTC) from which on everything that was known at any moment is kept."""
 
 
 @dataclass(frozen=True)
 class Staging:
     """The staging tables below one folder or URL; `origin` is `real` or `synthetic`.
 
-    With `known_at` (aware) they are read as they were then: what was fetched later does not count.
+    With `known_at` (timezone-aware) reads leave out what was fetched later.
     """
 
     spark: SparkSession
@@ -52,31 +52,31 @@ class Staging:
     known_at: dt.datetime | None = None
 
     def check_origin(self) -> None:
-        """Refuse to mix synthetic and real data.
+        """Check that the staging tables have the same kind of data, real or synthetic, as this run.
 
-        Raises: UsageError: the staging tables hold the other kind.
+        Raises: UsageError: they have the other kind.
         """
-        held = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY) if self._exists(FETCHES_TABLE) else None
-        # Tables that say nothing hold our own.
-        if held not in (None, self.origin):
+        known = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY) if self._exists(FETCHES_TABLE) else None
+        # A table without the property counts as this run's kind.
+        if known not in (None, self.origin):
             raise UsageError(
-                f"the staging tables in {self.root} hold {held} data and the run would add {self.origin} data: "
+                f"the staging tables in {self.root} hold {known} data and the run would add {self.origin} data: "
                 f"use another place (staging.path or SPARK_APP_HOME), or the other --source"
             )
 
     def path(self, table: str) -> str:
-        """Where a staging table lies."""
+        """Return the path or URL of a staging table."""
         return f"{self.root.rstrip('/')}/{table}"
 
     def read(self, table: str) -> DataFrame:
-        """Read every row of a staging table, none where it does not exist yet."""
+        """Read a staging table, no rows if it does not exist yet; columns as in `schemas`."""
         rows = self._read_all(table)
         return rows if self.known_at is None else rows.where(F.col("fetched_at") <= F.lit(self.known_at))
 
     def check_known_at(self) -> None:
-        """Refuse a time of which nothing is known, or no longer everything.
+        """Check that staging still has everything that was known at `known_at`.
 
-        Raises: UsageError: everything that is kept was fetched later, or some of what was known then was removed.
+        Raises: UsageError: nothing was fetched by then, or retention removed some of what was known then.
         """
         if self.known_at is None:
             return
@@ -103,11 +103,11 @@ class Staging:
         return self._read_files(table, state.files)
 
     def append(self, table: str, rows: DataFrame) -> int:
-        """Append rows by one action; returns the Delta version that has them, the newest one where there are none.
+        """Append rows in one action; returns the table's version afterwards.
 
-        Raises: ServiceUnavailableError: the place cannot be written.
+        Raises: ServiceUnavailableError: the storage cannot be written.
         """
-        with staging_at_work(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}"):
             self.ensure(table)
             rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         jvm: Any = self.spark.sparkContext._jvm
@@ -120,17 +120,17 @@ class Staging:
         if state is None:
             fetches = self.read(FETCHES_TABLE)
         else:
-            holding = [f for f in state.files if any(f.may_hold("run_id", run_id) for run_id in run_ids)]
-            fetches = self._read_files(FETCHES_TABLE, holding)
+            files = [f for f in state.files if any(f.may_contain("run_id", run_id) for run_id in run_ids)]
+            fetches = self._read_files(FETCHES_TABLE, files)
         fetched = fetches.where(F.col("run_id").isin(list(run_ids)))
         return fetched if kind is None else fetched.where(F.col("kind") == kind)
 
     def ensure(self, table: str) -> None:
-        """Create a staging table where it does not exist yet.
+        """Create a staging table if it does not exist.
 
-        Raises: ServiceUnavailableError: the place cannot be written.
+        Raises: ServiceUnavailableError: the storage cannot be written.
         """
-        with staging_at_work(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}"):
             for is_last in (False, True):
                 if self._exists(table):
                     return
@@ -138,72 +138,72 @@ class Staging:
                     new = DeltaTable.createIfNotExists(self.spark).location(self.path(table))
                     new.addColumns(_SCHEMAS[table]).property(_ORIGIN_PROPERTY, self.origin).execute()
                 except JAVA_ERRORS:
-                    # Another run may create it at the same moment, or was killed while it did.
+                    # Another run may be creating it, or was killed while it did.
                     if is_last and not self._exists(table):
                         raise
                     self._clear_unfinished_log(table)
 
     def size(self, table: str) -> int:
-        """Return the bytes that a staging table takes, superseded files and Delta's log included; 0 without it."""
+        """Return the size of a staging table in bytes, with superseded files and Delta's log; 0 if there is none."""
         if not self._exists(table):
             return 0
         jvm: Any = self.spark.sparkContext._jvm
         place = jvm.org.apache.hadoop.fs.Path(self.path(table))
-        with staging_at_work(f"measuring {self.path(table)}"):
+        with translated_staging_errors(f"measuring {self.path(table)}"):
             system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
             return int(system.getContentSummary(place).getLength())
 
     def _read_files(self, table: str, files: Sequence[DataFile]) -> DataFrame:
-        """Read Parquet files of a table; without any, Spark would find no table at all."""
+        """Read some Parquet files of a table; Spark cannot read an empty list of files."""
         if not files:
             return self.spark.createDataFrame([], _SCHEMAS[table])
         return self.spark.read.schema(_SCHEMAS[table]).parquet(*[file.path for file in files])
 
     def _state(self, table: str) -> DeltaState | None:
-        with staging_at_work(f"reading {self.path(table)}"):
+        with translated_staging_errors(f"reading {self.path(table)}"):
             return read_delta_state(self.spark, self.path(table))
 
     def property_of(self, table: str, name: str) -> str | None:
-        """Read a property of a staging table, None where it has none of this name."""
+        """Read a property of a staging table, None if it is not set."""
         state = self._state(table)
         if state is not None:
             return state.properties.get(name)
-        with staging_at_work(f"reading {self.path(table)}"):
+        with translated_staging_errors(f"reading {self.path(table)}"):
             rows = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self._quoted(table)}`").collect()
         return {row["key"]: row["value"] for row in rows}.get(name)
 
     def note_property(self, table: str, name: str, value: str) -> None:
         """Set a property of a staging table."""
-        with staging_at_work(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}"):
             self.spark.sql(f"ALTER TABLE delta.`{self._quoted(table)}` SET TBLPROPERTIES ('{name}' = '{value}')")
 
     def _quoted(self, table: str) -> str:
         return self.path(table).replace("`", "``")
 
     def _exists(self, table: str) -> bool:
-        """Say whether a table has a commit; the folder of its log alone is a table that is being created."""
-        with staging_at_work(f"looking for {self.path(table)}"):
+        """Say whether a table has a commit; with a log folder but no commit it is being created."""
+        with translated_staging_errors(f"looking for {self.path(table)}"):
             return any(name.endswith(".json") for name in self._log_files(table))
 
     def _log_files(self, table: str) -> Iterable[str]:
-        """Name the files of a table's log, each as it is looked at: a log of months has hundreds."""
+        """Yield the names of the files of a table's log, lazily: after months there are hundreds."""
         system, log = self._log(table)
         return (file.getPath().getName() for file in system.listStatus(log)) if system.exists(log) else ()
 
     def _clear_unfinished_log(self, table: str) -> None:
-        """Remove the log of a table that has no commit: with its folder there, Delta would not create the table."""
+        """Remove the log folder of a table without a commit: Delta does not create a table where one exists."""
         system, log = self._log(table)
         if self._exists(table) or not system.exists(log):
             return
         for name in self._log_files(table):
             if not name.endswith(".json"):
                 system.delete(log.suffix(f"/{name}"), False)
-        # Refused where a commit has come in between.
+        # Fails if a commit was added in the meantime.
         with contextlib.suppress(Py4JJavaError):
             system.delete(log, False)
 
     def _log(self, table: str) -> tuple[Any, Any]:
-        """Return the file system of a table's log, and the log's folder."""
+        """Return the file system and the folder of a table's log."""
         jvm: Any = self.spark.sparkContext._jvm
         log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
         return log.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), log

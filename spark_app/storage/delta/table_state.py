@@ -1,9 +1,8 @@
-"""What a Delta table consists of, read from its newest checksum file instead of asked of Spark.
+"""The files and properties of a Delta table, read from its newest checksum file without a Spark query.
 
-A Delta scan finds its files by Spark queries over the table's log, several for each table in each query; in a
-small run they cost more than the rows do. With each version of a table that has not too many files, Delta also
-writes a checksum file that names them all ("Version Checksum File" in Delta's protocol). Where there is none,
-the caller has to ask Delta.
+A Delta scan finds its files by several Spark queries over the table's log; in a small run these take longer than
+reading the rows. With each version of a table that has not too many files, Delta also writes a checksum file that
+lists them all ("Version Checksum File" in Delta's protocol). Without one the caller has to use Delta's own scan.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ _LOOKS, _PAUSE_SECONDS = 5, 0.05
 
 @dataclass(frozen=True)
 class DataFile:
-    """One Parquet file; `lowest` and `highest` bound the values of its columns, where Delta noted that."""
+    """One Parquet file; `lowest` and `highest` are the bounds of its columns, where Delta has recorded them."""
 
     path: str
     lowest: Mapping[str, Any]
     highest: Mapping[str, Any]
 
-    def may_hold(self, column: str, value: str) -> bool:
-        """Say whether a row with this text in this column can be in the file."""
+    def may_contain(self, column: str, value: str) -> bool:
+        """Say whether the file may contain a row with this text in this column."""
         is_below = column in self.lowest and value < self.lowest[column]
         is_above = column in self.highest and value > self.highest[column]
         return not is_below and not is_above
@@ -44,8 +43,8 @@ class DeltaState:
 
 
 def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
-    """Read the state of the table at this path or URL; None where only Delta can tell."""
-    # Spark and Hadoop would take such a path for a pattern.
+    """Read the state of the table at this path or URL; None if only Delta's own scan can."""
+    # Spark and Hadoop would read such a path as a glob pattern.
     if any(character in table for character in "*?[]{}\\"):
         return None
     jvm: Any = spark.sparkContext._jvm
@@ -62,7 +61,7 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
 
 
 def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
-    """The checksum file of the newest version, None where it has none."""
+    """Return the checksum file of the newest version, None if it has none."""
     for _ in range(_LOOKS):
         checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, "*.crc"))
         if not checksums:
@@ -71,7 +70,7 @@ def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
         following = f"{int(newest.getName().removesuffix('.crc')) + 1:020d}.json"
         if not system.exists(jvm.org.apache.hadoop.fs.Path(log, following)):
             return newest
-        # Another writer's commit: its checksum comes right after it.
+        # Another writer has just committed; its checksum file follows.
         time.sleep(_PAUSE_SECONDS)
     return None
 
@@ -81,7 +80,7 @@ def _parse(text: str, table: str) -> DeltaState | None:
     files, protocol, metadata = checksum.get("allFiles"), checksum.get("protocol"), checksum.get("metadata")
     if files is None or len(files) != checksum["numFiles"] or not protocol or not metadata:
         return None
-    # Readers of version 1 need to know nothing but the files: later versions may hide rows or rename columns.
+    # Reader version 1 needs the files only; later versions may have deleted rows or renamed columns.
     if protocol["minReaderVersion"] != 1 or metadata.get("partitionColumns"):
         return None
     return DeltaState(tuple(_data_file(file, table) for file in files), metadata.get("configuration") or {})

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from spark_app.config.kafka import KafkaAccess
 from spark_app.errors import SettingsError
-from spark_app.storage.postgres.outbox import OwedMessage
+from spark_app.storage.postgres.outbox import PendingMessage
 
 logger = logging.getLogger(__name__)
 # The client logs each broken connection; here the sender reports the last problem once.
@@ -36,7 +36,7 @@ class TopicSender:
         except KafkaException as error:
             raise refused_settings(error) from error
 
-    def send(self, messages: Sequence[OwedMessage]) -> list[int]:
+    def send(self, messages: Sequence[PendingMessage]) -> list[int]:
         """Send messages and wait up to `kafka.timeout_seconds` for the broker; return the ids that it acknowledged."""
         acknowledged: list[int] = []
         try:

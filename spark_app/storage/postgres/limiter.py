@@ -1,7 +1,7 @@
 """The throttle as one worker process uses it: wait for the pause to end, then claim the moment for a request.
 
 All workers that wait try again at about the same time, and the first claim wins. A claim checks the time of the last
-request as stored, so a worker that wakes late delays nobody and shortens no pause.
+request as stored, so a worker that wakes late delays no other and shortens no pause.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psycopg
 
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.throttle import Turn, block_source, claim, start_pause
 
 _LONGEST_SLEEP_SECONDS = 1.0
@@ -26,8 +26,8 @@ _LONGEST_SLEEP_SECONDS = 1.0
 _LONGEST_ANSWER_SECONDS = 10.0
 """A claim takes a millisecond: a connection that does not answer for so long is lost."""
 
-_SPACING_RATIO = 1.025
-"""The pause between two claims per second of delay: some requests take longer to reach the source than others."""
+_MARGIN, _SHORTEST_MARGIN_SECONDS = 0.025, 0.02
+"""How much longer than the delay two claims are apart, as a fraction of it: some requests take longer to be sent."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,23 @@ class FetchLimits:
     @property
     def spacing(self) -> dt.timedelta:
         """The time between two claims."""
-        return dt.timedelta(seconds=_SPACING_RATIO * self.delay_seconds)
+        margin = max(_MARGIN * self.delay_seconds, _SHORTEST_MARGIN_SECONDS) if self.delay_seconds else 0.0
+        return dt.timedelta(seconds=self.delay_seconds + margin)
 
 
 def limiter_of(database: Database, source: str, limits: FetchLimits, run_id: str) -> PostgresLimiter:
     """Return this process's one limiter of a source; its connection lasts from task to task and run to run."""
     parameters = tuple(sorted(database.parameters.items()))
-    limiter = _limiter_of(parameters, database.password, database.patience, source, limits)
+    limiter = _limiter_of(parameters, database.password, database.retry_policy, source, limits)
     limiter.run_id = run_id
     return limiter
 
 
 @functools.lru_cache(maxsize=1)
 def _limiter_of(
-    parameters: tuple[tuple[str, str], ...], password: str | None, patience: Patience, source: str, limits: FetchLimits
+    parameters: tuple[tuple[str, str], ...], password: str | None, policy: RetryPolicy, source: str, limits: FetchLimits
 ) -> PostgresLimiter:
-    return PostgresLimiter(Database(dict(parameters), password, patience), source, limits)
+    return PostgresLimiter(Database(dict(parameters), password, policy), source, limits)
 
 
 class PostgresLimiter:
@@ -74,8 +75,9 @@ class PostgresLimiter:
 
     def __init__(self, database: Database, source: str, limits: FetchLimits) -> None:
         self.run_id = ""
-        answer_seconds = min(database.patience.answer_seconds, _LONGEST_ANSWER_SECONDS)
-        self._database = replace(database, patience=replace(database.patience, answer_seconds=answer_seconds))
+        answer_seconds = min(database.retry_policy.answer_seconds, _LONGEST_ANSWER_SECONDS)
+        policy = replace(database.retry_policy, answer_seconds=answer_seconds)
+        self._database = replace(database, retry_policy=policy)
         self._source = source
         self._limits = limits
         self._connection: psycopg.Connection | None = None
@@ -89,14 +91,14 @@ class PostgresLimiter:
         """
         while True:
             # A claim whose answer was lost counts as used: its pause is kept.
-            turn = self._database.patience.keep_trying(self._claim)
+            turn = self._database.retry_policy.call(self._claim)
             if turn.claimed_at is not None:
                 return
             if turn.is_stopped:
                 raise RunInterruptedError("the run is to stop")
-            refusal = turn.refusal(self._limits.daily_request_budget)
-            if refusal is not None:
-                raise refusal
+            error = turn.error_if_blocked(self._limits.daily_request_budget)
+            if error is not None:
+                raise error
             pause = turn.last_sent_at + self._limits.spacing - turn.now
             time.sleep(min(max(pause.total_seconds(), 0), _LONGEST_SLEEP_SECONDS))
 

@@ -1,8 +1,8 @@
-"""The tables that Spark loads rows into, before one transaction merges them into what is served.
+"""Loading tables: Spark loads rows into them before one transaction merges them into the served tables.
 
-The driver and the server spend most of a load on writing and reading text, dates and times above all: so these
-travel as numbers, and get their type when they are read. Decimals have their scale from Spark: a loading column with
-a precision of its own would have the server prepare a conversion for each value, a fifth of its work.
+The JDBC driver and the server spend most of a load on formatting and parsing text, above all dates and times: these are
+loaded as numbers and cast when read. Decimals are loaded as NUMERIC without a precision: casting each value to one
+takes a fifth of the server's work.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.retry import is_passing
 
 SCHEMA = "loading"
-# SQLSTATE classes: a value or a row that breaks a rule, a missing right.
-_REFUSALS = ("22", "23", "42")
-# The driver makes one statement of a batch. Statements of 1024 rows cost the driver and the server a tenth more: they
-# are read and planned several times before they count as prepared.
+# SQLSTATE classes: an invalid value, a broken constraint, a missing right.
+_REJECTIONS = ("22", "23", "42")
+# The driver makes one statement of a batch. With 1024 rows a load takes a tenth longer: long statements are parsed and
+# planned several times before the driver prepares them.
 _BATCH_ROWS = 128
 
 
@@ -42,16 +42,17 @@ def create_table(connection: psycopg.Connection, table: ServedTable, name: str) 
             name_of_table, sql.SQL(", ").join(map(_loading_column, table.computed_schema)), sql.Identifier(table.name)
         )
     )
-    # The comment carries the time of birth: Postgres keeps none of its own.
+    # For `sweep_orphans`: Postgres stores no creation time.
     created_at = dt.datetime.now(dt.UTC).isoformat()
     connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name_of_table, sql.Literal(created_at)))
 
 
 def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> None:
-    """Send the rows to a loading table.
+    """Write the rows to a loading table.
 
-    Raises: PassingFailureError: Postgres went away. ServiceUnavailableError: its disk is full, for example.
-        SparkAppError: it refuses a row, or a number is too large for its column.
+    Columns in: those of `table.computed_schema`.
+    Raises: PassingFailureError: Postgres cannot be reached. ServiceUnavailableError: for example, its disk is full.
+        SparkAppError: it rejects a row, or a number is too large for its column.
     """
     sent = rows.select(*map(_to_loading, table.computed_schema))
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
@@ -63,21 +64,21 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
 
 
 def select_statement(table: ServedTable, name: str) -> sql.Composed:
-    """A SELECT of the loaded rows, with the columns and types of the served table."""
+    """Return a SELECT of the loaded rows, with the columns and types of the served table."""
     columns = sql.SQL(", ").join(map(_from_loading, table.computed_schema))
     return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(SCHEMA, name))
 
 
 def drop_tables(connection: psycopg.Connection, names: Sequence[str]) -> None:
     """Drop loading tables."""
-    # Where the connection is lost they stay behind; the next run's sweep takes them.
+    # If the connection is lost they stay; the next run sweeps them.
     with contextlib.suppress(psycopg.OperationalError):
         for name in names:
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
 
 
 def _loading_column(field: StructField) -> sql.Composable:
-    """A column of the loading table: as served, but dates and times are numbers since 1970, decimals of any size."""
+    """Return a column of the loading table: as served, but dates are days and times microseconds since 1970."""
     name = sql.Identifier(field.name)
     match field.dataType:
         case DateType():
@@ -97,7 +98,7 @@ def _to_loading(field: StructField) -> Column:
         case TimestampType():
             return F.unix_micros(field.name).alias(field.name)
         case DecimalType():
-            # Rounded here where it came with more digits, so that it compares equal to what is served.
+            # Rounded to the served scale, so that an unchanged value compares equal.
             return F.col(field.name).cast(field.dataType).alias(field.name)
         case _:
             return F.col(field.name)
@@ -109,16 +110,16 @@ def _from_loading(field: StructField) -> sql.Composable:
         case DateType():
             return sql.SQL("DATE 'epoch' + {0} AS {0}").format(name)
         case TimestampType():
-            # The server multiplies by a double: exact up to the year 2255.
+            # Postgres multiplies intervals in double precision: exact up to the year 2255.
             return sql.SQL("TIMESTAMPTZ 'epoch' + {0} * INTERVAL '1 microsecond' AS {0}").format(name)
         case _:
             return name
 
 
 def _failure(error: PySparkException | Py4JJavaError) -> tuple[str, str]:
-    """SQLSTATE, "" where there is none, and the sentence of the driver, or of Spark about a number.
+    """Return the SQLSTATE ("" if none) and the message of the driver, or of Spark about a number.
 
-    Spark wraps it in exceptions that repeat the whole row, or hide why.
+    Spark wraps them in exceptions that repeat the whole row or hide the cause.
     """
     java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     while java is not None:
@@ -133,6 +134,6 @@ def _failure(error: PySparkException | Py4JJavaError) -> tuple[str, str]:
 
 
 def _kind(state: str) -> type[SparkAppError]:
-    if state[:2] in _REFUSALS:
+    if state[:2] in _REJECTIONS:
         return SparkAppError
     return PassingFailureError if is_passing(state, "") else ServiceUnavailableError

@@ -3,7 +3,7 @@
 | lock | protects | if taken |
 |---|---|---|
 | files of the embedded server (`embedded/server.py`) | starting and stopping the server, while a job uses it | wait |
-| schema migration (`migrate.py`) | one migration of a database at a time | wait |
+| schema (`migrate.py`, `roles.sql`) | one migration or set-up of the roles at a time | wait |
 | `staging_writer_lock` | staging on a store where Delta cannot tell two writing applications apart | 73 |
 | `tables_shared_lock`: every run; `tables_exclusive_lock`: retention, restore | tables in use from removal | 73 |
 | `stage_lock` | a stage and as-of date from a second run | 73 |
@@ -55,8 +55,9 @@ class Lock:
     """Locks on a connection of their own; taken again where the connection was lost."""
 
     def __init__(self, database: Database, take: _Take) -> None:
-        self.patience = database.patience
-        self._database = replace(database, patience=replace(database.patience, answer_seconds=_LONGEST_ANSWER_SECONDS))
+        self.retry_policy = database.retry_policy
+        policy = replace(database.retry_policy, answer_seconds=_LONGEST_ANSWER_SECONDS)
+        self._database = replace(database, retry_policy=policy)
         self._take = take
         self._connection: psycopg.Connection | None = None
         self._lost: Sequence[object] = _NO_PROCESS
@@ -154,8 +155,8 @@ def stage_lock(database: Database, run: RunKey) -> Iterator[Lock]:
 def staging_table_lock(database: Database, table: str) -> Iterator[None]:
     """Be the only run that adds rows to this staging table, for the duration of the block; waits 15 minutes for it."""
     # Waiting for a lock is no lost connection, however long it takes.
-    patience = replace(database.patience, answer_seconds=_LONGEST_STAGING_SECONDS + 60)
-    connection = replace(database, patience=patience).connect_patiently()
+    policy = replace(database.retry_policy, answer_seconds=_LONGEST_STAGING_SECONDS + 60)
+    connection = replace(database, retry_policy=policy).connect_with_retries()
     try:
         with translated_errors("waiting for another run to stage its rows"):
             connection.execute(f"SET lock_timeout = '{_LONGEST_STAGING_SECONDS}s'".encode())

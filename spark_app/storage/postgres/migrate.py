@@ -1,4 +1,4 @@
-"""Numbered SQL migrations: applied in order, once, under a lock, each in its own transaction."""
+"""Numbered SQL migrations: each applied once, in order, under a lock, in its own transaction."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def migrations() -> list[Migration]:
 
 @retried
 def migrate(database: Database) -> list[str]:
-    """Bring the schema up to date; returns the names of what was applied.
+    """Apply pending migrations; returns their names.
 
-    Raises: SettingsError: the database was made by other code: a migration was altered, or is unknown here.
+    Raises: SettingsError: an applied migration was altered, or is unknown to this version.
     """
     known = migrations()
     with translated_errors("migrating the schema"), database.connect() as connection:
@@ -66,7 +66,7 @@ def migrate(database: Database) -> list[str]:
                     "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
                     (migration.version, migration.name, migration.checksum),
                 )
-                # With the last one: then every table is there that the roles get rights on.
+                # With the last one, when all tables exist that the roles get rights on.
                 if migration is pending[-1]:
                     renew_rights(connection)
         return [m.name for m in pending]
@@ -95,12 +95,12 @@ def _applied(connection: psycopg.Connection) -> dict[int, str]:
 
 
 def _check(applied: dict[int, str], known: list[Migration]) -> None:
-    ours = {m.version: m for m in known}
+    by_version = {m.version: m for m in known}
     for version, checksum in sorted(applied.items()):
-        if version not in ours:
-            raise SettingsError(f"the database has migration {version}, unknown to this version: use newer code")
-        if ours[version].checksum != checksum:
+        if version not in by_version:
+            raise SettingsError(f"unknown migration {version} in the database: use a newer version of the code")
+        if by_version[version].checksum != checksum:
             raise SettingsError(
-                f"migration {ours[version].name} was altered after it was applied: "
+                f"migration {by_version[version].name} was altered after it was applied: "
                 f"restore the file and add a new one instead"
             )

@@ -1,7 +1,7 @@
-"""The outbox: messages about changed rows, written in the transaction that changes them, kept until Kafka has them.
+"""The outbox: pending messages about changed rows, written in the transaction that changes the rows.
 
-docs/TOPIC.md describes the messages. Merges into a table exclude each other until they are committed, so the ids of a
-row's messages grow in the order of its changes.
+They stay until Kafka has acknowledged them. docs/TOPIC.md describes the messages. One merge at a time changes a table,
+so the ids of a row's messages increase in the order of its changes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FROM head ORDER BY id
 
 
 @dataclass(frozen=True)
-class OwedMessage:
-    """One message that Kafka has not acknowledged; without `value` it says that the row was removed."""
+class PendingMessage:
+    """One message that Kafka has not acknowledged; `value` is None if the row was removed."""
 
     id: int
     topic: str
@@ -49,36 +49,36 @@ class OwedMessage:
 
     @property
     def headers(self) -> list[tuple[str, str | bytes | None]]:
-        """What the value says but for the row, for messages without one."""
-        told = {"schema_version": self.schema_version, "message_id": self.id, "table": self.table_name}
-        told |= {"stage": self.stage, "run_id": self.run_id, "as_of_date": self.as_of_date, "origin": self.origin}
-        return [(name, str(value).encode()) for name, value in told.items()]
+        """The fields of `value` without the row; a message about a removed row has only these."""
+        fields = {"schema_version": self.schema_version, "message_id": self.id, "table": self.table_name}
+        fields |= {"stage": self.stage, "run_id": self.run_id, "as_of_date": self.as_of_date, "origin": self.origin}
+        return [(name, str(value).encode()) for name, value in fields.items()]
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """How many messages are owed, and since when."""
+    """The number of pending messages, and since when the oldest is pending."""
 
     messages: int
     since: dt.datetime | None
 
 
-def owed_upserts(table: ServedTable, run: RunKey, topic: str | None) -> sql.Composable:
-    """A further part of a WITH: owe a message for each row of `changed`. Nothing without a topic."""
+def pending_upserts(table: ServedTable, run: RunKey, topic: str | None) -> sql.Composable:
+    """Return a further part of a WITH that adds a message for each row of `changed`; empty without a topic."""
     row = sql.SQL("(SELECT row_to_json(whole) FROM (SELECT {}) AS whole)").format(_values(table.schema.fields))
-    return _owed(table, run, topic, source="changed", row=row)
+    return _pending(table, run, topic, source="changed", row=row)
 
 
-def owed_removals(table: ServedTable, run: RunKey, topic: str | None) -> sql.Composable:
-    """The same for each row of `removed`, which has the table's key."""
-    return _owed(table, run, topic, source="removed", row=sql.SQL("NULL::json"))
+def pending_removals(table: ServedTable, run: RunKey, topic: str | None) -> sql.Composable:
+    """Return the same for each row of `removed`, which has the table's key."""
+    return _pending(table, run, topic, source="removed", row=sql.SQL("NULL::json"))
 
 
-def _owed(table: ServedTable, run: RunKey, topic: str | None, *, source: str, row: sql.Composable) -> sql.Composable:
+def _pending(table: ServedTable, run: RunKey, topic: str | None, *, source: str, row: sql.Composable) -> sql.Composable:
     if topic is None:
         return sql.SQL("")
     return sql.SQL(
-        ", owed AS (INSERT INTO logs_topic_outbox (topic, schema_version, table_name, row_key, row_value, stage,"
+        ", pending AS (INSERT INTO logs_topic_outbox (topic, schema_version, table_name, row_key, row_value, stage,"
         "  run_id, as_of_date)"
         " SELECT {topic}, {version}, {table}, (SELECT row_to_json(part) FROM (SELECT {table} AS table, {key}) AS part),"
         "  {row}, {stage}, {run_id}, {as_of} FROM {source} ORDER BY {order})"
@@ -101,7 +101,7 @@ def _values(fields: Sequence[StructField]) -> sql.Composed:
 
 
 def _value(field: StructField) -> sql.Composable:
-    """A column as JSON shows it: decimals as texts, which no reader rounds, and times in UTC."""
+    """Return a column as in JSON: decimals as text, which no reader rounds, and times in UTC."""
     name = sql.Identifier(field.name)
     match field.dataType:
         case DecimalType():
@@ -114,25 +114,25 @@ def _value(field: StructField) -> sql.Composable:
 
 
 def lock_head(connection: psycopg.Connection, *, timeout_seconds: float) -> None:
-    """Let one run send at a time, for the transaction that `connection` is in.
+    """Take the lock for sending, until the transaction of `connection` ends.
 
-    Raises: psycopg.errors.LockNotAvailable: another run sends all that time.
+    Raises: psycopg.errors.LockNotAvailable: another run has it for longer than the timeout.
     """
     connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{timeout_seconds * 1000:.0f}ms",))
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('send outbox', 0))")
 
 
-def read_head(connection: psycopg.Connection, *, limit: int) -> list[OwedMessage]:
-    """Read the messages that have been owed longest, in order."""
-    return connection.cursor(row_factory=class_row(OwedMessage)).execute(_HEAD.encode(), (limit,)).fetchall()
+def read_head(connection: psycopg.Connection, *, limit: int) -> list[PendingMessage]:
+    """Read the oldest pending messages, in order."""
+    return connection.cursor(row_factory=class_row(PendingMessage)).execute(_HEAD.encode(), (limit,)).fetchall()
 
 
 def forget(connection: psycopg.Connection, acknowledged: Sequence[int]) -> None:
-    """Remove messages that Kafka has."""
+    """Remove messages that Kafka has acknowledged."""
     connection.execute("DELETE FROM logs_topic_outbox WHERE id = ANY (%s)", (list(acknowledged),))
 
 
 def read_backlog(connection: psycopg.Connection) -> Backlog:
-    """Count what is owed."""
+    """Count the pending messages."""
     counted = "SELECT count(*) AS messages, min(owed_since) AS since FROM logs_topic_outbox"
     return connection.cursor(row_factory=class_row(Backlog)).execute(counted).fetchall()[0]

@@ -1,7 +1,6 @@
-"""Publishing to Postgres: rows by JDBC into a loading table, then one transaction that merges them.
+"""Publishing to Postgres: load rows by JDBC into a loading table, then merge them in one transaction.
 
-Spark's JDBC writer is neither atomic nor does it know upserts; so readers see either the old rows or
-all of the new ones.
+Readers see either the old rows or all of the new ones. Spark's JDBC writer alone is not atomic and has no upsert.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from spark_app.errors import SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.outbox import owed_removals, owed_upserts
+from spark_app.storage.postgres.outbox import pending_removals, pending_upserts
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
@@ -37,9 +36,9 @@ _LOCK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RowSet:
-    """The rows of a table that a run answers for as a whole, for example those of one as-of date.
+    """The rows of a table that a run replaces as a whole, for example those of one as-of date.
 
-    Rows of the set that the run did not produce are removed, so that a rerun leaves no ghosts.
+    A merge removes stale rows: those of the set that the run did not produce.
     """
 
     columns: tuple[str, ...]
@@ -48,9 +47,9 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Publication:
-    """Rows for one served table, without `run_id`; `owned` where they form a set.
+    """Rows for one served table, without `run_id`; `owned` if they form a set.
 
-    Publications that share one DataFrame are loaded together; `only` then names the tickers of each.
+    Publications that share one DataFrame are loaded once; `only` then names the tickers of each.
     """
 
     table: ServedTable
@@ -70,15 +69,15 @@ def publish(
     topic: str | None = None,
     confirm: Callable[[], object] = lambda: None,
 ) -> RowCounts:
-    """Merge what the stage produced and close its row in the run log: all of it, or nothing.
+    """Merge what the stage produced and complete its row in the run log, in one transaction.
 
-    May be done again after any failure: what counted already, though its answer was lost, is not done twice.
+    Safe to retry after any failure: a merge that was committed, though its answer was lost, is not repeated.
 
     Args:
-        topic: where Kafka is to be told of each row that changes; None: nowhere.
-        confirm: called before the merge; raises where it must not be.
-    Raises: ServiceUnavailableError: Postgres went away; the served tables are as they were.
-        SparkAppError: Postgres refuses a row, or a key comes twice; the served tables are as they were.
+        topic: the Kafka topic that gets a message for each changed row; None for no messages.
+        confirm: called before the merge; raises if this run may no longer publish.
+    Raises: ServiceUnavailableError: Postgres failed; the served tables are unchanged.
+        SparkAppError: Postgres rejects a row, or a key is not unique; the served tables are unchanged.
     """
     names = {id(p.rows): _loading_name(run, p.table) for p in reversed(publications)}
     loaded = [(p, names[id(p.rows)]) for p in publications]
@@ -103,19 +102,19 @@ def publish(
 
 
 def _prepare_merge(connection: psycopg.Connection, tables: set[str]) -> None:
-    """Let one merge at a time into a table: so what is new stays new, and rows can be inserted without asking again."""
+    """Take the merge lock of each table: with one merge at a time, rows found to be new stay new until inserted."""
     connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS:g}s'".encode())
     # Two years of 500 tickers take 40 MB to sort and 40 MB to join; with the usual 4 MB they would go to disk.
     connection.execute("SET LOCAL work_mem = '64MB'")
     # Without statistics the planner chooses a merge join, which sorts both sides: 0.43 s instead of 0.23 s.
     connection.execute("SET LOCAL enable_mergejoin = off")
-    for name in sorted(tables):  # In one order: two runs that publish the same tables never wait for each other.
+    for name in sorted(tables):  # In one order, so that no two runs wait for each other.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"merge {name}",))
 
 
 @retried
 def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta(hours=24)) -> None:
-    """Drop loading tables that a run which died left behind, as far as they are the user's to drop."""
+    """Drop the loading tables of dead runs, as far as the user may drop them."""
     with translated_errors("sweeping loading tables"), database.connect() as connection:
         rows = connection.execute(
             "SELECT t.relname FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
@@ -128,23 +127,23 @@ def sweep_orphans(database: Database, *, older_than: dt.timedelta = dt.timedelta
 
 
 @retried
-def owe_rows(database: Database, run: RunKey, tables: Sequence[ServedTable], topic: str) -> int:
-    """Owe Kafka a message for each row that the tables have now; counts them."""
-    with translated_errors("owing messages"), database.connect() as connection, connection.transaction():
+def enqueue_rows(database: Database, run: RunKey, tables: Sequence[ServedTable], topic: str) -> int:
+    """Add a pending message for each row of the tables; returns their number."""
+    with translated_errors("adding messages"), database.connect() as connection, connection.transaction():
         _prepare_merge(connection, {table.name for table in tables})
-        return sum(_owe_table(connection, table, run, topic) for table in tables)
+        return sum(_enqueue_table(connection, table, run, topic) for table in tables)
 
 
-def _owe_table(connection: psycopg.Connection, table: ServedTable, run: RunKey, topic: str) -> int:
-    statement = sql.SQL("WITH changed AS (SELECT * FROM {target}) {owed_upserts} SELECT count(*) FROM changed").format(
-        target=sql.Identifier(table.name), owed_upserts=owed_upserts(table, run, topic)
-    )
+def _enqueue_table(connection: psycopg.Connection, table: ServedTable, run: RunKey, topic: str) -> int:
+    statement = sql.SQL(
+        "WITH changed AS (SELECT * FROM {target}) {pending_upserts} SELECT count(*) FROM changed"
+    ).format(target=sql.Identifier(table.name), pending_upserts=pending_upserts(table, run, topic))
     ((rows,),) = connection.execute(statement).fetchall()
     return int(rows)
 
 
 def _loading_name(run: RunKey, table: ServedTable) -> str:
-    # Another one for each attempt: that of a lost connection may still be locked.
+    # A new name for each attempt: the table of a lost connection may still be locked.
     return f"{table.name}_{run.run_id[-8:]}_{secrets.token_hex(2)}"
 
 
@@ -153,11 +152,14 @@ def _merge(
 ) -> RowCounts:
     table = publication.table
     names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
-    names |= {"owed_upserts": owed_upserts(table, run, topic), "owed_removals": owed_removals(table, run, topic)}
+    names |= {
+        "pending_upserts": pending_upserts(table, run, topic),
+        "pending_removals": pending_removals(table, run, topic),
+    }
     loaded, inserted, differing, updated = _counts(connection, _upsert_statement(table, names, run.run_id))
     if updated != differing:
         raise SparkAppError(f"{table.name}: more than one row was computed for the same {', '.join(table.key)}")
-    removed = _remove_ghosts(connection, publication.owned, table, names) if publication.owned else 0
+    removed = _remove_stale_rows(connection, publication.owned, table, names) if publication.owned else 0
     return RowCounts(inserted, updated, loaded - inserted - updated, removed)
 
 
@@ -170,24 +172,24 @@ def _loaded_rows(publication: Publication, name: str) -> sql.Composable:
 
 
 def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_id: str) -> sql.Composed:
-    """Insert what is new and update what differs; gives rows loaded, new, differing and updated.
+    """Insert new rows and update those that differ; selects the number of rows loaded, new, differing and updated.
 
-    `INSERT ... ON CONFLICT DO UPDATE` would take half as long again: it looks for every key a second time.
+    `INSERT ... ON CONFLICT DO UPDATE` takes 50 % longer: it looks up every key a second time.
     """
     computed = table.computed_schema.fieldNames()
     added = [sql.SQL("{} AS {}").format(sql.Literal(run_id), sql.Identifier(name)) for name in table.added]
     return sql.SQL(
         "WITH changed AS MATERIALIZED ("
-        "  SELECT {loaded_columns}, held.{first_key} IS NULL AS is_new"
-        "  FROM {loading} AS loaded LEFT JOIN {target} AS held USING ({key})"
-        "  WHERE held.{first_key} IS NULL OR ({held_values}) IS DISTINCT FROM ({loaded_values})"
+        "  SELECT {loaded_columns}, served.{first_key} IS NULL AS is_new"
+        "  FROM {loading} AS loaded LEFT JOIN {target} AS served USING ({key})"
+        "  WHERE served.{first_key} IS NULL OR ({served_values}) IS DISTINCT FROM ({loaded_values})"
         "  ORDER BY {loaded_key}"
         "), inserted AS ("
         "  INSERT INTO {target} ({columns}) SELECT {columns} FROM changed WHERE is_new"
         "), updated AS ("
-        "  UPDATE {target} AS held SET {assignments} FROM changed"
-        "  WHERE NOT is_new AND ({held_key}) = ({changed_key}) RETURNING 1"
-        ") {owed_upserts} SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
+        "  UPDATE {target} AS served SET {assignments} FROM changed"
+        "  WHERE NOT is_new AND ({served_key}) = ({changed_key}) RETURNING 1"
+        ") {pending_upserts} SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
         "  count(*) FILTER (WHERE NOT is_new), (SELECT count(*) FROM updated) FROM changed"
     ).format(
         columns=_columns(table.schema.fieldNames()),
@@ -195,9 +197,9 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
         key=_columns(table.key),
         first_key=sql.Identifier(table.key[0]),
         loaded_key=_columns(table.key, "loaded"),
-        held_key=_columns(table.key, "held"),
+        served_key=_columns(table.key, "served"),
         changed_key=_columns(table.key, "changed"),
-        held_values=_columns(table.compared, "held"),
+        served_values=_columns(table.compared, "served"),
         loaded_values=_columns(table.compared, "loaded"),
         assignments=_joined(
             sql.SQL("{0} = changed.{0}").format(sql.Identifier(n))
@@ -208,20 +210,20 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
     )
 
 
-def _remove_ghosts(
+def _remove_stale_rows(
     connection: psycopg.Connection, owned: RowSet, table: ServedTable, names: dict[str, sql.Composable]
 ) -> int:
     if not owned.values:
         return 0
     statement = sql.SQL(
-        "WITH removed AS (DELETE FROM {target} AS held WHERE ({columns}) IN ({values})"
-        " AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({held_key})) RETURNING {held_key}"
-        ") {owed_removals} SELECT count(*) FROM removed"
+        "WITH removed AS (DELETE FROM {target} AS served WHERE ({columns}) IN ({values})"
+        " AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({served_key}))"
+        " RETURNING {served_key}) {pending_removals} SELECT count(*) FROM removed"
     ).format(
-        columns=_columns(owned.columns, "held"),
+        columns=_columns(owned.columns, "served"),
         values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
         loaded_key=_columns(table.key, "loaded"),
-        held_key=_columns(table.key, "held"),
+        served_key=_columns(table.key, "served"),
         **names,
     )
     ((removed,),) = connection.execute(statement).fetchall()

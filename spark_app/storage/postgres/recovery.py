@@ -1,4 +1,4 @@
-"""Which runs left something for others to do: fetches that were landed and not staged, or staged and not served."""
+"""Runs whose work another run has to complete: fetches landed but not staged, or staged but not served."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s
 
 @dataclass(frozen=True)
 class UnstagedRun:
-    """A run and stage whose fetches may not all have reached the staging tables made from them."""
+    """A run and stage whose fetches may not all be staged."""
 
     run_id: str
     stage: str
@@ -39,7 +39,7 @@ class UnstagedRun:
 
 @retried
 def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
-    """List the other runs of the last 30 days that landed fetches, or may have, and did not stage all of them."""
+    """List the other runs of the last 30 days that may have landed fetches without staging all of them."""
     with translated_errors("reading the run log"), database.connect() as connection:
         rows = connection.execute(
             "SELECT run_id, stage, as_of_date FROM logs_pipeline_run"
@@ -51,10 +51,10 @@ def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
 
 @retried
 def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence[str] | None) -> list[str]:
-    """List the other runs of a stage since the newest good one for its newest session.
+    """List the other runs of a stage since its last good run for its newest session.
 
-    They failed, or were for a session of the past: what they restated may be staged, and not be served everywhere.
-    The run itself is listed where another one was at work beside it, which may have staged what it landed.
+    They failed, or had an earlier as-of date: what they restated may be staged and not be served for every date. The
+    run itself is listed if another one ran at the same time, which may have staged what it landed.
 
     Args: tickers: those that the good run must have served, None for all.
     """
@@ -68,9 +68,10 @@ def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence
 def mark_recovered(
     database: Database, run: RunKey, others: Sequence[UnstagedRun], errors: Sequence[ConsumerError]
 ) -> None:
-    """Note that what other runs had landed is staged, and what was wrong with it: both or neither.
+    """Record that the fetches of other runs are staged, and log what was rejected, in one transaction.
 
-    Runs that are still at work and may land more are left out; whoever had the lock of `run` before is gone.
+    Skips runs that are still running and may land more. `run` has its stage's lock, so others of its own stage and
+    date are dead.
     """
     with translated_errors("writing the run log"), database.connect() as connection, connection.transaction():
         marked = 0

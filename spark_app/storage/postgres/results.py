@@ -1,4 +1,4 @@
-"""The latest results as a readable page: which sectors trend, and the portfolio."""
+"""The latest results as text: which sectors trend, and the portfolio."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _TABLES = (
 
 @retried
 def render_results(database: Database) -> str:
-    """Draw the newest as-of date's trends and portfolio, then how many rows each table holds."""
+    """Draw the trends and the portfolio of the newest as-of date, and the number of rows of each table."""
     migrate(database)
     with translated_errors("reading the results"), database.connect() as connection:
         row = connection.execute("SELECT max(as_of_date) FROM analytics_trending_sectors").fetchone()

@@ -1,4 +1,4 @@
-"""Removing served rows that are older than they are to be kept: all SQL of that."""
+"""Removal of served rows past their retention: all SQL of it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
     WHERE etf_ticker = fund AND as_of_date < first
 )"""
-# What a scheduled run, the next recovery and the changes of portfolios look at stays.
+# Stays: what a scheduled run and a recovery read, and the last good run of each stage and date.
 _OLD_RUNS = """started_at < %(before)s AND status <> 'running'
 AND (staged_at IS NOT NULL OR started_at < now() - interval '30 days')
 AND NOT (status = 'ok' AND NOT EXISTS (
-    SELECT FROM logs_pipeline_run AS later WHERE later.stage = held.stage AND later.as_of_date = held.as_of_date
-    AND later.status = 'ok' AND later.started_at > held.started_at
+    SELECT FROM logs_pipeline_run AS later WHERE later.stage = old.stage AND later.as_of_date = old.as_of_date
+    AND later.status = 'ok' AND later.started_at > old.started_at
 ))"""
 _NOT_REBUILDABLE = """
 SELECT count(DISTINCT as_of_date), min(as_of_date), max(as_of_date) FROM (
@@ -41,7 +41,7 @@ SELECT count(DISTINCT as_of_date), min(as_of_date), max(as_of_date) FROM (
 
 @dataclass(frozen=True)
 class OldRows:
-    """Rows of one served table that are no longer to be kept; `date` is the column that says how old they are."""
+    """Rows of one served table past their retention; `date` is the column with their age."""
 
     table: str
     reason: str
@@ -52,7 +52,7 @@ class OldRows:
 
 @dataclass(frozen=True)
 class Cut:
-    """How many rows go, or went, from one table, and from when to when they are."""
+    """Number of rows to remove from one table, or removed, with their oldest and newest date."""
 
     table: str
     reason: str
@@ -62,38 +62,38 @@ class Cut:
 
 
 def old_prices(first: dt.date) -> list[OldRows]:
-    """Price rows of sessions before `first`."""
+    """Return the price rows of sessions before `first`."""
     tables = (ETF_OHLC.name, BENCHMARK_OHLC.name, STOCK_HISTORY.name)
     return [OldRows(t, "price history", "trade_date", "trade_date < %(first)s", {"first": first}) for t in tables]
 
 
 def old_holdings(kept_from: Mapping[str, dt.date]) -> list[OldRows]:
-    """Snapshots of holdings that are dated before the one that each fund is kept from."""
+    """Return the snapshots of holdings before the first one to keep of each fund."""
     given = {"funds": list(kept_from), "kept_from": list(kept_from.values())}
     return [OldRows(ETF_HOLDINGS.name, "price history", "as_of_date", _OLD_SNAPSHOTS, given)]
 
 
 def old_errors(before: dt.datetime) -> list[OldRows]:
-    """What was noted in `logs_consumer_error` before a moment."""
+    """Return the rows of `logs_consumer_error` before a moment."""
     condition: LiteralString = "received_at < %(before)s"
     return [OldRows("logs_consumer_error", "consumer errors", "received_at", condition, {"before": before})]
 
 
 def old_runs(before: dt.datetime) -> list[OldRows]:
-    """Runs that began before a moment, but for the last good one of each stage and date."""
+    """Return the runs that started before a moment, except the last good one of each stage and date."""
     return [OldRows("logs_pipeline_run", "run log", "started_at", _OLD_RUNS, {"before": before})]
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:
-    """Results of as-of dates before `first`."""
+    """Return the analytics of as-of dates before `first`."""
     tables = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUSION.name)
     return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in tables]
 
 
 @retried
 def measure(database: Database, old: OldRows) -> Cut:
-    """Count the rows that would go."""
-    query = sql.SQL("SELECT count(*), min({date}::date), max({date}::date) FROM {table} AS held WHERE {old}").format(
+    """Count the rows that would be removed."""
+    query = sql.SQL("SELECT count(*), min({date}::date), max({date}::date) FROM {table} AS old WHERE {old}").format(
         date=sql.Identifier(old.date), table=sql.Identifier(old.table), old=sql.SQL(old.condition)
     )
     with translated_errors(f"looking for old rows of {old.table}"), database.connect() as connection:
@@ -103,12 +103,12 @@ def measure(database: Database, old: OldRows) -> Cut:
 
 @retried
 def remove(database: Database, old: OldRows) -> None:
-    """Remove the rows in one transaction, then give their space back to the table.
+    """Remove the rows in one transaction, then vacuum the table.
 
-    Raises: SparkAppError: the role may not. ServiceUnavailableError.
+    Raises: SparkAppError: the role lacks the right. ServiceUnavailableError.
     """
     table = sql.Identifier(old.table)
-    statement = sql.SQL("DELETE FROM {} AS held WHERE {}").format(table, sql.SQL(old.condition))
+    statement = sql.SQL("DELETE FROM {} AS old WHERE {}").format(table, sql.SQL(old.condition))
     with translated_errors(f"removing old rows of {old.table}"), database.connect() as connection:
         connection.execute(statement, old.parameters)
         connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(table))
@@ -116,6 +116,6 @@ def remove(database: Database, old: OldRows) -> None:
 
 @retried
 def not_rebuildable(database: Database, first: dt.date) -> Sequence[object]:
-    """Count the as-of dates of analytics before `first`; returns their number, the first and the last."""
+    """Return the number of as-of dates of analytics before `first`, the first of them and the last."""
     with translated_errors("reading the analytics"), database.connect() as connection:
         return connection.execute(_NOT_REBUILDABLE, (first,)).fetchall()[0]

@@ -1,4 +1,4 @@
-"""The database's roles: one each for migrations, the pipeline, retention and readers; `roles.sql` says who may what."""
+"""The database's roles, for migrations, the pipeline, retention and readers; `roles.sql` has their rights."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SELECT pg_get_userbyid(relowner) = 'spark_app_owner' FROM pg_class WHERE oid = t
 
 @retried
 def set_up_roles(database: Database) -> None:
-    """Create the roles that are missing, and give each its rights in this database, whose schema is up to date.
+    """Create missing roles and grant their rights in this database, whose schema must be up to date.
 
-    Raises: ServiceUnavailableError. SparkAppError: the database's user may not do this.
+    Raises: ServiceUnavailableError. SparkAppError: the user lacks the right to.
     """
     with translated_errors("setting up the roles"), database.connect() as connection, connection.transaction():
         _apply(connection)
 
 
 def renew_rights(connection: psycopg.Connection) -> None:
-    """Give the roles their rights on what a migration has made, where this database has roles at all."""
+    """Grant the rights on what a migration has created, if the roles are set up in this database."""
     row = connection.execute(_ARE_SET_UP).fetchone()
     if row is not None and row[0]:
         _apply(connection)

@@ -1,10 +1,10 @@
--- Who may do what. `db roles` runs this, and so does each later migration: new tables get their rights with it.
--- Four group roles without login; roles belong to the whole server, the rights to this database. Running it again
--- changes nothing, or puts right what was changed by hand. The statements of the code that need a right stand beside it.
+-- The roles and their rights. `db roles` runs this, and so does each later migration, for the rights on new tables.
+-- Four group roles without login. Roles belong to the whole server, rights to this database. A rerun changes nothing, or
+-- reverts what was changed by hand. Each right names the code that needs it.
 
--- One at a time, and not beside a migration: the number is the lock of migrate.py.
+-- The lock of migrate.py: not at the same time as a migration or another set-up of the roles.
 SELECT pg_advisory_xact_lock(7236409182);
--- Tables change their owner where another one made them; that waits for runs, and runs must not wait behind it for long.
+-- Changing the owner of a table waits for runs that use it, and other runs must not wait behind it for long.
 SET LOCAL lock_timeout = '60s';
 
 DO $$
@@ -16,22 +16,22 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', name);
             EXCEPTION
-                WHEN duplicate_object OR unique_violation THEN NULL; -- Made for another database meanwhile.
+                WHEN duplicate_object OR unique_violation THEN NULL; -- Created for another database at the same moment.
             END;
-            -- Whoever sets up the roles without being a superuser must be able to hand the tables over.
+            -- A user who is no superuser must be able to change the tables' owner.
             IF name = 'spark_app_owner' THEN
                 GRANT spark_app_owner TO CURRENT_USER;
             END IF;
         END IF;
     END LOOP;
-    -- PostgreSQL only warns where a GRANT is without effect.
+    -- PostgreSQL only warns if a GRANT has no effect.
     IF NOT pg_has_role('spark_app_owner', 'MEMBER') THEN
         RAISE insufficient_privilege USING MESSAGE = format('%s is no member of spark_app_owner', current_user);
     END IF;
 END
 $$;
 
--- The database and the schemas. PUBLIC is everybody who can connect.
+-- The database and the schemas. PUBLIC is every user who can connect.
 DO $$
 BEGIN
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
@@ -42,12 +42,12 @@ BEGIN
     EXECUTE format('GRANT CREATE ON DATABASE %I TO spark_app_owner', current_database()); -- A migration may add a schema.
 END
 $$;
--- Since PostgreSQL 15 nobody has this anyway, but in databases that are older.
+-- The default since PostgreSQL 15, but not in databases created before.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, spark_app_pipeline, spark_app_retention, spark_app_reader;
 GRANT USAGE, CREATE ON SCHEMA public TO spark_app_owner;
 GRANT USAGE ON SCHEMA public TO spark_app_pipeline, spark_app_retention, spark_app_reader;
 
--- The owner: migrations. Everything that they made is handed over, and is closed to all others at first.
+-- The owner: migrations. It owns all tables; the other roles may only read them, but for what follows.
 DO $$
 DECLARE
     name text;
@@ -82,23 +82,23 @@ GRANT INSERT, UPDATE ON
     collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
     analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion
 TO spark_app_pipeline;
--- Ghosts: rows of a set that a rerun does not produce any more (the stages' `RowSet`).
+-- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publish.py).
 GRANT DELETE ON
     collected_meta_etf, analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion
 TO spark_app_pipeline;
--- Tables of its own to load rows into (loading.py).
+-- Its own loading tables (loading.py).
 REVOKE ALL ON SCHEMA loading FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA loading TO spark_app_pipeline;
--- The run log, what could not be used, and the kind of data (run_log.py).
+-- The run log, rejected data, and the kind of data (run_log.py).
 GRANT INSERT, UPDATE ON logs_pipeline_run TO spark_app_pipeline;
 GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
--- The throttle, whose rows are there from the start, and requests to stop (throttle.py).
+-- The throttle, whose rows exist from the start, and requests to stop (throttle.py).
 GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;
 GRANT INSERT, DELETE ON logs_fetch_stop TO spark_app_pipeline;
--- What Kafka is to be told, until it knows (outbox.py).
+-- Pending messages for Kafka (outbox.py).
 GRANT INSERT, DELETE ON logs_topic_outbox TO spark_app_pipeline;
 
--- Retention. PostgreSQL has no right for old rows only: which ones go is the job's own rule.
+-- Retention. PostgreSQL has no right for old rows only: the job decides which ones to delete.
 GRANT DELETE ON
     collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
     logs_consumer_error

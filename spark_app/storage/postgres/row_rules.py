@@ -1,4 +1,4 @@
-"""Which rows a table would refuse, by the rules that PostgreSQL itself keeps for it."""
+"""Which rows a served table would reject, by its own constraints in Postgres."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ ORDER BY 1
 """
 
 
-def find_refused(
+def find_rejected(
     database: Database, rows: DataFrame, table: ServedTable, name: str
 ) -> list[tuple[dict[str, object], str]]:
-    """Load the rows into a loading table of this name for a moment; returns the key and the rule of each refused one.
+    """Check the rows against a table's constraints; returns the key and the broken constraint of each rejected row.
+
+    Args: name: of the loading table that is used, and dropped afterwards.
 
     Raises: ServiceUnavailableError. SparkAppError.
     """
@@ -32,14 +34,14 @@ def find_refused(
         try:
             loading.create_table(connection, table, name)
             loading.load(database, rows, table, name)
-            found = connection.execute(_refused_statement(connection, table, name)).fetchall()
+            found = connection.execute(_rejected_statement(connection, table, name)).fetchall()
         finally:
             loading.drop_tables(connection, [name])
     return [(json.loads(key), rule) for key, rule in found]
 
 
-def _refused_statement(connection: psycopg.Connection, table: ServedTable, name: str) -> sql.Composed:
-    # The expressions are the database's own, from its catalogue.
+def _rejected_statement(connection: psycopg.Connection, table: ServedTable, name: str) -> sql.Composed:
+    # The expressions come from the database's own catalogue.
     rules = connection.execute(_RULES, {"table": table.name}).fetchall()
     broken = [(rule, sql.SQL(f"NOT ({test})")) for rule, test in rules]
     return sql.SQL(

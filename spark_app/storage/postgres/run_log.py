@@ -1,4 +1,4 @@
-"""The run log: one row per run and stage in `logs_pipeline_run`, and what was wrong in `logs_consumer_error`."""
+"""The run log: one row per run and stage in `logs_pipeline_run`, rejected data in `logs_consumer_error`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORDER BY finished_at DESC LIMIT 1
 
 @dataclass(frozen=True)
 class RunKey:
-    """One stage of one run, with what was asked of it."""
+    """One stage of one run, with its as-of date and its parameters."""
 
     run_id: str
     stage: str
@@ -36,7 +36,7 @@ class RunKey:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a stage ended; `status` as listed in the table's CHECK."""
+    """How a stage ended; the table's CHECK lists the values of `status`."""
 
     status: str
     exit_code: int
@@ -52,7 +52,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class ConsumerError:
-    """Something that came and could not be used: what it was, and why not."""
+    """Data that was rejected: the reason, and the data itself where there is some."""
 
     error_msg: str
     raw_value: str | None = None
@@ -60,7 +60,7 @@ class ConsumerError:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """What a merge did to the served tables."""
+    """Number of rows that a merge inserted, updated, left unchanged and removed."""
 
     inserted: int = 0
     updated: int = 0
@@ -78,7 +78,7 @@ class RowCounts:
 
 @retried
 def start_run(database: Database, run: RunKey) -> None:
-    """Note that the stage is running."""
+    """Add the stage's row, with status `running`."""
     with translated_errors("starting the run log"), database.connect() as connection:
         connection.execute(
             "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
@@ -88,9 +88,9 @@ def start_run(database: Database, run: RunKey) -> None:
 
 
 def finished_run(connection: psycopg.Connection, run: RunKey) -> RowCounts | None:
-    """What the run's merge did, where its row is complete already: the commit counted, and its answer was lost.
+    """Return the counts of the run's merge if its row is complete already: only the answer to the commit was lost.
 
-    Waits for a transaction that is about to complete it.
+    Waits for a transaction that is completing it.
     """
     row = connection.execute(
         "SELECT finished_at, rows_inserted, rows_updated, rows_unchanged, rows_removed FROM logs_pipeline_run"
@@ -127,11 +127,11 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Iterable[Con
 
 @retried
 def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), beside: Sequence[str] = ()) -> bool:
-    """Say whether the stage's newest good run for this date had these parameters and nothing it stands on came later.
+    """Say whether the stage's last good run for this date had these parameters and no stage before it ran later.
 
     Args:
-        after: the stages before it; a later good run of any of them counts.
-        beside: other jobs; a later good run of theirs counts where it changed rows.
+        after: the stages before it, for which any later good run counts.
+        beside: other jobs, for which a later good run counts if it changed rows.
     """
     parameters = {"own": Jsonb(dict(run.parameters)), "stage": run.stage, "as_of_date": run.as_of_date}
     parameters |= {"after": list(after), "beside": list(beside)}
@@ -142,7 +142,7 @@ def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), besid
 
 @retried
 def read_origin(database: Database) -> str | None:
-    """Return what kind of data the database holds, None where it holds none yet."""
+    """Return the kind of data in the database (`real` or `synthetic`), None if there is none yet."""
     with translated_errors("reading the data's origin"), database.connect() as connection:
         row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
         return None if row is None else str(row[0])
@@ -152,22 +152,22 @@ def read_origin(database: Database) -> str | None:
 def check_origin(database: Database, origin: str) -> None:
     """Refuse to mix synthetic and real data.
 
-    Raises: UsageError: the database holds the other kind.
+    Raises: UsageError: the database has the other kind.
     """
     with translated_errors("reading the data's origin"), database.connect() as connection:
-        _refuse_other_origin(connection, origin)
+        _check_origin(connection, origin)
 
 
 def claim_origin(connection: psycopg.Connection, origin: str) -> None:
-    """Note what kind of data the database holds from now on, in the transaction that `connection` is in.
+    """Record the kind of data in the database, in the transaction that `connection` is in.
 
-    Raises: UsageError: it holds the other kind.
+    Raises: UsageError: it has the other kind.
     """
     connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s) ON CONFLICT DO NOTHING", (origin,))
-    _refuse_other_origin(connection, origin)
+    _check_origin(connection, origin)
 
 
-def _refuse_other_origin(connection: psycopg.Connection, origin: str) -> None:
+def _check_origin(connection: psycopg.Connection, origin: str) -> None:
     row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
     if row is not None and row[0] != origin:
         raise UsageError(

@@ -84,7 +84,7 @@ class ThrottleState:
     def _today(self) -> dt.date:
         return self.now.astimezone(dt.UTC).date()
 
-    def refusal(self, daily_request_budget: int) -> RateLimitedError | None:
+    def error_if_blocked(self, daily_request_budget: int) -> RateLimitedError | None:
         """Return the error for a request that may not be sent now, None if it may."""
         if (block := self.current_block(daily_request_budget)) is None:
             return None

@@ -1,4 +1,4 @@
-"""What Postgres says of the served tables when they are verified: all SQL of that."""
+"""Facts about the served tables for `verify_data`: all SQL of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SELECT as_of_date || ' has ' || count(etf_ticker) || ' of ' || %(expected)s || '
 FROM dates LEFT JOIN analytics_trending_sectors USING (as_of_date)
 GROUP BY as_of_date HAVING count(etf_ticker) <> %(expected)s ORDER BY as_of_date DESC
 """
-# Spark orders texts by their bytes.
+# Spark orders text by bytes.
 _WRONG_TRENDS = """
 WITH judged AS (
     SELECT *, coalesce(return_pct > benchmark_return_pct AND return_pct > 0, false) AS right_flag,
@@ -60,7 +60,7 @@ SELECT as_of_date || ' ' || etf_ticker || ' over ' || period_days AS finding FRO
 WHERE is_trending <> right_flag OR rank IS DISTINCT FROM right_rank
 ORDER BY as_of_date DESC, etf_ticker, period_days
 """
-# The ranks of positions have gaps where members of the sector are not held.
+# The ranks of positions have gaps: not every stock of a sector is a position.
 _WRONG_POSITIONS = """
 WITH measured AS (
     SELECT as_of_date, ticker, sector AS sector_name, measure.*
@@ -111,7 +111,7 @@ FROM logs_pipeline_run AS own WHERE status = 'running' ORDER BY started_at DESC
 
 @dataclass(frozen=True)
 class TableFacts:
-    """How much a table holds; `bytes` with its indexes."""
+    """Size of a table; `bytes` include its indexes."""
 
     rows: int
     first: dt.date | None
@@ -131,7 +131,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Served:
-    """A good run that served the sessions that end with its as-of date; of one ticker, or of any."""
+    """A good run and the number of sessions it served, ending with its as-of date; `ticker` is None for any."""
 
     ticker: str | None
     run_id: str
@@ -141,7 +141,7 @@ class Served:
 
 @dataclass(frozen=True)
 class RowSum:
-    """How many rows one ticker has, and their checksum."""
+    """Number of rows of one ticker, and their checksum."""
 
     ticker: str
     rows: int
@@ -150,7 +150,7 @@ class RowSum:
 
 @dataclass(frozen=True)
 class Allocations:
-    """Which dates have a portfolio; one without a position is one, too."""
+    """Dates with a portfolio, including those without a position."""
 
     dates: int
     first: dt.date | None
@@ -161,7 +161,7 @@ class Allocations:
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """One run of a stage; `is_repeated`: a later one for the same date ended well."""
+    """One run of a stage; `is_repeated`: a later one for the same date succeeded."""
 
     run_id: str
     stage: str
@@ -174,13 +174,13 @@ class LoggedRun:
 
 @contextlib.contextmanager
 def verifying(database: Database) -> Iterator[psycopg.Connection]:
-    """Open a connection to verify with; its errors become ours."""
-    with translated_errors("verifying"), database.connect_patiently() as connection:
+    """Yield a connection, with psycopg's errors translated."""
+    with translated_errors("verifying"), database.connect_with_retries() as connection:
         yield connection
 
 
 def table_facts(connection: psycopg.Connection, table: str, date: str) -> TableFacts:
-    """Count a table's rows and say from when to when its `date` column goes."""
+    """Return a table's size, and the first and last value of its `date` column."""
     query = sql.SQL(
         "SELECT count(*) AS rows, min({date}::date) AS first, max({date}::date) AS last,"
         " pg_total_relation_size({name}) AS bytes FROM {table}"
@@ -189,13 +189,13 @@ def table_facts(connection: psycopg.Connection, table: str, date: str) -> TableF
 
 
 def read_spans(connection: psycopg.Connection, table: ServedTable, sessions: Sequence[dt.date]) -> list[Span]:
-    """List on which of `sessions` each ticker has rows, in spans without a gap."""
+    """List the spans of consecutive `sessions` on which each ticker has rows."""
     query = sql.SQL(_SPANS).format(table=sql.Identifier(table.name))
     return _all(connection, Span, query, sessions=list(sessions))
 
 
 def read_served(connection: psycopg.Connection, table: ServedTable, stages: Sequence[str]) -> list[Served]:
-    """List the good runs that the table's rows came from."""
+    """List the good runs that served rows of the table."""
     query = sql.SQL(_SERVED_BY).format(table=sql.Identifier(table.name))
     return _all(connection, Served, query, stages=list(stages))
 
@@ -206,7 +206,7 @@ def good_runs(connection: psycopg.Connection, stages: Sequence[str]) -> list[Ser
 
 
 def read_sums(connection: psycopg.Connection, table: ServedTable, columns: Sequence[str]) -> dict[str, RowSum]:
-    """Sum up the rows of each ticker, or fund; `columns` are those that count."""
+    """Return the checksum of each ticker's (or fund's) rows over `columns`."""
     fields = [table.schema[name] for name in columns]
     query = sql.SQL("SELECT {key} AS ticker, count(*) AS rows, {checksum} AS checksum FROM {table} GROUP BY 1").format(
         key=sql.Identifier(table.key[0]), checksum=checksum_sql(fields), table=sql.Identifier(table.name)
@@ -220,7 +220,7 @@ def read_snapshots(connection: psycopg.Connection) -> list[tuple[str, dt.date]]:
 
 
 def incomplete_trends(connection: psycopg.Connection, rows_per_date: int) -> list[str]:
-    """Name the dates that have not a row for each sector and period."""
+    """Name the dates without a row for each sector and period."""
     return _findings(connection, _INCOMPLETE_TRENDS, expected=rows_per_date)
 
 
@@ -240,7 +240,7 @@ def wrong_weights(connection: psycopg.Connection) -> list[str]:
 
 
 def read_allocations(connection: psycopg.Connection) -> Allocations:
-    """Say for which dates there is a portfolio."""
+    """Return which dates have a portfolio."""
     return _all(connection, Allocations, sql.SQL(_ALLOCATIONS))[0]
 
 
@@ -250,7 +250,7 @@ def last_runs(connection: psycopg.Connection) -> list[LoggedRun]:
 
 
 def unfinished_runs(connection: psycopg.Connection) -> list[LoggedRun]:
-    """List the runs that are at work, or died."""
+    """List the runs with status `running`: they still run, or died."""
     return _all(connection, LoggedRun, sql.SQL(_UNFINISHED_RUNS))
 
 

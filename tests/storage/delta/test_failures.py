@@ -1,4 +1,4 @@
-"""A place of the staging tables that fails, one sentence each, and what is no failure of it."""
+"""Failures of the storage of staging are one sentence each; other errors stay defects."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def test_tables_that_cannot_be_created_are_one_sentence(spark: SparkSession) -> 
     assert "\n" not in str(failure.value)
 
 
-def test_a_place_of_an_unknown_kind_is_named(spark: SparkSession) -> None:
+def test_an_unknown_file_system_is_named(spark: SparkSession) -> None:
     reason = 'UnsupportedFileSystemException: No FileSystem for scheme "s4"'
     with pytest.raises(ServiceUnavailableError, match=f"looking for s4://market/staging/fetches: {reason}$"):
         Staging(spark, "s4://market/staging", "real").read(FETCHES_TABLE)
 
 
-def test_a_file_that_is_gone_when_spark_comes_to_read_it_is_no_defect(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_when_spark_reads_it_is_a_failure_of_the_storage(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     spark.range(3).coalesce(1).write.parquet(str(tmp_path / "rows"))
     rows = spark.read.parquet(str(tmp_path / "rows"))
     for file in (tmp_path / "rows").glob("*.parquet"):
@@ -43,6 +45,6 @@ def test_a_file_that_is_gone_when_spark_comes_to_read_it_is_no_defect(spark: Spa
         rows.agg(F.sum("id")).collect()
 
 
-def test_a_defect_of_a_query_stays_one(spark: SparkSession) -> None:
+def test_a_defect_of_a_query_is_not_translated(spark: SparkSession) -> None:
     with pytest.raises(PySparkException, match="no such thing"), staging_in_use("s3a://market"):
         spark.range(1).select(F.raise_error(F.lit("no such thing"))).collect()

@@ -40,7 +40,7 @@ def test_an_append_returns_the_version_it_made(spark: SparkSession, tmp_path: Pa
     assert tables.append(BARS_TABLE, bars(spark, "XLE")) == first + 1
 
 
-def test_an_append_of_nothing_returns_the_version_there_is(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_append_of_no_rows_returns_the_newest_version(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
     newest = tables.append(BARS_TABLE, bars(spark, "XLK"))
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_synthetic_and_real_data_never_share_the_staging_tables(spark: SparkSess
         staging(spark, tmp_path, "synthetic").check_origin()
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     blocked = Staging(spark, str(tmp_path / "file"), "real")
     with pytest.raises(ServiceUnavailableError, match="staging failed while") as failure:
@@ -72,14 +72,14 @@ def test_the_checksum_file_names_the_files_of_a_table(spark: SparkSession, tmp_p
     assert sum(Path(file.path).exists() for file in state.files) == len(state.files) > 0
 
 
-def test_files_that_cannot_hold_a_value_are_told_apart(spark: SparkSession, tmp_path: Path) -> None:
+def test_files_that_cannot_contain_a_value_are_skipped(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
     for ticker in ("XLE", "XLK"):
         tables.append(BARS_TABLE, bars(spark, ticker).coalesce(1))
     state = read_delta_state(spark, tables.path(BARS_TABLE))
     assert state is not None
-    assert [sum(f.may_hold("ticker", t) for f in state.files) for t in ("XLE", "XLK", "XLA", "XLZ")] == [1, 1, 0, 0]
-    assert all(file.may_hold("no such column", "x") for file in state.files)
+    assert [sum(f.may_contain("ticker", t) for f in state.files) for t in ("XLE", "XLK", "XLA", "XLZ")] == [1, 1, 0, 0]
+    assert all(file.may_contain("no such column", "x") for file in state.files)
 
 
 @pytest.mark.parametrize("lost", ["*.crc", "00000000000000000002.crc"])
@@ -95,7 +95,7 @@ def test_a_table_without_its_newest_checksum_file_is_read_through_delta(
     assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
 
 
-def test_a_path_that_looks_like_a_pattern_is_no_pattern(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_path_is_not_read_as_a_glob_pattern(spark: SparkSession, tmp_path: Path) -> None:
     tables = Staging(spark, str(tmp_path / "staging [a-b]*"), "real")
     tables.append(BARS_TABLE, bars(spark, "XLK"))
     assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLK"]
@@ -125,7 +125,7 @@ def test_first_runs_at_the_same_moment_lose_nothing(spark: SparkSession, tmp_pat
             assert sorted(row["ticker"] for row in rows) == sorted(tickers)
 
 
-def test_what_a_run_killed_while_creating_a_table_left_is_in_nobodys_way(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_run_killed_while_creating_a_table_does_not_block_the_next(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
     log = Path(tables.path(BARS_TABLE)) / "_delta_log"
     log.mkdir(parents=True)

@@ -24,6 +24,6 @@ def new_database(server: Database, template: str = "template1") -> Iterator[Data
     name = f"test_{secrets.token_hex(4)}"
     with server.connect() as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-    yield Database({**server.parameters, "dbname": name}, server.password, patience=server.patience)
+    yield Database({**server.parameters, "dbname": name}, server.password, retry_policy=server.retry_policy)
     with server.connect() as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -1,4 +1,4 @@
-"""PostgreSQL stopped, slow, full or out of connections: what is worth another try gets one, within bounds."""
+"""PostgreSQL stopped, slow, full or out of connections: what may succeed later is retried, within bounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.locks import stage_lock, staging_table_lock, tables_exclusive_lock
 from spark_app.storage.postgres.publish import Publication, publish
-from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
 from spark_app.storage.postgres.throttle import read_throttle
 from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
@@ -57,17 +57,17 @@ def server(open_folder: Path, initialised_postgres: Path) -> Iterator[BreakableS
 
 
 @pytest.fixture
-def patient(server: BreakableServer) -> Iterator[Database]:
-    """A database of the test's own on that server, with the pipeline's tables, for which half a minute is waited."""
+def retrying(server: BreakableServer) -> Iterator[Database]:
+    """A database of the test's own on that server, with the pipeline's tables and retries for half a minute."""
     server.start()
     with new_database(server.database, template=server.database.parameters["dbname"]) as made:
-        yield replace(made, patience=Patience(retry_seconds=30))
+        yield replace(made, retry_policy=RetryPolicy(retry_seconds=30))
         server.start()
 
 
 @pytest.fixture
-def proxied(patient: Database) -> Iterator[tuple[FaultyProxy, Database]]:
-    with behind_proxy(patient) as (proxy, database):
+def proxied(retrying: Database) -> Iterator[tuple[FaultyProxy, Database]]:
+    with behind_proxy(retrying) as (proxy, database):
         yield proxy, database
 
 
@@ -77,8 +77,8 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def hasty(database: Database, seconds: float = 0.0) -> Database:
-    return replace(database, patience=Patience(retry_seconds=seconds))
+def with_retries(database: Database, seconds: float = 0.0) -> Database:
+    return replace(database, retry_policy=RetryPolicy(retry_seconds=seconds))
 
 
 def send(database: Database, spark: SparkSession, prices: dict[str, Decimal], run_id: str) -> RowCounts:
@@ -86,21 +86,21 @@ def send(database: Database, spark: SparkSession, prices: dict[str, Decimal], ru
     key = run_key(run_id)
     rows = Publication(ETF_OHLC, bars(spark, {ticker: str(close) for ticker, close in prices.items()}))
     start_run(database, key)
-    return database.patience.keep_trying(
-        lambda: publish(database, key, OK, origin="real", publications=[rows], errors=[ConsumerError("odd")])
+    return database.retry_policy.call(
+        lambda: publish(database, key, OK, origin="real", publications=[rows], errors=[ConsumerError("rejected")])
     )
 
 
 def served(database: Database) -> tuple[dict[str, Decimal], int]:
     """The closes, and the number of rows in `logs_consumer_error`."""
-    with hasty(database, 30).connect_patiently() as connection:
+    with with_retries(database, 30).connect_with_retries() as connection:
         (errors,) = connection.execute("SELECT count(*) FROM logs_consumer_error").fetchone() or (0,)
     return closes(database), errors
 
 
 @contextlib.contextmanager
 def locked_prices(database: Database) -> Iterator[psycopg.Connection]:
-    """Let a merge wait for the table of prices."""
+    """Lock the table of prices, so that a merge waits for it."""
     connection = database.connect()
     connection.execute("BEGIN; LOCK TABLE collected_daily_etf_ohlc IN SHARE ROW EXCLUSIVE MODE")
     yield connection
@@ -110,7 +110,7 @@ def locked_prices(database: Database) -> Iterator[psycopg.Connection]:
 
 
 def wait_for(database: Database, condition: str) -> int:
-    """Wait for a connection to the database of which the condition on pg_stat_activity is true; its process."""
+    """Wait for a connection that fulfils a condition on pg_stat_activity; returns its process id."""
     query = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}"
     deadline = time.monotonic() + 60
     with database.connect() as connection:
@@ -140,45 +140,45 @@ def merging(
     return run
 
 
-def test_a_merge_goes_on_after_a_crash_of_the_server(
-    spark: SparkSession, server: BreakableServer, patient: Database, pool: ThreadPoolExecutor
+def test_a_merge_is_retried_after_a_crash_of_the_server(
+    spark: SparkSession, server: BreakableServer, retrying: Database, pool: ThreadPoolExecutor
 ) -> None:
-    send(patient, spark, BEFORE, "run-00000001")
-    with locked_prices(patient):
-        run = merging(pool, patient, spark, AFTER, "run-00000002")
+    send(retrying, spark, BEFORE, "run-00000001")
+    with locked_prices(retrying):
+        run = merging(pool, retrying, spark, AFTER, "run-00000002")
         server.restart()
         assert run.result(timeout=60) == RowCounts(inserted=1, updated=1)
-    assert served(patient) == (AFTER, 2)
+    assert served(retrying) == (AFTER, 2)
 
 
-def test_a_crash_in_mid_merge_leaves_the_tables_as_they_were_and_the_next_run_completes(
-    spark: SparkSession, server: BreakableServer, patient: Database, pool: ThreadPoolExecutor
+def test_a_crash_during_a_merge_leaves_the_tables_unchanged_and_the_next_run_completes(
+    spark: SparkSession, server: BreakableServer, retrying: Database, pool: ThreadPoolExecutor
 ) -> None:
-    send(patient, spark, BEFORE, "run-00000001")
-    with locked_prices(patient):
-        run = merging(pool, hasty(patient), spark, AFTER, "run-00000002")
+    send(retrying, spark, BEFORE, "run-00000001")
+    with locked_prices(retrying):
+        run = merging(pool, with_retries(retrying), spark, AFTER, "run-00000002")
         server.stop()
         with pytest.raises(ServiceUnavailableError):
             run.result(timeout=60)
     server.start()
-    assert served(patient) == (BEFORE, 1)
-    assert send(patient, spark, AFTER, "run-00000003") == RowCounts(inserted=1, updated=1)
-    assert served(patient) == (AFTER, 2)
+    assert served(retrying) == (BEFORE, 1)
+    assert send(retrying, spark, AFTER, "run-00000003") == RowCounts(inserted=1, updated=1)
+    assert served(retrying) == (AFTER, 2)
 
 
-def test_a_merge_whose_connection_is_ended_is_done_again(
-    spark: SparkSession, patient: Database, pool: ThreadPoolExecutor
+def test_a_merge_whose_connection_is_ended_is_retried(
+    spark: SparkSession, retrying: Database, pool: ThreadPoolExecutor
 ) -> None:
-    with locked_prices(patient):
-        run = merging(pool, patient, spark, AFTER, "run-00000001")
-        execute(patient, "SELECT pg_terminate_backend(%s)", wait_for_merge(patient))
+    with locked_prices(retrying):
+        run = merging(pool, retrying, spark, AFTER, "run-00000001")
+        execute(retrying, "SELECT pg_terminate_backend(%s)", wait_for_merge(retrying))
     assert run.result(timeout=60) == RowCounts(inserted=2)
-    assert served(patient) == (AFTER, 1)
+    assert served(retrying) == (AFTER, 1)
 
 
 @pytest.fixture
-def fail_loading(patient: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the first so many inserts into a loading table fail."""
+def fail_loading(retrying: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make the first `times` inserts into a loading table fail."""
     create_table = loading.create_table
 
     def create_failing(connection: psycopg.Connection, table: Any, name: str) -> None:
@@ -187,113 +187,117 @@ def fail_loading(patient: Database, monkeypatch: pytest.MonkeyPatch) -> Callable
         connection.execute(trigger.encode())
 
     def fail(fault: str, times: int = 1) -> None:
-        execute(patient, FAULT.format(fault=fault, times=times))
+        execute(retrying, FAULT.format(fault=fault, times=times))
         monkeypatch.setattr(loading, "create_table", create_failing)
 
     return fail
 
 
 @pytest.mark.parametrize("fault", [END_OF_CONNECTION, "RAISE too_many_connections", "RAISE deadlock_detected"])
-def test_a_load_that_fails_for_a_passing_reason_is_done_again(
-    spark: SparkSession, patient: Database, fail_loading: Callable[..., None], fault: str
+def test_a_load_that_fails_for_a_passing_reason_is_retried(
+    spark: SparkSession, retrying: Database, fail_loading: Callable[..., None], fault: str
 ) -> None:
     fail_loading(fault)
-    assert send(patient, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
-    assert served(patient) == (AFTER, 1)
+    assert send(retrying, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
+    assert served(retrying) == (AFTER, 1)
 
 
-def test_a_full_disk_is_said_at_once_while_rows_are_loaded(
-    spark: SparkSession, patient: Database, fail_loading: Callable[..., None]
+def test_a_full_disk_during_a_load_is_reported_at_once(
+    spark: SparkSession, retrying: Database, fail_loading: Callable[..., None]
 ) -> None:
     fail_loading("RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'", times=1000)
     with pytest.raises(ServiceUnavailableError, match="No space left on device$") as failure:
-        send(patient, spark, AFTER, "run-00000001")
+        send(retrying, spark, AFTER, "run-00000001")
     assert not isinstance(failure.value, PassingFailureError)
-    assert served(patient) == ({}, 0)
+    assert served(retrying) == ({}, 0)
 
 
-def test_a_full_disk_in_mid_merge_leaves_the_tables_as_they_were(spark: SparkSession, patient: Database) -> None:
-    execute(patient, FAULT.format(fault="RAISE disk_full USING MESSAGE = 'No space left on device'", times=1))
+def test_a_full_disk_during_a_merge_leaves_the_tables_unchanged(spark: SparkSession, retrying: Database) -> None:
+    execute(retrying, FAULT.format(fault="RAISE disk_full USING MESSAGE = 'No space left on device'", times=1))
     execute(
-        patient,
+        retrying,
         "CREATE TRIGGER fault AFTER INSERT ON collected_daily_etf_ohlc EXECUTE FUNCTION loading.fail_once()",
     )
     with pytest.raises(ServiceUnavailableError, match="failed while publishing: No space left on device"):
-        send(patient, spark, AFTER, "run-00000001")
-    assert served(patient) == ({}, 0)
-    assert send(patient, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
+        send(retrying, spark, AFTER, "run-00000001")
+    assert served(retrying) == ({}, 0)
+    assert send(retrying, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
 
 
-def test_a_lock_that_is_not_had_in_time_is_said_and_nothing_changed(
-    spark: SparkSession, patient: Database, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_timeout_is_reported_and_nothing_changes(
+    spark: SparkSession, retrying: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish_module, "_LOCK_SECONDS", 0.1)
-    with locked_prices(patient), pytest.raises(ServiceUnavailableError, match="lock timeout"):
-        send(hasty(patient, 0.3), spark, AFTER, "run-00000001")
-    assert served(patient) == ({}, 0)
-    assert send(patient, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
+    with locked_prices(retrying), pytest.raises(ServiceUnavailableError, match="lock timeout"):
+        send(with_retries(retrying, 0.3), spark, AFTER, "run-00000001")
+    assert served(retrying) == ({}, 0)
+    assert send(retrying, spark, AFTER, "run-00000002") == RowCounts(inserted=2)
 
 
-def test_a_lock_that_is_had_at_the_second_try(
-    spark: SparkSession, patient: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_timeout_is_retried(
+    spark: SparkSession, retrying: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish_module, "_LOCK_SECONDS", 0.3)
-    with locked_prices(patient):
-        run = merging(pool, patient, spark, AFTER, "run-00000001")
-        process = wait_for_merge(patient)
-        wait_for(patient, f"query LIKE '%collected_daily_etf_ohlc%' AND pid NOT IN ({process}, pg_backend_pid())")
+    with locked_prices(retrying):
+        run = merging(pool, retrying, spark, AFTER, "run-00000001")
+        process = wait_for_merge(retrying)
+        wait_for(retrying, f"query LIKE '%collected_daily_etf_ohlc%' AND pid NOT IN ({process}, pg_backend_pid())")
     assert run.result(timeout=60) == RowCounts(inserted=2)
 
 
-def test_a_server_without_a_free_connection_is_asked_again(
-    patient: Database, server: BreakableServer, pool: ThreadPoolExecutor
+def test_a_server_without_a_free_connection_is_retried(
+    retrying: Database, server: BreakableServer, pool: ThreadPoolExecutor
 ) -> None:
     with contextlib.ExitStack() as others:
         with contextlib.suppress(PassingFailureError):
             while True:
-                others.enter_context(hasty(patient).connect())
+                others.enter_context(with_retries(retrying).connect())
         with pytest.raises(PassingFailureError, match="too many clients already"):
-            read_throttle(hasty(patient), "yahoo")
-        waiting = pool.submit(read_throttle, patient, "yahoo")
+            read_throttle(with_retries(retrying), "yahoo")
+        waiting = pool.submit(read_throttle, retrying, "yahoo")
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.5)
     assert waiting.result(timeout=60).requests == 0
 
 
 @pytest.mark.parametrize("wrong", [{"dbname": "nowhere"}, {"user": "nobody"}, {"host": "no-such-host.invalid"}])
-def test_a_refusal_that_stays_is_said_at_once(patient: Database, wrong: dict[str, str]) -> None:
-    stubborn = replace(patient, parameters={**patient.parameters, **wrong}, patience=Patience(retry_seconds=3600))
+def test_a_lasting_rejection_is_reported_at_once(retrying: Database, wrong: dict[str, str]) -> None:
+    database = replace(
+        retrying, parameters={**retrying.parameters, **wrong}, retry_policy=RetryPolicy(retry_seconds=3600)
+    )
     with pytest.raises(ServiceUnavailableError, match="^cannot reach PostgreSQL at") as failure:
-        read_throttle(stubborn, "yahoo")
-    assert str(patient.password) not in str(failure.value)
+        read_throttle(database, "yahoo")
+    assert str(retrying.password) not in str(failure.value)
 
 
-def test_waiting_for_a_server_ends_with_the_wish_to_stop(patient: Database, pool: ThreadPoolExecutor) -> None:
-    away = replace(patient, parameters={**patient.parameters, "port": "1"}, patience=Patience(retry_seconds=3600))
+def test_a_request_to_stop_ends_the_retries(retrying: Database, pool: ThreadPoolExecutor) -> None:
+    away = replace(
+        retrying, parameters={**retrying.parameters, "port": "1"}, retry_policy=RetryPolicy(retry_seconds=3600)
+    )
     waiting = pool.submit(read_throttle, away, "yahoo")
     with pytest.raises(TimeoutError):
         waiting.result(timeout=0.3)
-    away.patience.stopping.set()
+    away.retry_policy.stopping.set()
     with pytest.raises(RunInterruptedError):
         waiting.result(timeout=10)
 
 
-def test_locks_that_went_with_their_connection_are_taken_again(patient: Database, server: BreakableServer) -> None:
-    with stage_lock(patient, run_key()) as lock:
+def test_locks_are_taken_again_after_a_restart_of_the_server(retrying: Database, server: BreakableServer) -> None:
+    with stage_lock(retrying, run_key()) as lock:
         server.restart()
         lock.confirm()
-        with pytest.raises(AlreadyRunningError), stage_lock(patient, run_key("run-00000002")):
+        with pytest.raises(AlreadyRunningError), stage_lock(retrying, run_key("run-00000002")):
             pass
-        with pytest.raises(AlreadyRunningError), tables_exclusive_lock(patient):
+        with pytest.raises(AlreadyRunningError), tables_exclusive_lock(retrying):
             pass
-    with stage_lock(patient, run_key("run-00000003")):
+    with stage_lock(retrying, run_key("run-00000003")):
         pass
 
 
 def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_than_for_an_answer(
-    patient: Database, server: BreakableServer, pool: ThreadPoolExecutor
+    retrying: Database, server: BreakableServer, pool: ThreadPoolExecutor
 ) -> None:
-    database = replace(patient, patience=Patience(retry_seconds=60, answer_seconds=0.5))
+    database = replace(retrying, retry_policy=RetryPolicy(retry_seconds=60, answer_seconds=0.5))
 
     def stage() -> None:
         with staging_table_lock(database, "bars"):
@@ -305,40 +309,40 @@ def test_staging_waits_for_a_server_that_comes_back_and_for_another_run_longer_t
         waiting.result(timeout=0.3)
     server.start()
     waiting.result(timeout=60)
-    with staging_table_lock(patient, "bars"):
+    with staging_table_lock(retrying, "bars"):
         waiting = pool.submit(stage)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=2)
     waiting.result(timeout=60)
 
 
-def test_who_lost_its_locks_to_another_run_does_not_publish(spark: SparkSession, patient: Database) -> None:
+def test_a_run_that_lost_its_locks_to_another_run_does_not_publish(spark: SparkSession, retrying: Database) -> None:
     key = run_key()
-    with stage_lock(patient, key) as lock:
-        start_run(patient, key)
+    with stage_lock(retrying, key) as lock:
+        start_run(retrying, key)
         locks = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-        execute(patient, locks)
+        execute(retrying, locks)
         rows = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
-        with stage_lock(patient, run_key("run-00000002")), pytest.raises(AlreadyRunningError):
-            publish(patient, key, OK, origin="real", publications=[rows], confirm=lock.confirm)
-    assert served(patient) == ({}, 0)
+        with stage_lock(retrying, run_key("run-00000002")), pytest.raises(AlreadyRunningError):
+            publish(retrying, key, OK, origin="real", publications=[rows], confirm=lock.confirm)
+    assert served(retrying) == ({}, 0)
 
 
-def test_locks_behind_a_network_that_failed_are_not_taken_for_those_of_another_run(
-    proxied: tuple[FaultyProxy, Database], patient: Database
+def test_locks_of_a_connection_lost_by_the_network_are_not_taken_for_those_of_another_run(
+    proxied: tuple[FaultyProxy, Database], retrying: Database
 ) -> None:
     proxy, database = proxied
-    with behind_proxy(patient) as (other_proxy, _), stage_lock(database, run_key()) as lock:
+    with behind_proxy(retrying) as (other_proxy, _), stage_lock(database, run_key()) as lock:
         # The connection to the server stays; only its answers are lost.
         proxy.is_silent = True
         lock._connection.answer_seconds = 0.3  # type: ignore[union-attr]
         lock._database = replace(database, parameters={**database.parameters, "port": str(other_proxy.port)})
         lock.confirm()
-        with pytest.raises(AlreadyRunningError), stage_lock(patient, run_key("run-00000002")):
+        with pytest.raises(AlreadyRunningError), stage_lock(retrying, run_key("run-00000002")):
             pass
 
 
-def test_a_slow_network_only_takes_its_time(spark: SparkSession, proxied: tuple[FaultyProxy, Database]) -> None:
+def test_a_slow_network_only_takes_longer(spark: SparkSession, proxied: tuple[FaultyProxy, Database]) -> None:
     proxy, database = proxied
     proxy.delay_seconds = 0.02
     assert send(database, spark, AFTER, "run-00000001") == RowCounts(inserted=2)
@@ -349,7 +353,7 @@ def test_a_network_that_fails_and_heals(
     spark: SparkSession, proxied: tuple[FaultyProxy, Database], pool: ThreadPoolExecutor, fault: str
 ) -> None:
     proxy, database = proxied
-    database = replace(database, patience=Patience(retry_seconds=60, answer_seconds=1))
+    database = replace(database, retry_policy=RetryPolicy(retry_seconds=60, answer_seconds=1))
     if fault == "silent":
         proxy.is_silent = True
     else:
@@ -362,15 +366,15 @@ def test_a_network_that_fails_and_heals(
     assert served(database) == (AFTER, 1)
 
 
-def test_an_answer_that_never_comes_is_not_waited_for_for_ever(proxied: tuple[FaultyProxy, Database]) -> None:
+def test_a_statement_without_an_answer_times_out(proxied: tuple[FaultyProxy, Database]) -> None:
     proxy, database = proxied
-    with replace(database, patience=Patience(0, answer_seconds=0.5)).connect() as connection:
+    with replace(database, retry_policy=RetryPolicy(0, answer_seconds=0.5)).connect() as connection:
         proxy.is_silent = True
         with pytest.raises(psycopg.OperationalError, match=r"no answer for 0\.5 s"):
             connection.execute("SELECT 1")
 
 
-def test_a_merge_that_counted_is_not_done_twice_where_its_answer_was_lost(
+def test_a_committed_merge_whose_answer_was_lost_is_not_repeated(
     spark: SparkSession, proxied: tuple[FaultyProxy, Database]
 ) -> None:
     proxy, database = proxied
@@ -381,12 +385,12 @@ def test_a_merge_that_counted_is_not_done_twice_where_its_answer_was_lost(
         proxy.lose_answer_to = next(losses, None)
 
     start_run(database, key)
-    counts = database.patience.keep_trying(
+    counts = database.retry_policy.call(
         lambda: publish(
             *(database, key, OK),
             origin="real",
             publications=[rows],
-            errors=[ConsumerError("odd")],
+            errors=[ConsumerError("rejected")],
             confirm=lose_next_commit,
         )
     )
@@ -410,19 +414,19 @@ def test_a_claim_whose_answer_was_lost_counts_as_used(proxied: tuple[FaultyProxy
     assert time.monotonic() - claimed >= 0.45
 
 
-def test_a_claim_outlives_a_restart_of_the_server(patient: Database, server: BreakableServer) -> None:
-    limiter = PostgresLimiter(patient, "yahoo", FetchLimits(0.5, 1000, 900))
+def test_the_pause_is_kept_over_a_restart_of_the_server(retrying: Database, server: BreakableServer) -> None:
+    limiter = PostgresLimiter(retrying, "yahoo", FetchLimits(0.5, 1000, 900))
     limiter.acquire()
     server.restart()
-    back = read_throttle(patient, "yahoo").now
+    back = read_throttle(retrying, "yahoo").now
     limiter.acquire()
     # The server may have forgotten the last request: a pause begins with the new connection.
-    assert read_throttle(patient, "yahoo").last_sent_at - back >= dt.timedelta(seconds=0.45)
+    assert read_throttle(retrying, "yahoo").last_sent_at - back >= dt.timedelta(seconds=0.45)
 
 
-def test_a_failure_names_no_password(spark: SparkSession, server: BreakableServer, patient: Database) -> None:
+def test_a_failure_names_no_password(spark: SparkSession, server: BreakableServer, retrying: Database) -> None:
     server.stop()
     with pytest.raises(SparkAppError) as failure:
-        publish(patient, run_key(), OK, origin="real", publications=[Publication(ETF_OHLC, bars(spark, {"X": "1"}))])
-    assert str(patient.password) not in str(failure.value)
+        publish(retrying, run_key(), OK, origin="real", publications=[Publication(ETF_OHLC, bars(spark, {"X": "1"}))])
+    assert str(retrying.password) not in str(failure.value)
     assert str(failure.value).startswith("cannot reach PostgreSQL at 127.0.0.1:")

@@ -1,4 +1,4 @@
-"""Schema migrations: once, in order, and refused where the database was made by other code."""
+"""Schema migrations: applied once, in order, and not to a database of other code."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_migrations_started_together_are_applied_once(empty_database: Database) 
     assert sorted(map(len, applied)) == [0, 0, 0, 6]
 
 
-def test_an_altered_migration_is_refused(database: Database) -> None:
+def test_an_altered_migration_is_an_error(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("UPDATE schema_migrations SET checksum = 'other' WHERE version = 1")
     with pytest.raises(SettingsError, match="0001_served_tables.sql was altered"):
         migrate(database)
 
 
-def test_a_database_of_newer_code_is_refused(database: Database) -> None:
+def test_a_database_of_newer_code_is_an_error(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'later', 'x')")
     with pytest.raises(SettingsError, match="migration 99"):

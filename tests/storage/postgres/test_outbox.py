@@ -1,4 +1,4 @@
-"""What Kafka is told of published rows: owed with the rows themselves, and sent once the broker is there."""
+"""Messages about published rows: pending in the rows' own transaction, sent once the broker is available."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION, SERVED_TABLES
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.outbox import lock_head
-from spark_app.storage.postgres.publish import Publication, RowSet, owe_rows, publish
+from spark_app.storage.postgres.publish import Publication, RowSet, enqueue_rows, publish
 from spark_app.storage.postgres.run_log import RunKey, start_run
 from tests.kafka.topics import Record, broker_in_process, read_topic
 from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key, wait_for_merges
@@ -39,7 +39,7 @@ def send(database: Database, *publications: Publication, number: int = 1, topic:
     publish(database, key, OK, origin="real", publications=publications, topic=topic)
 
 
-def owed(database: Database) -> int:
+def pending(database: Database) -> int:
     with database.connect() as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM logs_topic_outbox").fetchall()
     return int(count)
@@ -53,7 +53,7 @@ def changes(records: list[Record]) -> list[tuple[str, str | None]]:
     return [(r.key["ticker"], r.value["run_id"] if r.value else None) for r in records]
 
 
-def test_a_message_tells_the_whole_row_exactly(spark: SparkSession, database: Database, servers: str) -> None:
+def test_a_message_contains_the_whole_row_exactly(spark: SparkSession, database: Database, servers: str) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10.1"})))
     assert deliver(database, access(servers)).sent == 1
     (record,) = read_topic(servers)
@@ -68,7 +68,7 @@ def test_a_message_tells_the_whole_row_exactly(spark: SparkSession, database: Da
     assert record.value == {**told, "schema_version": 1, "message_id": record.message_id, "row": row}
 
 
-def test_new_changed_and_removed_rows_are_told_once_and_unchanged_ones_never(
+def test_new_changed_and_removed_rows_are_sent_once_and_unchanged_ones_never(
     spark: SparkSession, database: Database, servers: str
 ) -> None:
     send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A", "B"]), OF_DAY))
@@ -76,7 +76,7 @@ def test_new_changed_and_removed_rows_are_told_once_and_unchanged_ones_never(
     deliver(database, access(servers))
     expected = [("A", "run-00000001"), ("B", "run-00000001"), ("C", "run-00000002"), ("A", None)]
     assert changes(read_topic(servers)) == expected
-    assert deliver(database, access(servers)).sent == owed(database) == 0
+    assert deliver(database, access(servers)).sent == pending(database) == 0
 
 
 def test_the_ids_of_a_rows_messages_grow_with_its_changes(
@@ -90,15 +90,15 @@ def test_the_ids_of_a_rows_messages_grow_with_its_changes(
     assert of_one == ["10.000000", "10.500000", "11.000000"]
 
 
-def test_nothing_is_owed_for_rows_that_were_not_committed(spark: SparkSession, database: Database) -> None:
+def test_no_message_is_pending_for_rows_that_were_not_committed(spark: SparkSession, database: Database) -> None:
     with pytest.raises(SparkAppError):
         send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10", "XLE": "-1"})))
-    assert owed(database) == 0
+    assert pending(database) == 0
 
 
-def test_without_a_topic_nothing_is_owed(spark: SparkSession, database: Database) -> None:
+def test_without_a_topic_no_message_is_pending(spark: SparkSession, database: Database) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})), topic=None)
-    assert owed(database) == 0
+    assert pending(database) == 0
 
 
 def test_a_topic_that_begins_later_is_filled_with_every_row(
@@ -107,7 +107,7 @@ def test_a_topic_that_begins_later_is_filled_with_every_row(
     prices = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
     send(database, prices, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"])), topic=None)
     key = RunKey("run-00000002", "fill_topic", DAY, {})
-    assert owe_rows(database, key, SERVED_TABLES, TOPIC) == 2
+    assert enqueue_rows(database, key, SERVED_TABLES, TOPIC) == 2
     deliver(database, access(servers))
     told = [
         (record.key["ticker"], record.headers["run_id"], (record.value or {})["row"]) for record in read_topic(servers)
@@ -177,7 +177,7 @@ def test_settings_that_the_client_refuses_cost_no_message(
     delivery = deliver(database, KafkaAccess(settings, SecretStr("s3cret")))
     assert "Kafka's client refuses the settings" in delivery.problem
     assert "s3cret" not in delivery.problem
-    assert owed(database) == 1
+    assert pending(database) == 1
 
 
 def test_a_run_key_of_another_kind_is_told_as_it_is(spark: SparkSession, database: Database, servers: str) -> None:

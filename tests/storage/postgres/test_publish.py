@@ -149,7 +149,7 @@ def test_weights_keep_their_eight_decimals(spark: SparkSession, database: Databa
         assert [weight for (weight,) in connection.execute(statement)] == weights
 
 
-def test_a_key_that_was_computed_twice_is_refused(spark: SparkSession, database: Database) -> None:
+def test_a_key_that_was_computed_twice_is_rejected(spark: SparkSession, database: Database) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
     for ticker in ("XLK", "XLE"):
         twice = bars(spark, {ticker: "11"}).union(bars(spark, {ticker: "11.5"}))
@@ -188,7 +188,7 @@ def wait_for_merges(database: Database, number: int) -> None:
 
 
 @pytest.mark.parametrize("close", ["0", "-1"])
-def test_a_row_that_breaks_a_rule_leaves_everything_as_it_was(
+def test_a_row_that_breaks_a_rule_leaves_everything_unchanged(
     spark: SparkSession, database: Database, close: str
 ) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
@@ -200,12 +200,12 @@ def test_a_row_that_breaks_a_rule_leaves_everything_as_it_was(
         assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'loading'").fetchone() == (0,)
 
 
-def test_a_high_below_the_low_is_refused(spark: SparkSession, database: Database) -> None:
+def test_a_high_below_the_low_is_rejected(spark: SparkSession, database: Database) -> None:
     with pytest.raises(SparkAppError):
         send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"}, low="13")))
 
 
-def test_the_run_log_tells_what_a_run_did(spark: SparkSession, database: Database) -> None:
+def test_the_run_log_has_what_a_run_did(spark: SparkSession, database: Database) -> None:
     key = run_key()
     assert not is_done(database, key)
     start_run(database, key)
@@ -241,7 +241,7 @@ def test_orphaned_loading_tables_are_swept(database: Database) -> None:
     assert left == [("young",)]
 
 
-def test_a_value_that_its_column_cannot_hold_is_refused(spark: SparkSession, database: Database) -> None:
+def test_a_value_too_large_for_its_column_is_rejected(spark: SparkSession, database: Database) -> None:
     too_large = F.when(F.col("ticker") == "XLK", F.lit(Decimal("1000000000000000.5"))).otherwise(F.col("close_price"))
     rows = bars(spark, {"XLE": "11", "XLK": "10"}).withColumn("close_price", too_large)
     with pytest.raises(SparkAppError) as caught:

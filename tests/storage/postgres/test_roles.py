@@ -125,7 +125,7 @@ def is_refused(database: Database, text: str) -> bool:
     return False
 
 
-def test_the_pipeline_loads_loads_again_and_removes_ghosts(
+def test_the_pipeline_loads_reloads_and_removes_stale_rows(
     spark: SparkSession, database: Database, pipeline: Database
 ) -> None:
     day = RowSet(("as_of_date",), ((DAY,),))
@@ -157,7 +157,7 @@ def test_the_pipeline_keeps_its_run_log(pipeline: Database) -> None:
     assert "no results yet" in render_results(pipeline)
 
 
-def test_the_pipeline_owes_messages_and_sends_them(spark: SparkSession, pipeline: Database) -> None:
+def test_the_pipeline_adds_messages_and_sends_them(spark: SparkSession, pipeline: Database) -> None:
     start_run(pipeline, run_key())
     day = RowSet(("as_of_date",), ((DAY,),))
     rows = [Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"]), day)]
@@ -203,7 +203,7 @@ def test_the_pipeline_sweeps_its_own_orphans_and_passes_over_those_of_others(
     assert run(database, left) == []
 
 
-def test_the_pipeline_is_refused_what_is_not_its_work(pipeline: Database) -> None:
+def test_the_pipeline_has_no_other_rights(pipeline: Database) -> None:
     assert [statement for statement in NOT_THE_PIPELINES_WORK if not is_refused(pipeline, statement)] == []
 
 
@@ -258,7 +258,7 @@ def test_everything_that_migrations_made_belongs_to_the_owner(database: Database
     assert others == []
 
 
-def test_setting_up_again_puts_right_what_was_changed_by_hand(
+def test_setting_up_again_reverts_changes_made_by_hand(
     spark: SparkSession, database: Database, pipeline: Database
 ) -> None:
     run(database, "GRANT DELETE ON collected_daily_etf_ohlc TO spark_app_pipeline")
@@ -279,13 +279,13 @@ def test_an_administrator_who_is_no_superuser_sets_up_a_new_database(
     assert migrate(administrator) == []
 
 
-def test_whoever_may_not_set_up_roles_is_told_so(
+def test_a_user_without_the_right_to_set_up_roles_is_told_so(
     database: Database, pipeline: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url_of(pipeline))
     monkeypatch.delenv("DATABASE_ADMIN_URL", raising=False)
     assert command.main(["db", "roles"]) == 1
-    assert "PostgreSQL refused setting up the roles: " in capsys.readouterr().err
+    assert "PostgreSQL rejected setting up the roles: " in capsys.readouterr().err
 
 
 def test_a_later_migration_runs_as_the_administrator_and_its_table_gets_its_rights(
@@ -297,7 +297,7 @@ def test_a_later_migration_runs_as_the_administrator_and_its_table_gets_its_righ
     )
     known = [*migrate_module.migrations(), later]
     monkeypatch.setattr(migrate_module, "migrations", lambda: known)
-    with pytest.raises(SparkAppError, match="PostgreSQL refused migrating the schema"):
+    with pytest.raises(SparkAppError, match="PostgreSQL rejected migrating the schema"):
         prepare_database(pipeline, Settings())
     prepare_database(pipeline, Settings(), admin=login("spark_app_owner"))
     prepare_database(pipeline, Settings())

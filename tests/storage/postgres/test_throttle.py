@@ -1,4 +1,4 @@
-"""The throttle that all workers and jobs share: the pause, the block, the budget, and what becomes of them."""
+"""The throttle that all workers and jobs share: pause, block, daily budget, stop requests and lost connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from spark_app.errors import RateLimitedError, RunInterruptedError, ServiceUnavailableError, SparkAppError
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter, limiter_of
-from spark_app.storage.postgres.retry import Patience
+from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.throttle import (
     ThrottleState,
     block_source,
@@ -56,7 +56,7 @@ def query(database: Database, text: str, *parameters: object) -> list[tuple[Any,
 
 
 def workers_connections(database: Database) -> list[tuple[Any, ...]]:
-    """Process and state of the connections to the test's database, without the one that asks."""
+    """Process and state of the connections to the test's database, without the one of this query."""
     text = "SELECT pid, state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return query(database, text)
 
@@ -76,7 +76,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def waiting(pool: ThreadPoolExecutor, database: Database) -> Future[None]:
-    """A caller that has a minute to wait for its slot, and has looked at the throttle already."""
+    """Start a caller that waits a minute for its slot and has read the throttle already."""
     make_limiter(database).acquire()
     limiter = make_limiter(database, delay_seconds=60)
     future = pool.submit(limiter.acquire)
@@ -100,7 +100,7 @@ def test_two_jobs_of_four_workers_keep_the_pause_together(database: Database) ->
     assert read_throttle(database, "yahoo").requests_today == 8
 
 
-def test_each_request_keeps_its_own_delay_from_the_last_of_anybody(database: Database) -> None:
+def test_each_request_keeps_its_own_delay_after_the_last_of_any_job(database: Database) -> None:
     hasty, calm = make_limiter(database), make_limiter(database, delay_seconds=0.3)
     hasty.acquire()
     assert seconds_to_acquire(calm) >= 0.29
@@ -108,25 +108,25 @@ def test_each_request_keeps_its_own_delay_from_the_last_of_anybody(database: Dat
     assert seconds_to_acquire(calm) >= 0.29
 
 
-def test_without_a_pause_requests_are_counted_all_the_same(database: Database) -> None:
+def test_requests_are_counted_without_a_pause_too(database: Database) -> None:
     limiter = make_limiter(database)
     for _ in range(20):
         limiter.acquire()
     assert read_throttle(database, "yahoo").requests_today == 20
 
 
-def test_nobody_sends_after_a_rate_limit(database: Database) -> None:
+def test_no_request_is_sent_after_a_rate_limit(database: Database) -> None:
     make_limiter(database, pause_seconds=900).report_rate_limit("query2 answered with 429")
-    with pytest.raises(RateLimitedError, match=r"query2 answered with 429; resume after \d{4}-\S+Z$") as refusal:
+    with pytest.raises(RateLimitedError, match=r"query2 answered with 429; resume after \d{4}-\S+Z$") as error:
         make_limiter(database).acquire()
     state = read_throttle(database, "yahoo")
     assert state.is_blocked
-    assert refusal.value.resume_at == state.blocked_until
+    assert error.value.resume_at == state.blocked_until
     assert dt.timedelta(seconds=890) < state.blocked_until - state.now <= dt.timedelta(seconds=900)
     assert state.requests_today == 0
 
 
-def test_a_caller_that_waits_for_its_slot_hears_of_a_rate_limit(database: Database, pool: ThreadPoolExecutor) -> None:
+def test_a_waiting_caller_sees_a_rate_limit(database: Database, pool: ThreadPoolExecutor) -> None:
     caller = waiting(pool, database)
     make_limiter(database).report_rate_limit("too many")
     with pytest.raises(RateLimitedError, match="too many"):
@@ -171,9 +171,9 @@ def test_the_budget_ends_with_the_day(database: Database) -> None:
     limiter = make_limiter(database, budget=2)
     limiter.acquire()
     limiter.acquire()
-    with pytest.raises(RateLimitedError, match="the budget of 2 requests a day is spent") as refusal:
+    with pytest.raises(RateLimitedError, match="the budget of 2 requests a day is spent") as error:
         limiter.acquire()
-    assert refusal.value.resume_at == read_throttle(database, "yahoo").next_day_at
+    assert error.value.resume_at == read_throttle(database, "yahoo").next_day_at
     query(database, "UPDATE logs_fetch_throttle SET counted_date = counted_date - 1")
     limiter.acquire()
     assert read_throttle(database, "yahoo").requests_today == 1
@@ -193,25 +193,25 @@ def test_a_day_begins_at_midnight_in_utc() -> None:
     assert state.requests_today == 7
     assert state.next_day_at == dt.datetime(2026, 3, 4, tzinfo=dt.UTC)
     day_before = ThrottleState(evening_in_new_york, NEVER, NEVER, None, dt.date(2026, 3, 2), 7)
-    assert (day_before.requests_today, day_before.refusal(7)) == (0, None)
+    assert (day_before.requests_today, day_before.error_if_blocked(7)) == (0, None)
 
 
 @pytest.mark.parametrize(("blocked_hours", "resume_day", "reason"), [(1, 3, "budget of 7"), (48, 4, "too many")])
-def test_of_block_and_budget_the_later_end_counts(blocked_hours: int, resume_day: int, reason: str) -> None:
+def test_the_later_of_block_and_budget_counts(blocked_hours: int, resume_day: int, reason: str) -> None:
     now = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
     state = ThrottleState(now, NEVER, now + dt.timedelta(hours=blocked_hours), "too many", now.date(), 7)
-    refusal = state.refusal(7)
-    assert refusal is not None and refusal.resume_at is not None
-    assert reason in str(refusal)
-    assert refusal.resume_at.day == resume_day
+    error = state.error_if_blocked(7)
+    assert error is not None and error.resume_at is not None
+    assert reason in str(error)
+    assert error.resume_at.day == resume_day
 
 
-def test_a_refusal_keeps_its_resume_time_from_process_to_process() -> None:
-    refusal = pickle.loads(pickle.dumps(RateLimitedError("later", resume_at=NEVER)))
-    assert (str(refusal), refusal.resume_at) == ("later", NEVER)
+def test_a_rate_limit_error_keeps_its_resume_time_when_pickled() -> None:
+    error = pickle.loads(pickle.dumps(RateLimitedError("later", resume_at=NEVER)))
+    assert (str(error), error.resume_at) == ("later", NEVER)
 
 
-def test_a_clock_that_was_set_back_stops_nobody(database: Database) -> None:
+def test_a_clock_that_was_set_back_stops_no_request(database: Database) -> None:
     query(database, "UPDATE logs_fetch_throttle SET last_sent_at = now() + interval '20 seconds'")
     assert seconds_to_acquire(make_limiter(database, delay_seconds=1)) < 10
 
@@ -224,7 +224,7 @@ def test_no_transaction_is_open_while_a_caller_waits(database: Database, pool: T
     assert states == {"idle"}
 
 
-def test_a_process_has_one_connection_and_opens_it_when_it_needs_it(database: Database) -> None:
+def test_a_process_has_one_connection_opened_at_first_use(database: Database) -> None:
     limiter_of(database, "yahoo", limits(), "run")
     assert workers_connections(database) == []
     for _ in range(3):
@@ -232,7 +232,7 @@ def test_a_process_has_one_connection_and_opens_it_when_it_needs_it(database: Da
     wait_until(lambda: len(workers_connections(database)) == 1)
 
 
-def test_a_lost_connection_is_opened_again_and_a_pause_begins(database: Database) -> None:
+def test_a_lost_connection_is_reopened_and_a_pause_starts(database: Database) -> None:
     limiter = make_limiter(database, delay_seconds=0.5)
     limiter.acquire()
     time.sleep(0.6)
@@ -245,8 +245,8 @@ def test_a_lost_connection_is_opened_again_and_a_pause_begins(database: Database
     assert 0.49 <= seconds_to_acquire(limiter) < 5
 
 
-def test_a_database_that_stays_away_is_one_sentence_without_the_password() -> None:
-    away = make_limiter(replace(parse_url("postgresql://me:s3cret@127.0.0.1:1/db"), patience=Patience(0.3)))
+def test_an_unreachable_database_is_one_sentence_without_the_password() -> None:
+    away = make_limiter(replace(parse_url("postgresql://me:s3cret@127.0.0.1:1/db"), retry_policy=RetryPolicy(0.3)))
     actions = (away.acquire, functools.partial(away.report_rate_limit, "too many"))
     for action in actions:
         with pytest.raises(ServiceUnavailableError, match="cannot reach PostgreSQL at 127.0.0.1:1/db") as failure:
@@ -265,7 +265,7 @@ def test_an_unknown_source_is_named(database: Database) -> None:
         PostgresLimiter(database, "bloomberg", limits()).acquire()
 
 
-def test_what_travels_to_the_workers_shows_no_password() -> None:
+def test_what_is_pickled_for_the_workers_shows_no_password() -> None:
     database = parse_url("postgresql://me:s3cret@127.0.0.1/db")
     make = functools.partial(limiter_of, database, "yahoo", limits(), "run")
     arrived = pickle.loads(pickle.dumps(make))
@@ -273,7 +273,7 @@ def test_what_travels_to_the_workers_shows_no_password() -> None:
         assert "s3cret" not in repr(shown)
 
 
-def test_the_workers_of_a_run_that_is_to_stop_send_nothing_more(database: Database) -> None:
+def test_the_workers_of_a_stopped_run_send_no_more_requests(database: Database) -> None:
     request_stop(database, "stopped")
     with pytest.raises(RunInterruptedError):
         limiter_of(database, "yahoo", limits(), "stopped").acquire()

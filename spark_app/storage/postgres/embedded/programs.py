@@ -1,4 +1,4 @@
-"""The programs of the embedded PostgreSQL, the account that runs them, and places where it can reach its files."""
+"""The programs of the embedded PostgreSQL, the account that runs them, and folders that it can read."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from spark_app.errors import ServiceUnavailableError
 
 logger = logging.getLogger(__name__)
 
-_ROOTS_PLACE = Path("/var/lib/spark_app")
+_ROOTS_FOLDER = Path("/var/lib/spark_app")
 
 
 @dataclass(frozen=True)
 class Account:
-    """The operating system's user that runs the server; without numbers the caller itself."""
+    """The user of the operating system that runs the server; without `uid` and `gid` the caller."""
 
     uid: int | None = None
     gid: int | None = None
 
     def run(self, *command: str | Path, keep: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, in a folder that it can read; its output comes back as text.
+        """Run a command as this account, in a folder that it can read; returns its output as text.
 
-        Args: keep: open files that the command, and what it starts, keep open.
+        Args: keep: open file descriptors that the command and its children inherit.
         """
         return subprocess.run(
             [str(part) for part in command],
@@ -48,20 +48,20 @@ class Account:
             check=False,
         )
 
-    def own(self, path: Path) -> None:
-        """Give a file or folder to this account."""
+    def chown(self, path: Path) -> None:
+        """Make this account the owner of a file or folder."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
     def can_read(self, path: Path) -> bool:
-        """Say whether this account gets at the path, and may read and execute it."""
+        """Say whether this account can reach, read and execute the path."""
         return self.uid is None or self.run("/bin/sh", "-c", 'test -r "$0" && test -x "$0"', path).returncode == 0
 
 
 def server_account() -> Account:
-    """Return the caller, or for root, as whom PostgreSQL refuses to run, `postgres` or `nobody`.
+    """Return the caller, or for root `postgres` or `nobody`: PostgreSQL does not run as root.
 
-    Raises: ServiceUnavailableError: root, and neither of them exists.
+    Raises: ServiceUnavailableError: neither of them exists.
     """
     if os.geteuid() != 0:
         return Account()
@@ -70,32 +70,32 @@ def server_account() -> Account:
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
     raise ServiceUnavailableError(
-        "PostgreSQL does not run as root and there is no user postgres or nobody: "
+        "PostgreSQL does not run as root, and there is no user postgres or nobody: "
         "run as an ordinary user, or set DATABASE_URL"
     )
 
 
 def reachable_home(home: Path, account: Account) -> Path:
-    """Return `home`, or for root a place that the server's account can reach, and say so."""
+    """Return `home`, or for root a folder that the server's account can reach, and log it."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not account.can_read(home):
-            place = _ROOTS_PLACE / hashlib.sha256(str(home).encode()).hexdigest()[:12]
-            place.mkdir(parents=True, exist_ok=True)
-            logger.info("embedded PostgreSQL: its files are in %s, %s is out of its reach", place, home)
-            return place
+            folder = _ROOTS_FOLDER / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+            folder.mkdir(parents=True, exist_ok=True)
+            logger.info("embedded PostgreSQL: its files are in %s, because it cannot reach %s", folder, home)
+            return folder
     except OSError as error:
         raise ServiceUnavailableError(f"the embedded PostgreSQL needs a folder at {home}: {error.strerror}") from error
     return home
 
 
 def psql_program() -> Path:
-    """The path of the `psql` that comes with the embedded PostgreSQL; it works with any server."""
+    """Return the path of the embedded PostgreSQL's `psql`, which works with any server."""
     return _original_installation() / "bin" / "psql"
 
 
 def client_program(name: str) -> Path:
-    """The path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
+    """Return the path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
 
     Raises: ServiceUnavailableError: there is none.
     """
@@ -103,7 +103,9 @@ def client_program(name: str) -> Path:
         if (program := _original_installation() / "bin" / name).exists():
             return program
     if (found := shutil.which(name)) is None:
-        raise ServiceUnavailableError(f"there is no {name}: run `make setup`, or install PostgreSQL's client programs")
+        raise ServiceUnavailableError(
+            f"{name} is not installed: run `make setup`, or install PostgreSQL's client programs"
+        )
     return Path(found)
 
 
@@ -115,14 +117,14 @@ def _original_installation() -> Path:
 
 
 def installation_for(account: Account) -> Path:
-    """The folder of PostgreSQL's programs; copied where the server's account cannot reach the original."""
+    """Return the folder of PostgreSQL's programs: a copy if the server's account cannot reach the original."""
     original = _original_installation()
     if account.can_read(original / "bin" / "postgres"):
         return original
-    # The programs find their libraries beside the package, so both are copied as they lie.
+    # The programs load their libraries from beside the package, so both are copied with their layout.
     package, libraries = original.parent, original.parent.with_name(f"{original.parent.name}.libs")
     digest = hashlib.sha256(f"{original}{original.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = _ROOTS_PLACE / f"postgresql-{digest}"
+    copy = _ROOTS_FOLDER / f"postgresql-{digest}"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=copy.parent))

@@ -1,14 +1,18 @@
-"""The embedded PostgreSQL: started by the first job that needs it, stopped by the last one to end.
+"""The embedded PostgreSQL: the first job that needs it starts it, the last one to end stops it.
 
-Every job that uses the server holds a shared lock on the file `in_use`. Who starts the server also
-starts a keeper, a small process that looks now and then whether that lock is free and then stops the
-server: so nothing stays behind even where all jobs were killed. Starting, stopping and looking happen
-under the lock `control`. A file `keep_running` (`db start`) makes everyone leave the server alone.
-The server's own processes hold the lock `server`: a process number tells nothing where a server may
-run in another container, or its number may be another process's by now.
+Locks are on files in its folder:
 
-The server listens on loopback TCP (JDBC knows no Unix socket) with a generated password. PostgreSQL
-refuses to run as root: there it runs as `postgres` or `nobody`.
+| file | locked by |
+|---|---|
+| `in_use` | every job that uses the server, shared, to its end; whoever stops the server tries to lock it alone |
+| `control` | the process that is starting or stopping the server |
+| `server` | the server's own processes; process ids are not enough: containers have their own, and they are reused |
+| `keeper` | the keeper, a small process that stops the server once `in_use` is free, even if all jobs were killed |
+
+While the file `keep_running` exists (`db start`) nobody stops the server.
+
+The server listens on loopback TCP (JDBC has no Unix sockets) with a generated password. PostgreSQL does not run as
+root: then it runs as `postgres` or `nobody`.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ _LAST_PROCESS_SECONDS = 10.0
 
 
 class EmbeddedPostgres:
-    """The server whose files lie in `home`; safe to use from any number of processes."""
+    """The server with its files in `home`; safe to use from any number of processes."""
 
     def __init__(self, home: Path) -> None:
         self._account = server_account()
@@ -62,17 +66,17 @@ class EmbeddedPostgres:
                     self._await_keeper()
 
     def keep_running(self) -> str:
-        """Start the server and leave it running until `stop`; returns its URL."""
+        """Start the server and leave it running until `stop` is called; returns its URL."""
         (self._home / "keep_running").touch()
         with self.lease() as url:
             return url
 
     def running_url(self) -> str | None:
-        """The URL of the server if it runs, else None."""
+        """Return the URL of the server if it is running, else None."""
         return self._url() if self._is_running() else None
 
     def stop(self) -> bool:
-        """Stop the server once no job uses it; says whether it is stopped now."""
+        """Stop the server once no job uses it; returns whether it is stopped now."""
         (self._home / "keep_running").unlink(missing_ok=True)
         stopped = self._stop_if_unused()
         if not stopped:
@@ -80,7 +84,7 @@ class EmbeddedPostgres:
         return stopped
 
     def wait_and_stop(self) -> None:
-        """Wait until no job uses the server, then stop it; what the keeper process does."""
+        """Wait until no job uses the server, then stop it: the main function of the keeper."""
         with self._lock("keeper", fcntl.LOCK_EX):
             while self._has_pid_file() and not self._stop_if_unused():
                 time.sleep(_KEEPER_PAUSE_SECONDS)
@@ -89,7 +93,7 @@ class EmbeddedPostgres:
         return installation_for(self._account) / "bin" / name
 
     def _await_keeper(self) -> None:
-        """Give the keeper a moment to see that it is done, so that no process outlives the job."""
+        """Wait a moment for the keeper to end, so that no process outlives the job."""
         deadline = time.monotonic() + 10 * _KEEPER_PAUSE_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(BlockingIOError), self._lock("keeper", fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -97,7 +101,7 @@ class EmbeddedPostgres:
             time.sleep(_KEEPER_PAUSE_SECONDS / 10)
 
     def _stop_if_unused(self) -> bool:
-        """Stop the server unless it is in use; a server that shall keep running counts as stopped."""
+        """Stop the server unless it is in use; a server with `keep_running` counts as stopped."""
         with self._lock("control", fcntl.LOCK_EX):
             try:
                 with self._lock("in_use", fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -110,7 +114,7 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         self._await_last_process()
         with self._lock("server", fcntl.LOCK_EX | fcntl.LOCK_NB) as lock:
-            # No server lives that it could be of.
+            # Stale: no server process has the lock.
             (self._data / "postmaster.pid").unlink(missing_ok=True)
             if not (self._data / "PG_VERSION").exists():
                 self._initialise()
@@ -118,14 +122,17 @@ class EmbeddedPostgres:
         self._start_keeper()
 
     def _await_last_process(self) -> None:
-        """Wait for what a killed server left behind for a moment; a server of another container stays."""
+        """Wait for the last processes of a killed server to end.
+
+        Raises: ServiceUnavailableError: they do not; a server is running in another container.
+        """
         deadline = time.monotonic() + _LAST_PROCESS_SECONDS
         while True:
             with contextlib.suppress(BlockingIOError), self._lock("server", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 return
             if time.monotonic() > deadline:
                 raise ServiceUnavailableError(
-                    f"the embedded PostgreSQL in {self._home} runs in another container: run one at a time, "
+                    f"the embedded PostgreSQL in {self._home} is running in another container: run one at a time, "
                     "or set DATABASE_URL"
                 )
             time.sleep(_KEEPER_PAUSE_SECONDS)
@@ -142,20 +149,20 @@ class EmbeddedPostgres:
         )
 
     def _initialise(self) -> None:
-        # Under another name until it is whole: a run that is killed here leaves nothing that looks like a database.
+        # Renamed when complete: a run that is killed here leaves no half-initialized database.
         unfinished = self._home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
-        self._account.own(unfinished)
+        self._account.chown(unfinished)
         log = self._home / "server.log"
         log.touch()
-        self._account.own(log)
+        self._account.chown(log)
         password = secrets.token_urlsafe(24)
         _write_private(self._home / "password", password)
         with tempfile.NamedTemporaryFile("w", dir=self._home) as password_file:
             password_file.write(password)
             password_file.flush()
-            self._account.own(Path(password_file.name))
+            self._account.chown(Path(password_file.name))
             done = self._account.run(
                 *(self._program("initdb"), "-D", unfinished, "-U", USER, "-A", "scram-sha-256"),
                 *("--pwfile", password_file.name, "-E", "UTF8", "--locale=C"),
@@ -168,7 +175,7 @@ class EmbeddedPostgres:
         logger.info("embedded PostgreSQL set up in %s", self._home)
 
     def _create_database(self) -> None:
-        """Create the database, also where a run that started the server was killed before it came to that."""
+        """Create the database if it is missing: a run that started the server may have been killed before it did."""
         import psycopg
 
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: starts when needed, stops when nobody needs it, keeps what it stored."""
+"""The embedded PostgreSQL: starts when needed, stops when no job needs it, keeps what it stored."""
 
 from __future__ import annotations
 
@@ -141,9 +141,9 @@ def test_a_server_of_another_container_is_left_alone(server: EmbeddedPostgres, m
     with server.lease() as url, psycopg.connect(url):
         pid_file = pid_file_of(server)
         text = pid_file.read_text()
-        # What its number is there is nobody's here.
+        # Its process id is not used in this container.
         rename_process(pid_file, 2**22 + 1)
-        with pytest.raises(ServiceUnavailableError, match="runs in another container"), server.lease():
+        with pytest.raises(ServiceUnavailableError, match="is running in another container"), server.lease():
             pass
         pid_file.write_text(text)
         assert answers(url)
