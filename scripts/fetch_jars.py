@@ -53,7 +53,11 @@ class Jar:
 def read_lock(lock: Path) -> list[Jar]:
     """Read `group:artifact:version sha256` lines; `#` starts a comment."""
     lines = [line.split("#")[0].split() for line in lock.read_text().splitlines()]
-    return [Jar(*words[0].split(":"), sha256=words[1] if len(words) > 1 else "") for words in lines if words]
+    jars = []
+    for words in filter(None, lines):
+        group, artifact, version = words[0].split(":")
+        jars.append(Jar(group, artifact, version, words[1] if len(words) > 1 else ""))
+    return jars
 
 
 def sha256_of(content: bytes) -> str:

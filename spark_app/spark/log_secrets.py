@@ -1,7 +1,7 @@
-"""Keeps the database's password out of logs, also where someone has turned them up to DEBUG.
+"""Keep the database's password out of logs, at level DEBUG too.
 
-Two libraries print it there: Spark's JDBC source, with the properties of each connection, and Py4J, with the arguments
-of each call from Python to Java, among them what workers get (in base64).
+Two libraries log it at DEBUG: Spark's JDBC source, with the properties of each connection, and Py4J, with the arguments
+of each call from Python to Java, which include those of the workers (in base64).
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 _PY4J_LOGGERS = ("py4j.clientserver", "py4j.java_gateway")
-# Its neighbours say as much as it does; conf/log4j2.properties names it as well, for executors on other machines.
+# The whole package: other classes in it log the same. conf/log4j2.properties names it too, for executors elsewhere.
 _JDBC_LOGGER = "org.apache.spark.sql.execution.datasources.jdbc.connection"
 
 
 def keep_secrets_out_of_python_logs() -> None:
-    """Let Py4J note what it calls, without the arguments; doing it again changes nothing."""
+    """Let Py4J log the methods that it calls without their arguments; idempotent."""
     for name in _PY4J_LOGGERS:
         logging.getLogger(name).addFilter(_cut_arguments)
 
 
 def keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
-    """Let Spark's JDBC source say nothing below INFO, whatever the log settings are."""
+    """Let Spark's JDBC source log nothing below INFO, whatever the log settings are."""
     jvm: Any = spark.sparkContext._jvm
     log4j = jvm.org.apache.logging.log4j
     log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
 
 
 def _cut_arguments(record: logging.LogRecord) -> bool:
-    """Keep of a command its kind and target, and of a call (`c`) the method; arguments come after it, a line each."""
-    said = str(record.msg)
-    if said.startswith("Command to send: "):
-        kind, *rest = said.splitlines()
+    """Keep the kind and target of a command, and the method of a call (`c`); the arguments follow, one a line."""
+    message = str(record.msg)
+    if message.startswith("Command to send: "):
+        kind, *rest = message.splitlines()
         record.msg = "\n".join([kind, *rest[: 2 if kind.endswith(" c") else 1]])
     return True

@@ -19,27 +19,27 @@ _REQUIRED = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # A speculative or doubled task would send its requests to Yahoo a second time.
+    # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
-    # Workers are handed what they need; the driver's own environment would show it to whoever may look at them.
+    # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
 _JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
 
 
 def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
-    """Build the session: what the pipeline cannot do without here, everything tunable in conf/spark-defaults.conf.
+    """Build the session. Settings that the pipeline requires are here, tunable ones in conf/spark-defaults.conf.
 
     Args:
         app_name: shown in Spark's UI and logs.
-        master: only for tests and plain `python`; under spark-submit the command line decides.
+        master: for tests and plain `python` only; under spark-submit the command line names it.
         extra: further settings.
     Raises: ServiceUnavailableError: this Spark lacks the jars for Delta or PostgreSQL.
     """
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
         builder = builder.master(master)
-        # Spark would take whatever python3 is first on PATH for its workers; spark-submit gets it from spark-env.sh.
+        # Spark starts workers with the first python3 on PATH; under spark-submit spark-env.sh names another.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
@@ -51,7 +51,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
 
 
 def _require_jars(spark: SparkSession) -> None:
-    """Spark itself would say so in the middle of a stage, by a stack trace."""
+    """Fail now, with one sentence; Spark itself would fail in the middle of a stage, with a stack trace."""
     jvm: Any = spark.sparkContext._jvm
     loader = jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
     missing = [name for name, resource in _JARS.items() if loader.getResource(resource) is None]

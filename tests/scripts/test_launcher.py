@@ -116,7 +116,7 @@ def test_a_packed_environment_goes_to_the_executors_and_the_driver_keeps_its_own
     ]
     missing = _run(clone / "spark_jobs_launcher.sh", "--environment", "nowhere.tar.gz", "one_job")
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert "--environment nowhere.tar.gz: there is no such file" in missing.stderr
+    assert "--environment nowhere.tar.gz: no such file" in missing.stderr
 
 
 def test_another_sparks_environment_does_not_reach_the_job(clone: Path) -> None:

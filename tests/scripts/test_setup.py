@@ -65,7 +65,7 @@ def fetch(
     """Fetch a lock of these lines into the folder `spark`."""
     lock = tmp_path / "some.lock"
     lock.write_text("".join(f"{line}\n" for line in lines))
-    command = [sys.executable, ROOT / "scripts" / "fetch_jars.py", lock, tmp_path / "spark"]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "fetch_jars.py", lock, tmp_path / "spark"]
     command += ["--update"] if update else []
     base = {"MAVEN_REPOSITORY_URL": repository, "NO_PROXY": "127.0.0.1", "SSL_CERT_FILE": ""}
     return subprocess.run(command, env={**base, **env}, capture_output=True, text=True, check=False)
