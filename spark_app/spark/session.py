@@ -10,8 +10,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
+from spark_app.config.secrets import keep_secrets_out_of_python_logs
 from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
 _REQUIRED = {
@@ -24,6 +24,9 @@ _REQUIRED = {
     # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
+# At DEBUG it logs the properties of each connection, the password among them; conf/log4j2.properties names it too, for
+# executors on other machines. The whole package: several of its classes do.
+_JDBC_LOGGER = "org.apache.spark.sql.execution.datasources.jdbc.connection"
 _JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
 
 
@@ -45,9 +48,16 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
-    keep_secrets_out_of_java_logs(spark)
+    _keep_secrets_out_of_java_logs(spark)
     _require_jars(spark)
     return spark
+
+
+def _keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
+    """Let Spark's JDBC source log nothing below INFO, whatever the log settings are."""
+    jvm: Any = spark.sparkContext._jvm
+    log4j = jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
 
 
 def _require_jars(spark: SparkSession) -> None:
