@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_app.cli.job import Job, Run
@@ -112,6 +113,7 @@ def _only_writer(run: Run) -> Iterator[Callable[[], None]]:
 
 
 def _warm_up(spark: SparkSession, settings: Settings) -> None:
-    from spark_app.ingestion.warm_up import warm_up
+    from spark_app.sources.worker import import_source
+    from spark_app.spark.quick_start import warm_up
 
-    warm_up(spark, settings)
+    warm_up(spark, partial(import_source, name=settings.source.name))
