@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Run a job of the pipeline with its own environment, from anywhere: in a checkout that of `make setup`, and where
-# pip installed it the one that it was installed into.
+# Run a job of the pipeline from any folder: from a checkout in the environment of `make setup`, else in the environment
+# that pip installed it into.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
-       spark_jobs_launcher.sh JOB --help       what the job does and takes
+       spark_jobs_launcher.sh JOB --help       what the job does, and its arguments
        spark_jobs_launcher.sh --list, --version
-       spark_jobs_launcher.sh setup            fetch what pip does not: Spark's jars for Delta and PostgreSQL
+       spark_jobs_launcher.sh setup            fetch the jars for Delta, PostgreSQL and Kafka, which pip does not install
        spark_jobs_launcher.sh setup s3         fetch the libraries for staging on s3a://
-       spark_jobs_launcher.sh completion bash|zsh    what the shell needs to complete jobs and options
+       spark_jobs_launcher.sh completion bash|zsh    print the shell's completion of jobs and options
        spark_jobs_launcher.sh psql [arguments] a SQL prompt on the database in use
        spark_jobs_launcher.sh db start|stop|url|roles
        spark_jobs_launcher.sh db dump FILE, db restore [--force] FILE
-       spark_jobs_launcher.sh show             the result tables
+       spark_jobs_launcher.sh show             print the result tables
 
   --master URL   where Spark runs: local[2,4] (default, or $SPARK_MASTER), spark://..., yarn, k8s://...
-  --environment FILE   a packed Python environment (.tar.gz) for those machines of a
-                 cluster that do not have this machine's at the same path
-  --bulk         settings for years of data (conf/spark-bulk.conf) over those of a small daily run
-  --conf         one setting of Spark
+  --environment FILE   a packed Python environment (.tar.gz) for the executors of a
+                 cluster whose machines do not have this one at the same path
+  --bulk         settings for years of data (conf/spark-bulk.conf) instead of a small daily run
+  --conf         a setting of Spark
 TEXT
 }
 
@@ -31,7 +31,7 @@ fail() {
   exit "$code"
 }
 
-# The folder of this script, wherever a symbolic link to it lies.
+# Print the folder of this script; symbolic links to it are followed.
 script_folder() {
   local script="${BASH_SOURCE[0]}" target
   while [ -L "$script" ]; do
@@ -44,7 +44,7 @@ script_folder() {
   (cd "$(dirname "$script")" && pwd -P)
 }
 
-# Each job with the first line of its docstring.
+# Print each job with the first line of its docstring.
 list_jobs() {
   local file
   for file in "$root"/jobs/[a-z]*.py; do
@@ -70,21 +70,21 @@ in_checkout() {
   for spark in "$root"/.venv/lib/python3*/site-packages/pyspark; do export SPARK_HOME="$spark"; done
 }
 
-# pip puts this script beside its Python, and all that it needs into the package; Python knows where that is.
+# pip installs this script beside its Python, and everything else into the package.
 in_environment() {
   # `~` is known to bash without HOME, too.
   local places shared=~/.local/share
   local home="${XDG_DATA_HOME:-$shared}/spark_app"
   python="$here/python"
-  [ -x "$python" ] || python="$(command -v python3)" || fail 69 "there is no Python beside $here or on PATH"
+  [ -x "$python" ] || python="$(command -v python3)" || fail 69 "no Python in $here or on PATH"
   places="$("$python" -c '
 import importlib.util
 for name in ("spark_app", "pyspark"):
     print(importlib.util.find_spec(name).submodule_search_locations[0])' 2>/dev/null)" ||
-    fail 69 "$python does not know spark_app and pyspark; install them with: pip install spark_app"
+    fail 69 "$python has no spark_app and pyspark: install them with: pip install spark_app"
   package="${places%%$'\n'*}"
   root="$package/installed"
-  # An editable install leaves everything where it is.
+  # An editable install uses the checkout.
   [ -d "$root" ] || { root="$(dirname "$package")" && home="$root/var"; }
   export SPARK_HOME="${places#*$'\n'}" SPARK_CONF_DIR="$root/conf" PYSPARK_PYTHON="$python"
   export SPARK_APP_HOME="${SPARK_APP_HOME:-$home}"
@@ -94,30 +94,30 @@ for name in ("spark_app", "pyspark"):
   export SPARK_DIST_CLASSPATH="$SPARK_ADDED_JARS/jars/*"
 }
 
-# Bring what pip does not: the jars by their checksums, and an archive of JVM classes for a quick start.
+# Fetch the jars, and make the archive of JVM classes.
 set_up() {
   if [ "$here" = "$root" ]; then
-    [ -d "$root/requirements" ] || { echo "everything is there: an image is set up when it is built" && exit; }
+    [ -d "$root/requirements" ] || { echo "nothing to do: an image is set up when it is built" && exit; }
     exec "$root/scripts/setup.sh"
   fi
   "$python" "$root/scripts/fetch_jars.py"
   bash "$root/scripts/make_class_archive.sh" "$here/spark_jobs_launcher.sh" ||
-    echo "no class archive: everything works, Spark starts more slowly"
+    echo "no class archive: jobs work, but start more slowly"
 }
 
 set_up_s3() {
-  [ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
+  [ -x "$python" ] || fail 69 "no environment in $root: run \`make setup\` there first"
   exec "$python" "$root/scripts/fetch_jars.py" "$root/conf/s3-jars.lock"
 }
 
-# Executors unpack the archive where they run; the driver keeps this machine's Python.
+# Executors unpack the archive in their working folder; the driver keeps this machine's Python.
 use_environment() {
-  [ -f "$1" ] || fail 2 "--environment $1: there is no such file"
+  [ -f "$1" ] || fail 2 "--environment $1: no such file"
   options+=(--archives "$1#environment" --conf "spark.pyspark.python=./environment/bin/python" \
     --conf "spark.pyspark.driver.python=$python")
 }
 
-# Where pip brought a newer pipeline or pyspark they are missing until the next `setup`.
+# After pip has installed a newer pipeline they are missing until the next `setup`.
 has_jars() {
   local coordinates group artifact version
   while read -r coordinates _; do
@@ -138,12 +138,12 @@ print_completion() {
   case "${1:-}" in
     bash) ;;
     zsh) echo 'autoload -U +X bashcompinit && bashcompinit' ;;
-    *) fail 2 "completion knows bash and zsh" ;;
+    *) fail 2 "unknown shell '${1:-}': choose from bash, zsh" ;;
   esac
   cat "$root/scripts/completion.bash"
 }
 
-# What another Spark or Python left in the environment must not reach ours.
+# The variables of another Spark or Python must not reach this one.
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_PREPEND_CLASSES \
   SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS
 here="$(script_folder)"
@@ -153,7 +153,7 @@ master="${SPARK_MASTER:-local[2,4]}"
 options=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --master | --conf | --environment) [ $# -ge 2 ] || fail 2 "$1 needs a value" ;;
+    --master | --conf | --environment) [ $# -ge 2 ] || fail 2 "option $1 needs a value" ;;
   esac
   case "$1" in
     --master) master="$2" && shift 2 ;;
@@ -163,7 +163,7 @@ while [ $# -gt 0 ]; do
     --list) list_jobs; exit ;;
     --version) sed -n 's/^__version__ = "\(.*\)"$/spark_app \1/p' "$package/__init__.py"; exit ;;
     -h | --help) usage && exit ;;
-    -*) fail 2 "there is no option $1; see --help" ;;
+    -*) fail 2 "unknown option $1: see --help" ;;
     *) break ;;
   esac
 done
@@ -174,16 +174,16 @@ case "$job" in
   completion) print_completion "$@"; exit ;;
   setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
-[ -x "$python" ] || fail 69 "the environment is not there yet; run \`make setup\` in $root first"
+[ -x "$python" ] || fail 69 "no environment in $root: run \`make setup\` there first"
 case "$job" in psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;; esac
 script="$root/jobs/$job.py"
-[[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "there is no job $job; --list shows all of them"
+[[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "unknown job $job: see --list"
 case "$master" in
-  yarn*) [ -n "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}" ] || fail 2 "yarn needs HADOOP_CONF_DIR, the folder of Hadoop's settings" ;;
+  yarn*) [ -n "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}" ] || fail 2 "--master yarn: set HADOOP_CONF_DIR to the folder of Hadoop's settings" ;;
 esac
-# No JVM for a help text.
+# Help texts need no JVM.
 if wants_only_words "$@"; then exec "$python" "$script" "$@"; fi
-has_jars || fail 69 "Spark's jars for Delta and PostgreSQL are not there yet; run \`$0 setup\` first"
+has_jars || fail 69 "the jars for Delta and PostgreSQL are not installed: run \`$0 setup\` first"
 if [ -n "${SPARK_ADDED_JARS:-}" ]; then
   load_spark_env org.apache.spark.deploy.SparkSubmit --master "$master" ${options[@]+"${options[@]}"}
 fi

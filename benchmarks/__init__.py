@@ -1,1 +1,1 @@
-"""How fast the pipeline is, as ratios within one run: `make bench`."""
+"""How fast the pipeline is, mostly as ratios within one run: `make bench`. Read run.py first."""

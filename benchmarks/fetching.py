@@ -1,4 +1,4 @@
-"""Stage 4 against the emulator: how near it comes to the delay that it keeps, and what 503 stocks cost."""
+"""Stage 4 against the emulator: the pauses between requests, and the time and memory for 503 stocks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ROOT = Path(__file__).resolve().parents[1]
 _LAUNCHER = _ROOT / "spark_jobs_launcher.sh"
 _LOOPBACK_JITTER_SECONDS = 0.010
 _LONGEST_RATIO = {1.0: 1.05, 0.2: 1.15}
-"""Delay in seconds -> the time from first to last request that is allowed, of requests x delay."""
+"""Delay in seconds -> the longest time from the first to the last request, as a ratio to requests x delay."""
 
 _PACED_STOCKS, _PACED_SESSIONS = 100, 21
 _ALL_STOCKS, _ALL_SESSIONS = 503, 504
 _MOST_GROWTH = 1.25
-"""How much larger a process may be at its last answer than at a third of them."""
+"""The largest ratio of a process's memory at the last response to that at a third of them."""
 
 _context = multiprocessing.get_context("spawn")
 
@@ -46,19 +46,19 @@ def measure() -> list[Measurement]:
 
 @dataclass
 class _Memory:
-    """Resident megabytes of a job's JVM and of its largest Python worker, over time (monotonic seconds)."""
+    """Samples of (monotonic seconds, resident MB of a job's JVM, resident MB of its largest Python worker)."""
 
     samples: list[tuple[float, float, float]] = field(default_factory=list)
 
     def at(self, moment: float) -> tuple[float, float]:
-        """The sample nearest to a moment: JVM, worker."""
+        """Return the sample nearest to a time: JVM, worker."""
         _, jvm, worker = min(self.samples, key=lambda sample: abs(sample[0] - moment))
         return jvm, worker
 
 
 @dataclass(frozen=True)
 class _World:
-    """An installation that knows its funds and their holdings: stage 4 comes next."""
+    """An installation in which stages 1 and 2 are done."""
 
     home: Path
     environment: dict[str, str]
@@ -66,7 +66,7 @@ class _World:
     emulator: Connection
 
     def run(self, job: str, *arguments: str) -> tuple[float, _Memory]:
-        """Run a job; returns the seconds that it took and its memory."""
+        """Run a job; returns its seconds and memory."""
         started, memory, ended = time.monotonic(), _Memory(), threading.Event()
         process = subprocess.Popen(
             [_LAUNCHER, job, *arguments],
@@ -78,15 +78,15 @@ class _World:
         )
         watcher = threading.Thread(target=_watch, args=(process.pid, memory, ended))
         watcher.start()
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         ended.set()
         watcher.join()
         if process.returncode:
-            raise SystemExit(f"{job} ended with {process.returncode}: {said[-2000:]}")
+            raise SystemExit(f"{job} failed with exit code {process.returncode}: {output[-2000:]}")
         return time.monotonic() - started, memory
 
     def arrivals(self) -> list[tuple[str, float]]:
-        """Kind and moment of every request since the last call."""
+        """Return kind and time of each request since the last call."""
         self.emulator.send("log")
         log: list[tuple[str, float]] = self.emulator.recv()
         return log
@@ -135,14 +135,14 @@ def _everything() -> list[Measurement]:
         Measurement(f"{what}: JVM, last chart / a third of them", jvm_last / jvm, "x"),
         Measurement(f"{what}: worker, most memory", max(sample[2] for sample in memory.samples), "MB"),
         Measurement(f"{what}: worker, last chart / a third of them", worker_last / worker, "x", _MOST_GROWTH),
-        Measurement(f"{what}: once more, all from staging", again, "s"),
-        Measurement(f"{what}: once more, requests", repeated, "", 0),
+        Measurement(f"{what}: again, all from staging", again, "s"),
+        Measurement(f"{what}: again, requests", repeated, "", 0),
     ]
 
 
 @contextlib.contextmanager
 def _world(stocks: int, sessions: int) -> Iterator[_World]:
-    """Make an installation whose stages 1 and 2 are done, and an emulator in a process of its own."""
+    """Make an installation in which stages 1 and 2 are done, and an emulator in its own process."""
     with tempfile.TemporaryDirectory(prefix="spark_app-bench-") as folder:
         home = Path(folder)
         home.chmod(0o755)
@@ -178,7 +178,7 @@ def _serve(pipe: Connection, stocks: int, sessions: int) -> None:
 
 
 def _market(stocks: int, sessions: int) -> Market:
-    """Shares that rise a little from day to day, dealt out to the sector funds in turn."""
+    """Make stocks whose prices rise a little each day, assigned to the sector funds in turn."""
     now = dt.datetime.now(dt.UTC)
     days = market_calendar.sessions_ending(market_calendar.last_completed_session(now), sessions)
     letters = itertools.product(string.ascii_uppercase, repeat=3)

@@ -1,4 +1,4 @@
-"""Rows into Postgres: our publishing beside its limit, psql's COPY and the same upsert inside the server."""
+"""Publishing rows to Postgres, beside psql's COPY and the same upsert inside the server."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from spark_app.storage.postgres.publish import Publication, publish
 from spark_app.storage.postgres.run_log import RunKey, RunResult, start_run
 
 _COLUMNS = ETF_OHLC.schema.fieldNames()
-_WAVE = 55  # Tickers that a file of the benchmark holds.
+_WAVE = 55  # Tickers in each file of the benchmark.
 _PLAIN_UPSERT = """
 CREATE UNLOGGED TABLE copied AS SELECT * FROM collected_daily_etf_ohlc WITH NO DATA;
 \\copy copied ({columns}) FROM '{file}' WITH (FORMAT csv)
 INSERT INTO collected_daily_etf_ohlc ({columns})
 SELECT {columns} FROM copied ORDER BY ticker, trade_date
 ON CONFLICT (ticker, trade_date) DO UPDATE SET {assignments}
-WHERE ({held}) IS DISTINCT FROM ({excluded});
+WHERE ({stored}) IS DISTINCT FROM ({excluded});
 DROP TABLE copied;
 """
 
 
 def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
-    """Time a first load and an unchanged rerun of both ways, and the log that a rerun writes."""
+    """Time a first load and an unchanged rerun of both, and measure the write-ahead log of a rerun."""
     folder = Path(tempfile.mkdtemp(prefix="spark_app-bench-"))
     folder.chmod(0o755)
     server = EmbeddedPostgres(folder / "postgres")
@@ -71,15 +71,15 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
             Measurement(f"publish {count}, {name}: Spark", min(ours[name]), "s"),
             Measurement(f"publish {count}, {name}: ratio", min(ours[name]) / min(plain[name]), "x", limit),
         ]
-    return [*lines, Measurement("publish: log written by an unchanged rerun", wal, "MB", 1.0)]
+    return [*lines, Measurement("publish: write-ahead log of an unchanged rerun", wal, "MB", 1.0)]
 
 
 def _served_frame(spark: SparkSession, folder: Path, rows: pd.DataFrame):  # type: ignore[no-untyped-def]
-    """The rows as a Spark DataFrame over files, as a stage has them."""
+    """Return the rows as a Spark DataFrame over files, as a stage has them."""
     bars = folder / "bars"
     bars.mkdir()
-    # As waves of tickers leave them, and in two equal shares, as a stage's aggregate has them: of one file
-    # of this size Spark would give 200,000 rows to one task and 77,200 to the other.
+    # Files as waves of tickers write them, which Spark splits into two equal tasks; one file of this size it would
+    # split into tasks of 200,000 and 77,200 rows.
     for wave, tickers in rows.groupby(pd.factorize(rows["ticker"])[0] // _WAVE):
         tickers.to_parquet(bars / f"{wave}.parquet")
     frame = spark.read.parquet(str(bars)).withColumn("price_change_percent", F.lit(Decimal("0.5")))
@@ -106,7 +106,7 @@ def _copy_and_upsert(psql: str, database: Database, csv: Path) -> None:
         columns=", ".join(_COLUMNS),
         file=csv,
         assignments=", ".join(f"{c} = EXCLUDED.{c}" for c in values),
-        held=", ".join(f"collected_daily_etf_ohlc.{c}" for c in compared),
+        stored=", ".join(f"collected_daily_etf_ohlc.{c}" for c in compared),
         excluded=", ".join(f"EXCLUDED.{c}" for c in compared),
     )
     place = database.parameters

@@ -1,4 +1,4 @@
-"""What the benchmarks measured, as a table: seconds are of this machine, ratios are what counts."""
+"""The results of the benchmarks as a table: seconds depend on the machine, ratios hardly do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the report; `limit` is what we promise, None where nothing is promised."""
+    """One line of the report; `limit` is the promised maximum, None where nothing is promised."""
 
     what: str
     value: float
@@ -23,12 +23,12 @@ class Measurement:
 
 
 def best_seconds(action: Callable[[], object], *, runs: int = 3) -> float:
-    """The shortest of several runs: what the machine's other work disturbed least."""
+    """Return the seconds of the shortest of several runs, the one that other work disturbed least."""
     return best_in_turns(action, rounds=runs)[0]
 
 
 def best_in_turns(*actions: Callable[[], object], rounds: int = 5) -> list[float]:
-    """The shortest run of each action, all of them once a round: so a busy spell of the machine falls on all alike."""
+    """Return the seconds of each action's shortest run; each round runs all of them, so that load affects all alike."""
     each_round = [[_seconds(action) for action in actions] for _ in range(rounds)]
     return [min(times) for times in zip(*each_round, strict=True)]
 

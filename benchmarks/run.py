@@ -18,10 +18,10 @@ _ALL = ("startup", "throttle", "fetching", "publishing", "transforms")
 
 
 def main(chosen: list[str]) -> int:
-    """Run the chosen benchmarks and print one table; exit code 1 where a promise was missed."""
+    """Run the chosen benchmarks and print one table; exit code 1 where a limit is exceeded."""
     unknown = set(chosen) - set(_ALL)
     if unknown:
-        print(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(_ALL)}", file=sys.stderr)
+        print(f"unknown benchmark {', '.join(sorted(unknown))}: choose from {', '.join(_ALL)}", file=sys.stderr)
         return 2
     chosen = chosen or list(_ALL)
     measurements = []
@@ -33,7 +33,7 @@ def main(chosen: list[str]) -> int:
         measurements += fetching.measure()
     if {"publishing", "transforms"} & set(chosen):
         rows = market.bars()
-        # Years of data get the profile for years of data, as with the launcher's --bulk.
+        # The settings for years of data, as with the launcher's --bulk.
         profile = shlex.quote(str(ROOT / "conf" / "spark-bulk.conf"))
         os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {profile} --load-spark-defaults pyspark-shell"
         spark = build_session("benchmarks", master="local[2]")

@@ -1,4 +1,4 @@
-"""The throttle as a server sees it: two jobs of four worker processes each send as fast as they may."""
+"""The throttle as a server sees it: two jobs of four worker processes each send as fast as it allows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WORKERS = 8
 _REQUESTS = 40
 _LOOPBACK_JITTER_SECONDS = 0.010
 _LONGEST_RATIO = {1.0: 1.05, 0.2: 1.15}
-"""Delay in seconds -> the time that all requests may take, of requests x delay."""
+"""Delay in seconds -> the longest time of all requests, as a ratio to requests x delay."""
 
 _context = multiprocessing.get_context("spawn")
 
 
 def measure() -> list[Measurement]:
-    """Send 40 requests at each delay; the time stamps are those of the server's log."""
+    """Send 40 requests at each delay; times are those of the server's log."""
     folder = Path(tempfile.mkdtemp(prefix="spark_app-bench-"))
     folder.chmod(0o755)
     with EmbeddedPostgres(folder / "postgres").lease() as url:
@@ -50,7 +50,7 @@ def _judge(delay: float, arrivals: list[float]) -> list[Measurement]:
 
 
 def _arrivals(database: Database, delay: float) -> list[float]:
-    """Send from all workers; returns when each request arrived, in seconds."""
+    """Send from all workers; returns the arrival time of each request, in seconds."""
     ours, theirs = _context.Pipe()
     server = _context.Process(target=_serve, args=(theirs,))
     server.start()

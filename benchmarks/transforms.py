@@ -1,7 +1,7 @@
 """Returns and trends of all dates at once: our transforms beside pandas, polars and DuckDB.
 
-Each reads the same Parquet file and computes, for every ticker, session and period, the return, whether it is above
-0 and above that of one ticker that serves as the benchmark, and its rank among all; three sums of it must agree.
+Each reads the same Parquet file and computes for every ticker, session and period the return, whether it is positive
+and above that of a benchmark ticker, and its rank. Three sums of the results must agree.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SELECT sum(return_pct), count_if(is_trending), sum(rank) FROM compared
 
 
 def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
-    """Time the four, each reading the same Parquet file."""
+    """Time the four."""
     benchmark = str(rows["ticker"].min())
     with tempfile.TemporaryDirectory(prefix="spark_app-bench-") as folder:
         file = str(Path(folder) / "bars.parquet")
@@ -52,7 +52,7 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
         }
         sums = {name: way() for name, way in ways.items()}
         if len({(round(total, 2), trending, ranks) for total, trending, ranks in sums.values()}) != 1:
-            raise SystemExit(f"the four ways disagree: {sums}")
+            raise SystemExit(f"the four results differ: {sums}")
         seconds = {name: best_seconds(way) for name, way in ways.items()}
     what = f"returns and trends over {', '.join(map(str, PERIODS))} sessions of {len(rows):,} bars, all dates"
     return [Measurement(f"{what}: {name}", value, "s") for name, value in seconds.items()]

@@ -1,6 +1,6 @@
-# Sourced by every spark-submit of this environment (pyspark/conf is a link to this folder), with its
-# arguments: so a bare `spark-submit` and the launcher behave alike.
-# Spark exports all that is set here; only what is named shall be.
+# Sourced by every spark-submit of this environment (pyspark/conf is a link to this folder), with its arguments, so that
+# a bare `spark-submit` behaves as the launcher.
+# Spark sources it with `set -a`; here only what is named is exported.
 set +a
 
 _conf="$(cd "$(dirname "${BASH_SOURCE[0]}")" >/dev/null && pwd -P)"
@@ -9,8 +9,8 @@ _project="$(dirname "$_conf")"
 . "$_project/scripts/require_java.sh"
 require_java
 
-# Another Python would know neither the pipeline nor its libraries. (On a cluster, for the executors: spark.pyspark.python.)
-# Where pip installed the pipeline, the launcher names the Python, and the folder of what set-up adds to Spark.
+# The Python that has the pipeline and its libraries. (On a cluster, for the executors: spark.pyspark.python.)
+# Where pip installed the pipeline, the launcher sets PYSPARK_PYTHON and SPARK_ADDED_JARS, the folder of what set-up adds.
 _environment="${SPARK_ADDED_JARS:-$_project/.venv}"
 if [ -z "${SPARK_ADDED_JARS:-}" ] && [ -d "$_project/.venv" ]; then
   export PYSPARK_PYTHON="$_project/.venv/bin/python"
@@ -18,11 +18,11 @@ fi
 # The driver, and with a local master the workers, start it by a script that spares them Spark's zipped PySpark.
 export PYSPARK_DRIVER_PYTHON="$_project/scripts/spark_python.sh" PYSPARK_INSTALLED_PYTHON="${PYSPARK_PYTHON:-python3}"
 
-# Where the pipeline keeps everything, here for the log file; empty counts as unset.
+# The folder of all data, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
 
-# A local master, or a cluster on loopback, needs nobody from outside, and not every machine can resolve its own name.
-# The daemons of a cluster are started with this file too: their place is their own affair.
+# A local master, or a cluster on loopback, listens on loopback only; not every machine can resolve its own name.
+# The daemons of a cluster source this file too; their address is not set here.
 if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   _masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
   if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) ]]; then

@@ -1,7 +1,7 @@
-"""List known vulnerabilities of the locked Python packages, by pip-audit; what cannot be audited is no pass.
+"""List known vulnerabilities of the locked Python packages with pip-audit; fail where one cannot be audited.
 
 `audit.py [options of pip-audit]`, for example `audit.py -s osv` for another database of vulnerabilities. Exit code:
-0 = none known, 1 = some, 69 = some packages, or all, could not be audited. It knows nothing of jars.
+0 = none known, 1 = some, 69 = at least one package could not be audited. Jars are not audited.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = (("uv", "runtime", "dev"), ("airflow",), ("moto",))
-"""The lists in requirements, by the environment that they make: another may have another version of a package."""
+"""The lists in requirements, by environment: two environments may have different versions of a package."""
 NOT_COVERED = (
     "Python packages only: Spark's own jars inside pyspark and those of conf/*.lock are not covered. "
     "`make sbom` lists the latter for a scanner that reads CycloneDX."
@@ -23,21 +23,21 @@ NOT_COVERED = (
 
 
 def audit(options: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what pip-audit says of each version of a package that is locked somewhere, once."""
-    answers = [package for names in ENVIRONMENTS for package in ask_pip_audit(names, options)]
-    return list({json.dumps(package, sort_keys=True): package for package in answers}.values())
+    """Return pip-audit's result for each locked version of a package, once."""
+    results = [package for names in ENVIRONMENTS for package in ask_pip_audit(names, options)]
+    return list({json.dumps(package, sort_keys=True): package for package in results}.values())
 
 
 def ask_pip_audit(names: Sequence[str], options: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what pip-audit says of each package of one environment; exits with 69 where it gives no answer."""
+    """Return pip-audit's result for each package of one environment; exits with 69 where pip-audit fails."""
     locks = [part for name in names for part in ("-r", str(ROOT / "requirements" / f"{name}.txt"))]
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json", *locks]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     try:
         packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError:
-        # Where its database does not answer, it ends with a traceback.
-        print(f"could not be audited: {(done.stderr.strip().splitlines() or ['pip-audit says nothing'])[-1]}")
+        # Without access to its database pip-audit ends with a traceback.
+        print(f"could not be audited: {(done.stderr.strip().splitlines() or ['pip-audit printed nothing'])[-1]}")
         sys.exit(69)
     return packages
 

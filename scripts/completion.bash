@@ -1,5 +1,5 @@
-# Completion of spark_jobs_launcher.sh for bash (and zsh with bashcompinit): jobs, their options, and the few values
-# that are fixed. `. <(spark_jobs_launcher.sh completion bash)`. The launcher itself is asked, so nothing is listed here.
+# Completion of spark_jobs_launcher.sh for bash (and zsh with bashcompinit): jobs, their options, and fixed values.
+# `. <(spark_jobs_launcher.sh completion bash)`. Jobs and options come from the launcher's --list and --help.
 
 _spark_jobs_launcher() {
   local launcher="${COMP_WORDS[0]}" word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD - 1]}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run a job as cron wants it: `cron_job.sh JOB [arguments of the job]`. Prints nothing where it ends well; else the end
-# of its log, which cron mails, and its exit code. One job at a time: a later one waits for the one that runs.
-# Each run has a log of its own below $SPARK_APP_HOME/logs/cron; the newest of each job are kept.
+# Run a job from cron: `cron_job.sh JOB [arguments of the job]`. Prints nothing on success, else the end of the log,
+# which cron mails. Exits with the job's exit code. One job runs at a time; another waits for it.
+# Each run has its own log below $SPARK_APP_HOME/logs/cron; the newest of each job are kept.
 set -euo pipefail
 unset CDPATH
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd -P)"
-# Less than an hour: the next job of conf/crontab is due then.
+# Less than an hour, after which the next job of conf/crontab is due.
 wait_seconds="${CRON_JOB_WAIT_SECONDS:-3000}"
 kept_logs="${CRON_JOB_KEPT_LOGS:-30}"
 mailed_lines=40
@@ -26,7 +26,7 @@ remove_old_logs() {
 
 [[ ${1:-} =~ ^[a-z][a-z0-9_]*$ ]] || fail 2 "name a job, as in: cron_job.sh daily_pipeline [arguments]"
 job="$1"
-# Cron starts in the user's home, or wherever it can; and some programs want to know a home.
+# Cron sets neither a fixed folder nor always HOME, which some programs need.
 cd "$root"
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$root/var}" HOME="${HOME:-$root}"
 folder="$SPARK_APP_HOME/logs/cron"
@@ -37,7 +37,7 @@ flock --wait "$wait_seconds" 9 || fail 73 "$job was not run: another job still r
 
 log="$folder/$job.$(date -u +%Y%m%dT%H%M%SZ).log"
 exit_code=0
-# The lock is this script's: nothing that the job leaves behind may hold it.
+# The job's processes do not inherit the lock: one that is left behind would keep it.
 "$root/spark_jobs_launcher.sh" "$@" >>"$log" 2>&1 </dev/null 9>&- || exit_code=$?
 remove_old_logs
 [ "$exit_code" -ne 0 ] || exit 0

@@ -1,6 +1,6 @@
-"""Print the last completed session at each of the moments given: `last_session.py 2025-11-28T09:00+00:00 ...`.
+"""Print the last completed session at each time given: `last_session.py 2025-11-28T09:00+00:00 ...`.
 
-For schedulers, whose own Python need not know the trading calendar. A moment without a time zone is UTC.
+For schedulers whose own Python does not have the trading calendar. A time without a zone is UTC.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from spark_app.market_calendar import last_completed_session
 
 
 def read_moment(text: str) -> dt.datetime:
-    """Read an ISO 8601 moment."""
+    """Parse an ISO 8601 time; without a zone it is UTC."""
     moment = dt.datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 

@@ -1,6 +1,6 @@
 """Build dist/spark_app-VERSION-py3-none-any.whl, and dist/spark_app-VERSION.zip for `spark-submit --py-files`.
 
-Both depend on the sources alone: built again, byte for byte the same. `package.py [FOLDER]` names another place.
+Both builds are reproducible, byte for byte. `package.py [FOLDER]` writes to another folder.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# The first moment that a zip, which a wheel is, can name.
+# 1980-01-01, the earliest time in a zip file, which a wheel is.
 EPOCH_SECONDS = "315532800"
 
 
 def build_wheel(folder: Path) -> Path:
-    """Let pip build the wheel, with the setuptools that is here already; in a copy, so that nothing is left behind."""
+    """Build the wheel with pip and the installed setuptools, in a copy, so that no build files are left behind."""
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "spark_app"
         for name in ("spark_app", "jobs", "conf", "scripts", "requirements"):
@@ -33,7 +33,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Build both and say where they are."""
+    """Build both and print their paths."""
     sys.path.insert(0, str(ROOT))
     from spark_app import __version__
     from spark_app.config.installation import write_package

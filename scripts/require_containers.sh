@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Can the tests of containers run here? Else say in one sentence what is missing, and exit 69.
+# Exit with 69 and one sentence where something is missing that the tests of containers need.
 set -euo pipefail
-# podman keeps its network programs off PATH.
+# podman's network programs are not on PATH.
 PATH="$PATH:/usr/lib/podman:/usr/libexec/podman"
 missing=()
 for program in buildah podman runc netavark aardvark-dns mmdebstrap; do

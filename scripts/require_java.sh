@@ -1,6 +1,6 @@
-# Sourced by set-up and by conf/spark-env.sh: is there a Java that Spark can run on?
+# Sourced by set-up and by conf/spark-env.sh: check that there is a Java that Spark can run on.
 
-# The command that installs a fitting Java with this machine's package manager.
+# Print the command that installs such a Java with this machine's package manager.
 java_install_command() {
   local sudo="" package=default-jre-headless known
   [ "$(id -u)" = 0 ] || sudo="sudo "
@@ -16,7 +16,7 @@ java_install_command() {
   fi
 }
 
-# Set java_version, for example "17.0.15"; else say in one sentence what to do and exit 69.
+# Set java_version, for example "17.0.15"; exit with 69 and one sentence where Java is missing or too old.
 require_java() {
   local java="${JAVA_HOME:+$JAVA_HOME/bin/}java" banner
   banner="$("$java" -version 2>&1)" || banner=""

@@ -1,6 +1,6 @@
 """Write a software bill of materials (CycloneDX): the Python packages and the jars that a run uses, with checksums.
 
-`sbom.py [FILE]`, by default dist/sbom.json. Spark's own jars come inside the package pyspark.
+`sbom.py [FILE]`, by default dist/sbom.json. Spark's own jars are part of the package pyspark.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packageurl import PackageURL
 
 
 def describe(kind: str, group: str | None, name: str, version: str, sha256: list[str]) -> Component:
-    """One component; a Python package has a checksum for each of its files."""
+    """Describe one component; a Python package has a checksum for each of its files."""
     url = PackageURL(kind, group, name, version)
     hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in sha256]
     return Component(
@@ -27,14 +27,14 @@ def describe(kind: str, group: str | None, name: str, version: str, sha256: list
 
 
 def python_packages() -> list[Component]:
-    """What requirements/runtime.txt locks."""
+    """List the packages of requirements/runtime.txt."""
     text = (ROOT / "requirements" / "runtime.txt").read_text().replace("\\\n", " ")
     locked = re.findall(r"^([\w.-]+)==(\S+)(.*)$", text, flags=re.MULTILINE)
     return [describe("pypi", None, name, version, re.findall(r"sha256:(\w+)", rest)) for name, version, rest in locked]
 
 
 def jars() -> list[Component]:
-    """What the locks in conf lock: for every run, for Kafka and for staging on S3."""
+    """List the jars of the locks in conf: for every run, for Kafka and for staging on S3."""
     locked = [jar for lock in sorted((ROOT / "conf").glob("*.lock")) for jar in read_lock(lock)]
     return [describe("maven", jar.group, jar.artifact, jar.version, [jar.sha256]) for jar in locked]
 

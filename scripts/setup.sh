@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Make the project's environment in .venv: `setup.sh` what a run needs, `setup.sh dev` tests and checks as well,
-# `setup.sh image` for a container without the archive of classes (200 MB), and `setup.sh airflow` what a run needs
-# and for the tests of the DAG an Airflow in .venv-airflow.
-# Does nothing where nothing has changed; starts from nothing where the environment is unfinished or outdated.
+# Make the project's environment in .venv: `setup.sh` for runs, `setup.sh dev` for tests and checks too, `setup.sh image`
+# for a container, without the class archive (200 MB), and `setup.sh airflow` for runs, with an Airflow in .venv-airflow
+# for the tests of the DAG.
+# Does nothing where nothing has changed; makes .venv anew where it is unfinished or outdated.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd "$root"
 . scripts/require_java.sh
-# pip's own mirror serves uv as well; a user without a home gets no cache.
+# uv uses pip's index too. Without a writable home there is no cache.
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 [ -w "${HOME:-/nonexistent}" ] || export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
 
@@ -18,12 +18,12 @@ fail() {
   exit 69
 }
 
-# A stamp is written when a part is complete; it holds what the part was made from.
+# A stamp is written when a part is complete. It contains what the part was made from.
 stamped() { [ "$(cat ".venv/$1.stamp" 2>/dev/null)" = "$2" ]; }
 stamp() { printf '%s\n' "$2" >".venv/$1.stamp"; }
 checksum() { cat "$@" | cksum; }
 
-# Of an active .venv take the Python that it was made with: .venv itself may be about to go.
+# From an active .venv take the Python that it was made with: .venv itself may be removed below.
 find_python() {
   local name
   for name in python3 python3.13 python3.12 python3.11; do
@@ -41,14 +41,14 @@ make_venv() {
   say "Python $version into .venv"
   rm -rf .venv
   "$python" -m venv .venv
-  # On sys.path everywhere, in Spark's Python workers too.
+  # Puts the project on sys.path, in Spark's Python workers too.
   printf '%s\n' "$root" >"$(site_packages)/spark_app.pth"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 }
 
 site_packages() { .venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
-# uv.txt is always among the lists, for `sync` removes what none of them names.
+# uv.txt is always in the lists, because `sync` removes packages that no list names.
 sync_packages() {
   .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/uv.txt requirements/runtime.txt "$@"
 }
@@ -58,8 +58,8 @@ prepare_spark() {
   spark="$(site_packages)/pyspark"
   .venv/bin/python scripts/fetch_jars.py
   ln -sfn "$root/conf" "$spark/conf"
-  # Spark 4.2 forgets the quotes here, and would not find spark-env.sh in a path with spaces. A new file, not
-  # an edited one: uv may have linked it from its cache.
+  # Spark 4.2 lacks the quotes here and does not find spark-env.sh in a path with spaces. A new file, because
+  # the old one may be a hard link into uv's cache.
   sed 's|^\( *\. \)\(\${SPARK_ENV_SH}\)|\1"\2"|' "$spark/bin/load-spark-env.sh" >"$spark/bin/load-spark-env.new"
   mv -f "$spark/bin/load-spark-env.new" "$spark/bin/load-spark-env.sh"
 }
@@ -84,8 +84,8 @@ if [ "${1:-}" = dev ] && ! stamped dev "$dev_lock"; then
   stamp dev "$dev_lock"
 fi
 if [ "${1:-}" != image ] && ! stamped archive "$lock $java_version"; then
-  say "class archive for a quick start of Spark on Java $java_version (about a minute)"
-  scripts/make_class_archive.sh || say "no class archive: everything works, Spark starts more slowly"
+  say "class archive for Spark on Java $java_version (about a minute)"
+  scripts/make_class_archive.sh || say "no class archive: jobs work, but start more slowly"
   stamp archive "$lock $java_version"
 fi
 airflow_lock="$root $(checksum requirements/airflow.txt)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetch what `make test-cluster` needs besides the project's environment: S3's libraries, an S3 store, and HDFS.
+# Fetch what `make test-cluster` needs besides .venv: the libraries for S3, an S3 store, and HDFS.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,9 +1,9 @@
 """The five stages of the pipeline as an Airflow DAG, a Spark application each.
 
-Needs Airflow 3.3 or newer with its Spark provider, and this file in its place in the project: Airflow's folder of DAGs
-is this one, or holds a link to the file. Sessions and stages are the business of the project's own environment (`make
-setup`); Airflow's Python needs nothing of it. The connection `spark_default` names the master; `spark-submit` is the
-one on PATH, else the project's own; settings come from the environment (SPARK_APP_..., DATABASE_URL).
+Needs Airflow 3.3 or newer with its Spark provider. This file must stay in its place in the project: make this folder
+Airflow's folder of DAGs, or put a link to the file there. Stages and the trading calendar run in the project's own
+environment (`make setup`), not in Airflow's Python. The connection `spark_default` names the master; `spark-submit` is
+the one on PATH, else the project's own; settings come from the environment (SPARK_APP_..., DATABASE_URL).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RATE_LIMITED = 75
 
 
 class RateLimited(AirflowException):
-    """The stage asks to be run again at `resume_at`, None where it said nothing of it."""
+    """The stage was rate limited and can be resumed at `resume_at`; None where its summary has no time."""
 
     def __init__(self, message: str, resume_at: dt.datetime | None) -> None:
         super().__init__(message)
@@ -37,10 +37,10 @@ class RateLimited(AirflowException):
 
 
 class RetryAtResumeTime(RetryPolicy):
-    """A rate limit is retried when the stage said; nothing else is retried."""
+    """Retry a rate-limited stage at the time in its summary; retry nothing else."""
 
     def evaluate(self, exception: BaseException, *_: Any, **__: Any) -> RetryDecision:
-        """Decide what becomes of a failed try."""
+        """Decide whether a failed attempt is retried, and when."""
         if not isinstance(exception, RateLimited):
             return RetryDecision.fail(str(exception))
         if exception.resume_at is None:
@@ -50,7 +50,7 @@ class RetryAtResumeTime(RetryPolicy):
 
 
 class StageOperator(SparkSubmitOperator):
-    """One stage for the session that the data interval completed; skipped where it completed none."""
+    """One stage for the session completed in the data interval; skipped where none was."""
 
     def execute(self, context: Any) -> None:
         """Submit the stage; its exit code becomes success, a retry or a failure."""
@@ -71,36 +71,36 @@ class StageOperator(SparkSubmitOperator):
 def completed_session(context: Any) -> str:
     """Return the last session completed at the end of the run's data interval.
 
-    A run that was triggered without a logical date has no interval: it takes the last session there is.
-    Raises: AirflowSkipException: at the interval's start it was completed already; the run of an earlier one did it.
+    A run that was triggered without a logical date has no interval: it takes the last completed session.
+    Raises: AirflowSkipException: no session was completed in the interval; an earlier run has done the last one.
     """
     start = context.get("data_interval_start")
     end = context.get("data_interval_end") or context["dag_run"].run_after
     *before, last = last_sessions(*([start, end] if start else [end]))
     if last in before:
-        raise AirflowSkipException(f"no session ended between {start} and {end}; the last one was {last}")
+        raise AirflowSkipException(f"no session was completed between {start} and {end} (last session: {last})")
     return last
 
 
 def last_sessions(*moments: dt.datetime) -> list[str]:
-    """Ask the project's trading calendar for the last completed session at each moment."""
+    """Return the last completed session at each time, by the project's trading calendar."""
     command = [PROGRAMS / "python", PROJECT / "scripts" / "last_session.py", *[m.isoformat() for m in moments]]
-    # Not with the Python paths of Airflow.
+    # Without Airflow's Python paths.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AirflowFailException(f"the trading calendar did not answer: {done.stderr.strip()}")
+        raise AirflowFailException(f"the trading calendar failed: {done.stderr.strip()}")
     return done.stdout.split()
 
 
 def exit_code_of(error: AirflowException) -> int | None:
-    """Read the exit code of spark-submit, which the provider tells in words only."""
+    """Read the exit code of spark-submit, which the provider has in its message only."""
     found = re.search(r"Error code is: (\d+)", str(error))
     return int(found[1]) if found else None
 
 
 def resume_time(summary: Path) -> dt.datetime | None:
-    """Read from a stage's summary when it wants to go on."""
+    """Read the resume time from a stage's summary; None where it has none."""
     try:
         stages = json.loads(summary.read_text())["stages"]
         return dt.datetime.fromisoformat(stages[-1]["resume_at"])
@@ -110,7 +110,7 @@ def resume_time(summary: Path) -> dt.datetime | None:
 
 with DAG(
     dag_id="spark_app_daily",
-    description="Sector rotation: what the last completed session of New York says",
+    description="Sector rotation for the last completed session of New York",
     schedule=CronDataIntervalTimetable("0 9 * * 1-5", timezone="UTC"),
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,

@@ -128,8 +128,6 @@ def _warm_up(spark: SparkSession, settings: Settings) -> None:
     import functools
 
     from spark_app.sources.worker import import_source
+    from spark_app.spark.quick_start import warm_up
 
-    worker = functools.partial(import_source, name=settings.source.name)
-    # One worker at first: stage 1 needs no more, and a free core.
-    for number in (1, spark.sparkContext.defaultParallelism):
-        spark.range(0, number, 1, number).mapInPandas(worker, "nothing int").collect()
+    warm_up(spark, functools.partial(import_source, name=settings.source.name))

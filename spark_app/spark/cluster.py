@@ -1,7 +1,7 @@
-"""Spark on more machines than this one: what they must be able to reach, and what is sent to them.
+"""Runs on a cluster: what its machines must reach, and what each run sends to them.
 
-On each machine a cluster needs Java, Spark and a Python with the libraries of `requirements/runtime.in`; by default at
-the path that they have here. The pipeline itself goes along with each run, as do the jars that Spark lacks.
+Each machine needs Java, Spark and a Python with the libraries of `requirements/runtime.in`, by default at the same path
+as here. Each run sends the pipeline itself and the jars that Spark lacks.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _CONNECT_SECONDS = 10.0
 
 
 def configured_master() -> str:
-    """The master that spark-submit, or conf/spark-defaults.conf, names."""
+    """Return the master that spark-submit or conf/spark-defaults.conf names."""
     SparkContext._ensure_initialized()
     return SparkConf().get("spark.master", "local") or "local"
 
 
 def is_local(master: str) -> bool:
-    """Say whether everything runs in the driver's own process."""
+    """Say whether everything runs in the driver's process."""
     return re.fullmatch(r"local(\[.*\])?", master) is not None
 
 
 def is_on_this_machine(master: str) -> bool:
-    """Say whether it is sure that no other machine takes part: a local master, or a cluster on loopback."""
+    """Say whether no other machine takes part: a local master, or a cluster whose masters are all on loopback."""
     if master.startswith("local"):
         return True
     hosts = [host for host, _ in _standalone_masters(master)]
@@ -47,9 +47,9 @@ def is_on_this_machine(master: str) -> bool:
 
 
 def check_cluster(master: str, settings: Settings, database: DatabaseSettings) -> None:
-    """Refuse a cluster that cannot do the work, before Spark tries for a minute.
+    """Refuse a cluster that cannot do the work; Spark itself would try for a minute.
 
-    Raises: UsageError: its machines would not find the database or the staging tables.
+    Raises: UsageError: its machines cannot reach the database or the staging tables.
         ServiceUnavailableError: no master of a standalone cluster answers.
     """
     if not is_on_this_machine(master):
@@ -71,8 +71,8 @@ def check_cluster(master: str, settings: Settings, database: DatabaseSettings) -
 def shipped(spark: SparkSession) -> Iterator[None]:
     """Send the pipeline and its jars to the executors of a cluster, for the duration of the block.
 
-    The driver goes on with the package that it has imported: a .zip has no conf/ beside it. Where Spark brought the
-    package along itself (--py-files), there is none to send.
+    The driver keeps the package that it has imported: a .zip has no conf/ beside it. A package that Spark itself
+    brought (--py-files) is not sent again.
     """
     context = spark.sparkContext
     with tempfile.TemporaryDirectory(prefix="spark_app-") as folder:
@@ -86,7 +86,7 @@ def shipped(spark: SparkSession) -> Iterator[None]:
 
 
 def _standalone_masters(master: str) -> list[tuple[str, int]]:
-    """Host and port of each master that spark://host:port,host:port names; none of another kind of cluster."""
+    """Return host and port of each master in spark://host:port,host:port; nothing for another kind of cluster."""
     if not master.startswith(_STANDALONE):
         return []
     found = re.findall(r"([^,\s]+?):(\d+)(?:,|$)", master.removeprefix(_STANDALONE))

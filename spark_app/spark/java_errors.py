@@ -1,4 +1,4 @@
-"""What Spark's Java side raises, and why, in one line."""
+"""Errors that Spark raises from Java, and their cause in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 300
 
 
 def reason_of(error: PySparkException | Py4JJavaError) -> str:
-    """The innermost cause, without the package that its class lies in."""
+    """Return the innermost cause, without the package of its class; at most 300 characters."""
     text = str(error).strip()
     causes = _CAUSE.findall(text)
     return _PACKAGE.sub("", causes[-1] if causes else text.splitlines()[0])[:_LONGEST]

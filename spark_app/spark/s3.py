@@ -1,7 +1,7 @@
-"""Staging on an S3-compatible store (s3a://): Hadoop's and Amazon's libraries, which few need, are brought in here.
+"""Staging on an S3-compatible store (s3a://): Hadoop's and Amazon's libraries are added to the session here.
 
-They lie beside Spark's own jars, so that a run without them starts as quickly as ever. Credentials are not ours to
-handle: Hadoop takes them from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or from its own providers.
+They are in a folder of their own, so that other runs do not have them on their class path. The pipeline does not handle
+credentials: Hadoop takes them from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or its own providers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from spark_app.spark.jars import S3, added_jars
 
 _SCHEME = "s3a://"
 _FILE_SYSTEM = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-# Delta's own log store for S3 knows what this driver has written, and nothing of another one.
+# Delta's default log store for S3 sees only the writes of its own driver.
 _LOG_STORE = "spark.delta.logStore.s3a.impl"
 
 
 def add_s3_libraries(spark: SparkSession, staging_path: str) -> None:
-    """Let the driver and the executors find what s3a:// takes, as `--jars` would; nothing for other places.
+    """Add the libraries for s3a:// to the driver and the executors, as `--jars` does; nothing for other places.
 
-    Raises: ServiceUnavailableError: it is not there.
+    Raises: ServiceUnavailableError: the libraries are not installed.
     """
     if not staging_path.startswith(_SCHEME):
         return
@@ -34,17 +34,15 @@ def add_s3_libraries(spark: SparkSession, staging_path: str) -> None:
         return
     jars = added_jars(S3)
     if not jars:
-        raise ServiceUnavailableError(
-            f"staging on S3 takes libraries that are not there yet: run `{LAUNCHER} setup s3`"
-        )
+        raise ServiceUnavailableError(f"the libraries for staging on S3 are not installed: run `{LAUNCHER} setup s3`")
     for jar in jars:
-        # The loader that spark-submit makes for the jars of a user.
+        # The class loader that spark-submit makes for the jars of `--jars`.
         loader.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
         spark.sparkContext._jsc.addJar(str(jar))
 
 
 def takes_one_writer(spark: SparkSession, staging_path: str) -> bool:
-    """Say whether one application at a time may write there: on S3, unless Delta was given another log store."""
+    """Say whether only one application at a time may write there: on S3, unless another log store is configured."""
     return staging_path.startswith(_SCHEME) and not spark.conf.get(_LOG_STORE, "")
 
 

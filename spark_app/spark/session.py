@@ -10,8 +10,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
+from spark_app.config.secrets import keep_secrets_out_of_python_logs
 from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.log_secrets import keep_secrets_out_of_java_logs, keep_secrets_out_of_python_logs
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
 _REQUIRED = {
@@ -19,39 +19,49 @@ _REQUIRED = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # A speculative or doubled task would send its requests to Yahoo a second time.
+    # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
-    # Workers are handed what they need; the driver's own environment would show it to whoever may look at them.
+    # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
+# At DEBUG it logs the properties of each connection, the password among them; conf/log4j2.properties names it too, for
+# executors on other machines. The whole package: several of its classes do.
+_JDBC_LOGGER = "org.apache.spark.sql.execution.datasources.jdbc.connection"
 _JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
 
 
 def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
-    """Build the session: what the pipeline cannot do without here, everything tunable in conf/spark-defaults.conf.
+    """Build the session. Settings that the pipeline requires are here, tunable ones in conf/spark-defaults.conf.
 
     Args:
         app_name: shown in Spark's UI and logs.
-        master: only for tests and plain `python`; under spark-submit the command line decides.
+        master: for tests and plain `python` only; under spark-submit the command line names it.
         extra: further settings.
     Raises: ServiceUnavailableError: this Spark lacks the jars for Delta or PostgreSQL.
     """
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
         builder = builder.master(master)
-        # Spark would take whatever python3 is first on PATH for its workers; spark-submit gets it from spark-env.sh.
+        # Spark starts workers with the first python3 on PATH; under spark-submit spark-env.sh names another.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
     spark = builder.getOrCreate()
-    keep_secrets_out_of_java_logs(spark)
+    _keep_secrets_out_of_java_logs(spark)
     _require_jars(spark)
     return spark
 
 
+def _keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
+    """Let Spark's JDBC source log nothing below INFO, whatever the log settings are."""
+    jvm: Any = spark.sparkContext._jvm
+    log4j = jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
+
+
 def _require_jars(spark: SparkSession) -> None:
-    """Spark itself would say so in the middle of a stage, by a stack trace."""
+    """Fail now, with one sentence; Spark itself would fail in the middle of a stage, with a stack trace."""
     jvm: Any = spark.sparkContext._jvm
     loader = jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
     missing = [name for name, resource in _JARS.items() if loader.getResource(resource) is None]

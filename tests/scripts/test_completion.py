@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "spark_jobs_launcher.sh"
 JOBS = {path.stem for path in ROOT.glob("jobs/*.py")}
 
-# What bash does at a press of TAB: it hands over the words so far, and the number of the one that is written.
+# As bash does at a press of TAB: pass the words so far, and the index of the current one.
 PRESS_TAB = r"""
 . <("$1" completion bash)
 function="$(complete -p spark_jobs_launcher.sh | sed 's/.* -F \([^ ]*\) .*/\1/')"
@@ -23,7 +23,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 
 def completed(*words: str) -> set[str]:
-    """The words offered where TAB is pressed behind the last of `words`."""
+    """Return the words offered when TAB is pressed after the last of `words`."""
     command = ["bash", "-c", PRESS_TAB, "bash", str(LAUNCHER), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,7 +37,7 @@ def test_the_first_word_is_a_job_a_command_or_an_option_of_the_launcher() -> Non
     assert completed("--b") == {"--bulk"}
 
 
-def test_a_job_stands_behind_the_options_of_the_launcher() -> None:
+def test_a_job_follows_the_options_of_the_launcher() -> None:
     assert completed("--master", "local[2]", "--bulk", "repub") == {"republish"}
 
 

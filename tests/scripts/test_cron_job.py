@@ -1,4 +1,4 @@
-"""conf/crontab and scripts/cron_job.sh, in a clone whose launcher only tells how it was called."""
+"""conf/crontab and scripts/cron_job.sh, in a clone with a fake launcher that prints its arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CRONTAB = (ROOT / "conf" / "crontab").read_text()
 ENTRY = re.compile(r"^#?(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s\s(.*cron_job\.sh.*)$", re.MULTILINE)
 
-TELLING_LAUNCHER = """#!/usr/bin/env bash
+FAKE_LAUNCHER = """#!/usr/bin/env bash
 printf '%s\\n' "$@" "home=$SPARK_APP_HOME"
 echo "$1" >>"$(dirname "$0")/called"
 [ ! -e "$(dirname "$0")/leave_behind" ] || sleep 60 &
@@ -28,19 +28,19 @@ exit "$(cat "$(dirname "$0")/exit_code")"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone in a path with a space; what its jobs end with stands in the file `exit_code`."""
+    """A clone in a path with a space; its jobs exit with the number in the file `exit_code`."""
     clone = tmp_path / "a clone"
     (clone / "scripts").mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "cron_job.sh", clone / "scripts")
     launcher = clone / "spark_jobs_launcher.sh"
-    launcher.write_text(TELLING_LAUNCHER)
+    launcher.write_text(FAKE_LAUNCHER)
     launcher.chmod(0o755)
     (clone / "exit_code").write_text("0")
     return clone
 
 
 def run(clone: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the script as poor as cron does: no HOME, and of PATH only what every system has."""
+    """Run the script as cron does: without HOME, and with a minimal PATH."""
     command = [str(clone / "scripts" / "cron_job.sh"), *arguments]
     base = {"PATH": "/usr/bin:/bin", "CRON_JOB_WAIT_SECONDS": "0"}
     return subprocess.run(command, cwd="/", env={**base, **env}, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The launcher and conf/spark-env.sh, in a clone whose Spark, Python and Java only tell how they were called."""
+"""The launcher and conf/spark-env.sh, in a clone with a fake Spark, Python and Java that print their arguments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TELLING_SPARK_SUBMIT = """#!/usr/bin/env bash
+FAKE_SPARK_SUBMIT = """#!/usr/bin/env bash
 printf '%s\\n' "$@"
 echo "PYTHONPATH=${PYTHONPATH:-} SPARK_CONF_DIR=${SPARK_CONF_DIR:-} pid=$$"
 exit 75
 """
-TELLING_PYTHON = '#!/usr/bin/env bash\necho python "$@"\n'
+FAKE_PYTHON = '#!/usr/bin/env bash\necho python "$@"\n'
 JAVA = "#!/usr/bin/env bash\necho 'openjdk version \"{version}\" 2025-04-15' >&2\n"
 
 
@@ -38,12 +38,12 @@ def clone(tmp_path: Path) -> Path:
     (clone / "jobs").mkdir()
     (clone / "jobs" / "one_job.py").write_text('"""Does one thing.\n\nAt length.\n"""\n')
     spark = clone / ".venv" / "lib" / "python3.11" / "site-packages" / "pyspark"
-    _write_program(spark / "bin" / "spark-submit", TELLING_SPARK_SUBMIT)
+    _write_program(spark / "bin" / "spark-submit", FAKE_SPARK_SUBMIT)
     for line in (ROOT / "conf" / "jars.lock").read_text().splitlines():
         if not line.startswith("#"):
             _, artifact, version = line.split()[0].split(":")
             _write_program(spark / "jars" / f"{artifact}-{version}.jar", "")
-    _write_program(clone / ".venv" / "bin" / "python", TELLING_PYTHON)
+    _write_program(clone / ".venv" / "bin" / "python", FAKE_PYTHON)
     _write_program(clone / "java" / "bin" / "java", JAVA.format(version="17.0.15"))
     return clone
 
@@ -91,15 +91,15 @@ def test_the_command_line_beats_spark_master_of_the_environment(clone: Path) -> 
     assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "local")
 
 
-def test_yarn_needs_to_be_told_where_it_is(clone: Path) -> None:
-    lost = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
-    assert (lost.returncode, lost.stdout) == (2, "")
-    assert "HADOOP_CONF_DIR" in lost.stderr
-    found = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job", HADOOP_CONF_DIR="/etc/hadoop")
-    assert found.stdout.splitlines()[:2] == ["--master", "yarn"]
+def test_yarn_needs_the_folder_of_hadoops_settings(clone: Path) -> None:
+    refused = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "HADOOP_CONF_DIR" in refused.stderr
+    done = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job", HADOOP_CONF_DIR="/etc/hadoop")
+    assert done.stdout.splitlines()[:2] == ["--master", "yarn"]
 
 
-def test_spark_options_stand_before_the_job(clone: Path) -> None:
+def test_spark_options_come_before_the_job(clone: Path) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "--conf", "a=b c", "--bulk", "one_job", "--bulk")
     bulk = ["--properties-file", str(clone / "conf" / "spark-bulk.conf"), "--load-spark-defaults"]
     assert done.stdout.splitlines()[2:-1] == ["--conf", "a=b c", *bulk, str(clone / "jobs" / "one_job.py"), "--bulk"]
@@ -116,7 +116,7 @@ def test_a_packed_environment_goes_to_the_executors_and_the_driver_keeps_its_own
     ]
     missing = _run(clone / "spark_jobs_launcher.sh", "--environment", "nowhere.tar.gz", "one_job")
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert "--environment nowhere.tar.gz: there is no such file" in missing.stderr
+    assert "--environment nowhere.tar.gz: no such file" in missing.stderr
 
 
 def test_another_sparks_environment_does_not_reach_the_job(clone: Path) -> None:
@@ -141,7 +141,7 @@ def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["../jobs/one_job"], ["--nope", "one_job"], ["--master"], []])
-def test_a_command_line_that_makes_no_sense_ends_with_2(clone: Path, arguments: list[str]) -> None:
+def test_an_invalid_command_line_exits_with_2(clone: Path, arguments: list[str]) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
@@ -158,7 +158,7 @@ SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 
 
 def _spark_env(clone: Path, *arguments: str, java: str = "17.0.15", **env: str) -> subprocess.CompletedProcess[str]:
-    """Source spark-env.sh as Spark does: with its own arguments, everything exported."""
+    """Source spark-env.sh as Spark does: with its arguments, and with `set -a`."""
     _write_program(clone / "java" / "bin" / "java", JAVA.format(version=java))
     script = 'set -a; . "$0"; set +a; exec env'
     command = ["bash", "-c", script, str(clone / "conf" / "spark-env.sh"), *arguments]
@@ -180,12 +180,12 @@ def test_python_is_the_projects_own_and_home_lies_beside_the_code(clone: Path) -
     assert not [name for name in exported if name.startswith(("_p", "_c", "_m", "_a", "BASH_FUNC"))]
 
 
-def test_executors_of_a_cluster_are_told_of_python_itself(clone: Path) -> None:
+def test_executors_of_a_cluster_get_python_itself(clone: Path) -> None:
     exported = _exported(_spark_env(clone, SUBMIT, "--master", "spark://host:7077", "job.py"))
     assert exported["PYSPARK_PYTHON"] == str(clone / ".venv" / "bin" / "python")
 
 
-def test_python_takes_the_pyspark_that_is_installed_and_what_else_was_to_be_found(clone: Path) -> None:
+def test_python_imports_the_installed_pyspark_and_keeps_other_paths(clone: Path) -> None:
     spark = clone / "spark home"
     paths = [f"{spark}/python/lib/pyspark.zip", "/a job's/own", f"{spark}/jars/spark-core.jar", "/other.zip"]
     command = [str(clone / "scripts" / "spark_python.sh"), "-c", "import sys; print(sys.path[1:3])"]
@@ -233,7 +233,7 @@ def test_the_class_archive_is_used_where_it_exists_with_the_jars_alone_on_the_cl
         (jars / name).touch()
     options = _exported(_spark_env(clone, SUBMIT, SPARK_HOME=str(jars.parent)))["SPARK_SUBMIT_OPTS"]
     assert f'-XX:SharedArchiveFile="{archive}"' in options
-    # Spark's machine learning would cost every session half a second.
+    # Without Spark's machine learning, which would register its functions with every session.
     assert f'-cp "{jars}/a.jar:{jars}/b.jar"' in options
 
 
@@ -253,7 +253,7 @@ def test_a_class_path_of_the_users_own_is_left_alone(
 
 
 @pytest.mark.parametrize("version", ["1.8.0_402", "11.0.2", "16"])
-def test_a_java_that_is_too_old_ends_with_69_and_the_command_that_installs_one(clone: Path, version: str) -> None:
+def test_a_java_that_is_too_old_exits_with_69_and_the_command_that_installs_another(clone: Path, version: str) -> None:
     done = _spark_env(clone, SUBMIT, java=version)
     assert done.returncode == 69
     assert version in done.stderr
@@ -261,11 +261,11 @@ def test_a_java_that_is_too_old_ends_with_69_and_the_command_that_installs_one(c
 
 
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "25.0.1"])
-def test_java_17_and_newer_will_do(clone: Path, version: str) -> None:
+def test_java_17_and_newer_are_accepted(clone: Path, version: str) -> None:
     assert _spark_env(clone, SUBMIT, java=version).returncode == 0
 
 
-def test_no_java_at_all_ends_with_69(clone: Path) -> None:
+def test_without_java_the_exit_code_is_69(clone: Path) -> None:
     done = _spark_env(clone, SUBMIT, JAVA_HOME="/nonexistent")
     assert done.returncode == 69
     assert "does not run" in done.stderr

@@ -1,4 +1,4 @@
-"""What is built and installed: the wheel, the zip for Spark's workers, the launcher where pip put it, one version."""
+"""The wheel, the zip for Spark's workers, and the launcher in an environment that pip installed it into."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app
 
 
 def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command outside the checkout, with nothing of this environment but what is named."""
+    """Run a command outside the checkout, with the named environment variables only."""
     base = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(command, cwd="/", env={**base, **env}, capture_output=True, text=True, check=False)
 
@@ -43,7 +43,7 @@ def wheel(dist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment in a path with a space, with the wheel; what it requires is this environment's."""
+    """A new environment in a path with a space, with the wheel; its requirements come from this environment."""
     folder = tmp_path_factory.mktemp("an environment") / "venv"
     # Without pip in it: that of this environment installs, in a second instead of ten.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
@@ -139,19 +139,19 @@ def test_a_link_to_the_installed_launcher_explains_a_job_and_names_itself_as_pip
     assert "\n  spark_jobs_launcher.sh backfill_etf_benchmarks --days 252 --delay 2\n" in done.stdout
 
 
-TELLING_SPARK_SUBMIT = """#!/usr/bin/env bash
+FAKE_SPARK_SUBMIT = """#!/usr/bin/env bash
 printf '%s\\n' "$SPARK_APP_HOME" "$PYSPARK_INSTALLED_PYTHON" "$SPARK_DIST_CLASSPATH" "$@"
 exit 75
 """
 
 
 @pytest.fixture
-def told_spark(environment: Path) -> Iterator[Path]:
-    """A pyspark of the environment's own that only tells how it was called."""
+def fake_spark(environment: Path) -> Iterator[Path]:
+    """A fake pyspark in the environment, whose spark-submit prints how it was called."""
     spark = site_packages(environment) / "pyspark"
     (spark / "bin").mkdir(parents=True)
     (spark / "__init__.py").touch()
-    (spark / "bin" / "spark-submit").write_text(TELLING_SPARK_SUBMIT)
+    (spark / "bin" / "spark-submit").write_text(FAKE_SPARK_SUBMIT)
     (spark / "bin" / "spark-submit").chmod(0o755)
     yield spark
     shutil.rmtree(spark)
@@ -174,22 +174,22 @@ def add_jars(folder: Path) -> None:
     ],
 )
 def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_pip_may_remove(
-    environment: Path, told_spark: Path, tmp_path: Path, env: dict[str, str], home: str
+    environment: Path, fake_spark: Path, tmp_path: Path, env: dict[str, str], home: str
 ) -> None:
     env, home = {name: text.format(tmp=tmp_path) for name, text in env.items()}, home.format(tmp=tmp_path)
     add_jars(Path(home) / "spark" / "jars")
     done = run(launcher(environment), "stage1_etf_ohlc", "--as-of", "2024-05-10", **env)
     assert done.returncode == 75, done.stderr
-    installed, python = told_spark.parent / "spark_app" / "installed", environment / "bin" / "python"
+    installed, python = fake_spark.parent / "spark_app" / "installed", environment / "bin" / "python"
     job = f"{installed}/jobs/stage1_etf_ohlc.py"
     command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
     assert done.stdout.splitlines() == [home, str(python), f"{home}/spark/jars/*", *command]
-    said = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
-    assert said.stdout == f"{home}\n", said.stderr
+    printed = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
+    assert printed.stdout == f"{home}\n", printed.stderr
 
 
 def test_without_sparks_jars_the_installed_launcher_names_the_command_that_fetches_them(
-    environment: Path, told_spark: Path, tmp_path: Path
+    environment: Path, fake_spark: Path, tmp_path: Path
 ) -> None:
     done = run(launcher(environment), "daily_pipeline", HOME=str(tmp_path))
     assert done.returncode == 69
@@ -199,7 +199,7 @@ def test_without_sparks_jars_the_installed_launcher_names_the_command_that_fetch
 
 @pytest.fixture
 def users_spark(environment: Path) -> Iterator[Path]:
-    """A pyspark of the environment's own as pip installs it: without what our set-up adds."""
+    """A real pyspark in the environment, as pip installs it: without what set-up adds."""
     spark = site_packages(environment) / "pyspark"
     added = shutil.ignore_patterns("conf", "kafka-jars", "s3-jars", "delta-*.jar", "postgresql-*.jar")
     shutil.copytree(PYSPARK, spark, ignore=added)
@@ -235,6 +235,13 @@ def test_set_up_and_a_run_leave_the_users_pyspark_as_it_was(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stage5_portfolio_allocation" in done.stdout
     assert f"-XX:SharedArchiveFile={home}/spark/spark-classes.jsa" in done.stderr
+    assert contents(users_spark) == before
+
+    # With JVM options of the user's own there is no archive; the jars are found all the same.
+    options = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1", "SPARK_PRINT_LAUNCH_COMMAND": "1"}
+    done = run(launcher(environment), "stage1_etf_ohlc", "--source", "synthetic", "--force", **env, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SharedArchiveFile" not in done.stderr
     assert contents(users_spark) == before
 
 

@@ -1,4 +1,4 @@
-"""Set-up: the lock of the jars, and what it says when something is missing."""
+"""Set-up: fetching the locked jars, and the sentences where something is missing."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_every_locked_requirement_is_exact_and_hashed_and_names_no_address(name:
 
 @pytest.fixture
 def bare_clone(tmp_path: Path) -> Path:
-    """A clone without environment, and `programs`, the only folder on PATH: a fitting Java, no Python."""
+    """A clone without environment, and `programs`, the only folder on PATH, with a Java and no Python."""
     clone = tmp_path / "a clone"
     for folder in ("conf", "scripts", "requirements"):
         shutil.copytree(ROOT / folder, clone / folder)
@@ -240,7 +240,7 @@ def test_without_a_recent_python_set_up_says_so(bare_clone: Path) -> None:
 
 
 def test_without_the_venv_module_set_up_says_which_package_has_it(bare_clone: Path) -> None:
-    """A Python as Debian installs it: recent enough, but `ensurepip` is a package of its own."""
+    """As with Debian's Python: recent enough, but `ensurepip` is in another package."""
     python = f'case "$2" in *ensurepip*) exit 1 ;; *) exec "{sys.executable}" "$@" ;; esac'
     _write_program(bare_clone.parent / "programs" / "debian-python", python)
     answer = f'echo "{bare_clone.parent}/programs/debian-python"'
@@ -252,7 +252,7 @@ def test_without_the_venv_module_set_up_says_which_package_has_it(bare_clone: Pa
 
 
 def test_a_finished_set_up_is_not_repeated_until_a_lock_changes_or_the_clone_moves(bare_clone: Path) -> None:
-    """There is no Python: so set-up succeeds only if it has nothing to do."""
+    """Without Python set-up succeeds only if it has nothing to do."""
     environment = bare_clone / ".venv"
     environment.mkdir()
     locks = [bare_clone / name for name in ("scripts/setup.sh", "requirements/uv.txt", "requirements/runtime.txt")]

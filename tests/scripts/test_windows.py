@@ -1,4 +1,4 @@
-"""What can be said of the runners for Windows by reading them, and of the jobs where Unix' own modules are missing."""
+"""The runners for Windows, by reading them, and the jobs without the modules that only Unix has."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_all_places_are_found_from_the_file_itself(name: str) -> None:
 
 
 def test_the_jobs_are_imported_where_unix_own_modules_are_missing() -> None:
-    """As on Windows, where the embedded PostgreSQL is not to be had and DATABASE_URL names another."""
+    """As on Windows, where there is no embedded PostgreSQL and DATABASE_URL names another."""
     program = (
         "import sys; sys.modules.update(fcntl=None, pwd=None)\n"
         "import spark_app.cli.main, spark_app.pipeline.execution\n"

@@ -1,4 +1,4 @@
-"""What a cluster's machines must be able to reach, and the package that is sent to them."""
+"""What the machines of a cluster must reach, and the package that is sent to them."""
 
 from __future__ import annotations
 

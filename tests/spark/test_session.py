@@ -1,4 +1,4 @@
-"""The Spark session: what it says where the jars are missing that pip does not bring."""
+"""The Spark session where the added jars are missing."""
 
 from __future__ import annotations
 
