@@ -43,8 +43,9 @@ test: setup-dev ## run all tests but those of the targets below
 test-emulator: setup-dev ## run the tests of the Yahoo emulator that other tests ask
 	@$(own_world) $(python) -m pytest tests/emulator
 
-coverage: setup-dev ## run the tests in this process and list the branches that none of them takes
-	@$(own_world) $(python) -m pytest -q --ignore tests/emulator -m "not (alone or $(elsewhere))" --cov --cov-report=term-missing:skip-covered
+# What runs in Spark's workers and in launched processes is not seen.
+coverage: setup-dev ## run the tests that launch no job, and list the lines and branches that none of them takes
+	@$(own_world) $(python) -m pytest -q --ignore tests/emulator -m "not (process or alone or $(elsewhere))" --cov --cov-report=term-missing:skip-covered
 
 test-kafka: setup-dev ## run the tests with a real Kafka broker
 	@$(own_world) $(python) -m pytest -m kafka
@@ -83,7 +84,7 @@ docs: setup-dev ## renew docs/CONFIGURATION.md from the code
 	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
-	rm -rf .venv .venv-airflow build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-airflow build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## renew the locks of Python packages and jars
