@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-unit test-emulator coverage test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -27,11 +27,25 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
 	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
 
-# Files go out in the order of their names: so those with long tests, integration/ and stages/, come before most others,
-# and no worker is left with one of them at the end.
+# What a test needs is its markers; pyproject.toml says what each means.
+elsewhere := kafka or airflow or containers or cluster
+
+# Spark's tests go to one worker, all others to the next that is free.
+test-unit: setup-dev ## run the tests that need no database and launch nothing, in a minute
+	@$(own_world) $(python) -m pytest -q -n 2 --dist loadgroup --ignore tests/emulator -m "not (postgres or process or alone or $(elsewhere))"
+
+# Files go out in the order of their names: so those with long tests, integration/ and operations/, come before most
+# others, and no worker is left with one of them at the end.
 test: setup-dev ## run all tests but those of the targets below
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not kafka and not airflow and not containers and not cluster"
+	@$(own_world) $(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/emulator -m "not (alone or $(elsewhere))"
 	@$(own_world) $(python) -m pytest -m alone
+
+test-emulator: setup-dev ## run the tests of the Yahoo emulator that other tests ask
+	@$(own_world) $(python) -m pytest tests/emulator
+
+# What runs in Spark's workers and in launched processes is not seen.
+coverage: setup-dev ## run the tests that launch no job, and list the lines and branches that none of them takes
+	@$(own_world) $(python) -m pytest -q --ignore tests/emulator -m "not (process or alone or $(elsewhere))" --cov --cov-report=term-missing:skip-covered
 
 test-kafka: setup-dev ## run the tests with a real Kafka broker
 	@$(own_world) $(python) -m pytest -m kafka
@@ -70,7 +84,7 @@ docs: setup-dev ## renew docs/CONFIGURATION.md and conf/pipeline.toml from the c
 	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
-	rm -rf .venv .venv-airflow build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-airflow build dist *.egg-info var/demo var/ivy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## renew the locks of Python packages and jars

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: one Spark session for the whole run."""
+"""What every test may use, and the markers of what it needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
@@ -15,9 +16,25 @@ from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.roles import set_up_roles
+from tests.needs import needs_of
 from tests.storage.postgres.copies import copy_home, new_database
 
+# The same examples in every run, however slow the machine: a failure is one for everybody.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs; those that need Spark share one worker, so one session."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        needs = needs_of(item)
+        for need in needs:
+            item.add_marker(need)
+        if "spark" in needs:
+            item.add_marker(pytest.mark.xdist_group("spark"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spark_app import market_calendar as calendar
 from spark_app.errors import UsageError
@@ -63,3 +65,36 @@ def test_a_scheduler_learns_the_last_session_at_any_moment() -> None:
     script = Path(__file__).parents[1] / "scripts" / "last_session.py"
     done = subprocess.run([sys.executable, script, *moments], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2025-11-25", "2025-11-26", "2025-11-26", "2025-11-28"]
+
+
+DAYS = st.dates(calendar.FIRST_SESSION, dt.date(2026, 6, 30))
+
+
+@given(DAYS)
+def test_the_session_on_or_before_a_day_is_the_nearest(any_day: dt.date) -> None:
+    found = calendar.session_on_or_before(any_day)
+    assert found <= any_day
+    assert calendar.is_session(found)
+    later = (found + dt.timedelta(days=n) for n in range(1, (any_day - found).days + 1))
+    assert not any(map(calendar.is_session, later))
+
+
+@given(DAYS, st.integers(0, 40))
+def test_sessions_between_two_days_are_all_and_only_days_that_are_sessions(first: dt.date, days: int) -> None:
+    window = [first + dt.timedelta(days=n) for n in range(days + 1)]
+    assert calendar.sessions_between(first, window[-1]) == [d for d in window if calendar.is_session(d)]
+
+
+@given(DAYS.filter(calendar.is_session), st.integers(1, 300))
+def test_sessions_that_end_with_one_are_those_from_the_first_of_them(last: dt.date, count: int) -> None:
+    found = calendar.sessions_ending(last, count)
+    assert found == calendar.sessions_between(found[0], last)
+    assert len(found) == count or found[0] == calendar.FIRST_SESSION
+
+
+@given(st.dates(dt.date(1993, 2, 1), dt.date(2026, 6, 30)), st.times())
+def test_the_last_completed_session_has_closed_and_the_next_has_not(any_day: dt.date, time: dt.time) -> None:
+    now = dt.datetime.combine(any_day, time, dt.UTC)
+    last = calendar.last_completed_session(now)
+    following = calendar.sessions_between(last, last + dt.timedelta(days=15))[1]
+    assert calendar.close_of(last) <= now < calendar.close_of(following)

@@ -20,8 +20,6 @@ from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.world import PROJECT, World, open_world
 
-pytestmark = pytest.mark.airflow
-
 DAG_FILE = PROJECT / "airflow" / "dags" / "spark_app_daily.py"
 AIRFLOW = PROJECT / ".venv-airflow" / "bin"
 PAUSE_SECONDS = 20

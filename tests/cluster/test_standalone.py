@@ -9,16 +9,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from tests.cluster.market import DELAY_SECONDS, PATIENCE_SECONDS, differing, staged_keys, submitted_day, worked
 from tests.cluster.standalone import SMALL_EXECUTORS, Cluster
 from tests.integration.expected import Rows
 from tests.integration.fetch_market import STAGE_1
 from tests.integration.lateness import watching_lateness
 from tests.integration.world import PROJECT, World
-
-pytestmark = pytest.mark.cluster
 
 STOCK_CHARTS = r"/chart/[A-Z]+(AA|BB|CC)\?"
 PYTHON = PROJECT / ".venv" / "bin" / "python"

@@ -17,8 +17,6 @@ from tests.integration.expected import Rows
 from tests.integration.spying import where
 from tests.integration.world import PROJECT, World
 
-pytestmark = pytest.mark.cluster
-
 MOTO = PROJECT / ".venv" / "moto" / "bin" / "moto_server"
 SPARK = Path(pyspark.__file__).parent
 ACCESS_KEY, SECRET_KEY = "AKIAPIPELINE", "kEpt/Fr0m+every.log"

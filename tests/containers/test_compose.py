@@ -16,8 +16,6 @@ import pytest
 from tests.containers.conftest import ROOT
 from tests.containers.engine import RUN_SECONDS, Engine
 
-pytestmark = pytest.mark.containers
-
 AS_OF, NEXT = "2024-05-10", "2024-05-13"
 PROJECT = "spark_app_test"
 

@@ -13,8 +13,6 @@ import pytest
 from tests.containers.conftest import ROOT
 from tests.containers.engine import STRICT, Engine
 
-pytestmark = pytest.mark.containers
-
 AS_OF = "2024-05-10"
 ALONE = ("--network", "none", "--env", "SPARK_APP_SOURCE__ENDPOINT=http://127.0.0.1:9")
 """Nobody answers."""

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from spark_app.storage.postgres.database import Database, parse_url
 from tests.kafka.broker import KafkaBroker, running_broker
 from tests.storage.postgres.copies import new_database
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker("kafka")
 
 
 @pytest.fixture(scope="session")

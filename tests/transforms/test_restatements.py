@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.restatements import restatements
@@ -40,3 +42,27 @@ def test_new_sessions_and_restatements_of_other_runs_are_not_listed(spark: Spark
         ("KO", WED, 50.0, 49.0, LATER, "later"),
     ]
     assert told(spark, *rows) == []
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[str, float, list[float]]:
+    """What happened to a ticker, its ratio, and the closes before it."""
+    kind = draw(st.sampled_from(["split", "dividend", "correction"]))
+    ratio = draw(st.floats(0.05, 0.999) | st.floats(1.001, 20)) if kind != "correction" else 1.0
+    return kind, ratio, draw(st.lists(st.floats(0.01, 10000), min_size=1, max_size=8))
+
+
+@given(st.lists(histories(), min_size=5, max_size=20))
+@settings(max_examples=4)
+def test_any_split_or_dividend_is_told_with_its_ratio_and_its_sessions(
+    spark: SparkSession, known: list[tuple[str, float, list[float]]]
+) -> None:
+    rows, expected = [], []
+    for n, (kind, ratio, closes) in enumerate(known):
+        days = [MON + dt.timedelta(days=day) for day in range(len(closes))]
+        for day, close in zip(days, closes, strict=True):
+            rows.append((f"T{n}", day, close, close * 0.9, EARLIER, "first"))
+            new_close = close * ratio if kind == "split" else close
+            rows.append((f"T{n}", day, new_close, close * 0.9 * ratio, LATER, "later"))
+        expected.append((f"T{n}", kind, round(ratio, 6), len(days), days[0], days[-1]))
+    assert sorted(told(spark, *rows)) == sorted(expected)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 from chispa import assert_df_equality
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS
@@ -11,6 +15,7 @@ from spark_app.transforms.returns import session_returns
 from tests.transforms.frames import asked_frame, bars_frame, columns_and_types, session, sessions_frame
 
 NAN = float("nan")
+SESSIONS = 25
 RESULT = (
     "ticker string, as_of_date date, period_days int, return_pct decimal(14,6),"
     "unavailable_code string, unavailable_reason string"
@@ -106,3 +111,31 @@ def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:
     actual_df = session_returns(asked, spark.createDataFrame([], BARS), sessions_frame(spark, 25))
     assert columns_and_types(actual_df.schema) == columns_and_types(spark.createDataFrame([], RESULT).schema)
     assert actual_df.collect() == []
+
+
+@given(
+    st.lists(st.lists(st.none() | st.floats(0.5, 5000), min_size=SESSIONS, max_size=SESSIONS), min_size=2, max_size=6)
+)
+@settings(max_examples=4)
+def test_any_prices_with_any_holes_give_the_returns_of_pandas(
+    spark: SparkSession, paths: list[list[float | None]]
+) -> None:
+    known = {f"T{n}": path for n, path in enumerate(paths)}
+    bars = bars_frame(spark, [(t, n, price) for t, path in known.items() for n, price in enumerate(path) if price])
+    asked = asked_frame(spark, [(ticker, n) for ticker in known for n in range(SESSIONS)])
+    actual_df = session_returns(asked, bars, sessions_frame(spark, SESSIONS - 1))
+    actual = {(row.ticker, row.as_of_date, row.period_days): row.return_pct for row in actual_df.collect()}
+
+    prices = pd.DataFrame(known, dtype="float64")
+    expected = {
+        (ticker, session(n), period): (prices[ticker] / prices[ticker].shift(period) - 1)[n] * 100
+        for ticker in known
+        for n in range(SESSIONS)
+        for period in (5, 10, 20)
+    }
+    assert {key for key, percent in actual.items() if percent is not None} == {
+        key for key, percent in expected.items() if not math.isnan(percent)
+    }
+    # Stored with six digits.
+    for key, percent in actual.items():
+        assert percent is None or float(percent) == pytest.approx(expected[key], abs=0.51e-6)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.weights import with_portfolio_weight
@@ -122,3 +126,33 @@ def _largest_remainder(exact: dict[str, Fraction]) -> dict[str, int]:
     for ticker in list(by_remainder)[: 10**8 - sum(units.values())]:
         units[ticker] += 1
     return units
+
+
+@given(
+    # Dates, each with its positions; few values of the caps, so that many are equal.
+    st.lists(st.lists(st.integers(1, 2**63 - 1) | st.integers(1, 3), min_size=1, max_size=12), min_size=5, max_size=20),
+    st.none() | st.integers(10**6, 10**8).map(lambda units: Decimal(units) / 10**8),
+)
+@settings(max_examples=5)
+def test_any_weights_sum_to_one_none_exceeds_the_limit_and_larger_caps_have_no_less(
+    spark: SparkSession, caps: list[list[int]], max_weight: Decimal | None
+) -> None:
+    rows = [(session(day), f"T{n:02}", cap) for day, of_day in enumerate(caps) for n, cap in enumerate(of_day)]
+    weighted = with_portfolio_weight(spark.createDataFrame(rows, POSITIONS), max_weight=max_weight)
+    by_date = defaultdict(list)
+    for row in weighted.collect():
+        by_date[row.as_of_date].append((row.market_cap, row.portfolio_weight))
+    assert {date: len(positions) for date, positions in by_date.items()} == {
+        session(day): len(of_day) for day, of_day in enumerate(caps)
+    }
+    limit = 1 if max_weight is None else max_weight
+    for positions in by_date.values():
+        weights = [weight for _, weight in sorted(positions)]
+        if len(positions) * limit < 1:
+            assert set(weights) == {None}
+            continue
+        assert sum(weights) == 1
+        assert min(weights) >= 0
+        assert max(weights) <= limit
+        # Of equal caps the first by ticker may have one unit more.
+        assert all(later[1] >= earlier[1] for earlier, later in pairwise(sorted(positions)) if later[0] > earlier[0])

@@ -33,7 +33,7 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: the body has an unexpected shape.
     """
     result = only_result(payload, "chart")
-    zone = ZoneInfo(result["meta"]["exchangeTimezoneName"])
+    zone = _read_zone(result)
     bars: dict[dt.date, Bar] = {}
     for bar in _read_bars(result, zone):
         if first <= bar.trade_date <= last and (bar.trade_date not in bars or _is_complete(bar)):
@@ -56,7 +56,7 @@ def find_skipped_rows(payload: dict[str, Any], first: dt.date, last: dt.date, to
     normal.
     """
     result = only_result(payload, "chart")
-    bars = list(_read_bars(result, ZoneInfo(result["meta"]["exchangeTimezoneName"])))
+    bars = list(_read_bars(result, _read_zone(result)))
     rows_of = Counter(bar.trade_date for bar in bars)
     newest = max(rows_of, default=last)
     doubled = {day for day, rows in rows_of.items() if rows > 1 and first <= day <= last}
@@ -70,6 +70,15 @@ def find_skipped_rows(payload: dict[str, Any], first: dt.date, last: dt.date, to
         "in the future": [b for b in bars if b.trade_date > today],
     }
     return {what: rows for what, rows in skipped.items() if rows}
+
+
+def _read_zone(result: dict[str, Any]) -> ZoneInfo:
+    name = result["meta"]["exchangeTimezoneName"]
+    try:
+        return ZoneInfo(name)
+    except OSError as error:
+        # "America" is a folder of time zones.
+        raise ValueError(f"{name!r} is not a time zone") from error
 
 
 def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
-import subprocess
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from spark_app.storage.postgres.database import Database
 
 def copy_home(initialised: Path, home: Path) -> Path:
     """Copy the files of a server that is stopped, with their owner; returns `home`."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cp", "-a", initialised, home], check=True)
+    shutil.copytree(initialised, home)
+    for copied in (home, *home.rglob("*")):
+        known = (initialised / copied.relative_to(home)).stat()
+        os.chown(copied, known.st_uid, known.st_gid)
     return home
 
 

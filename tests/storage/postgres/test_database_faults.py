@@ -21,7 +21,6 @@ from spark_app.errors import (
     PassingFailureError,
     RunInterruptedError,
     ServiceUnavailableError,
-    SparkAppError,
 )
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres import loading
@@ -426,7 +425,7 @@ def test_the_pause_is_kept_over_a_restart_of_the_server(retrying: Database, serv
 
 def test_a_failure_names_no_password(spark: SparkSession, server: BreakableServer, retrying: Database) -> None:
     server.stop()
-    with pytest.raises(SparkAppError) as failure:
+    with pytest.raises(ServiceUnavailableError) as failure:
         publish(retrying, run_key(), OK, origin="real", publications=[Publication(ETF_OHLC, bars(spark, {"X": "1"}))])
     assert str(retrying.password) not in str(failure.value)
     assert str(failure.value).startswith("cannot reach PostgreSQL at 127.0.0.1:")

@@ -91,7 +91,7 @@ def test_the_ids_of_a_rows_messages_grow_with_its_changes(
 
 
 def test_no_message_is_pending_for_rows_that_were_not_committed(spark: SparkSession, database: Database) -> None:
-    with pytest.raises(SparkAppError):
+    with pytest.raises(SparkAppError, match="violates check constraint"):
         send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10", "XLE": "-1"})))
     assert pending(database) == 0
 

@@ -153,7 +153,7 @@ def test_a_key_that_was_computed_twice_is_rejected(spark: SparkSession, database
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
     for ticker in ("XLK", "XLE"):
         twice = bars(spark, {ticker: "11"}).union(bars(spark, {ticker: "11.5"}))
-        with pytest.raises(SparkAppError):
+        with pytest.raises(SparkAppError, match="more than one row was computed for the same ticker, trade_date"):
             send(database, Publication(ETF_OHLC, twice), key=run_key("run-00000002"))
     assert closes(database) == {"XLK": Decimal(10)}
 
@@ -193,7 +193,7 @@ def test_a_row_that_breaks_a_rule_leaves_everything_unchanged(
 ) -> None:
     send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
     poisoned = Publication(ETF_OHLC, bars(spark, {"XLK": "11", "XLE": close}, run_id="run-00000002"))
-    with pytest.raises(SparkAppError):
+    with pytest.raises(SparkAppError, match="violates check constraint"):
         send(database, poisoned, key=run_key("run-00000002"))
     assert closes(database) == {"XLK": Decimal(10)}
     with database.connect() as connection:
@@ -201,7 +201,7 @@ def test_a_row_that_breaks_a_rule_leaves_everything_unchanged(
 
 
 def test_a_high_below_the_low_is_rejected(spark: SparkSession, database: Database) -> None:
-    with pytest.raises(SparkAppError):
+    with pytest.raises(SparkAppError, match="violates check constraint"):
         send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"}, low="13")))
 
 

@@ -187,6 +187,7 @@ def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
 
 def test_the_pipeline_starts_on_an_up_to_date_schema(pipeline: Database) -> None:
     prepare_database(pipeline, Settings())
+    assert run(pipeline, "SELECT count(*) FROM schema_migrations") == [(len(migrate_module.migrations()),)]
 
 
 def test_the_pipeline_sweeps_its_own_orphans_and_passes_over_those_of_others(

@@ -1,0 +1,95 @@
+"""Whatever Yahoo's endpoints send, reading it gives data of the right types, or an error that the source expects."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spark_app.sources.bodies import BODY_ERRORS, FetchError
+from spark_app.sources.contract import Answer, Bar, Holding, Outcome
+from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, refusal
+from spark_app.sources.yahoo.chart import find_skipped_rows, parse_chart
+from tests.foreign_json import JSON, altered
+from tests.sources.yahoo.test_answers import make_quotes, make_summary
+from tests.sources.yahoo.test_chart import FRI, MON, THU, TUE, TUE_DATE, WINDOW, dividend, make_chart, row, split
+
+EVENTS = {"dividends": {str(FRI): dividend(FRI, 0.5)}, "splits": {str(MON): split(MON, 4, 1)}}
+CHART = make_chart([row(THU), row(FRI, None), row(MON, 12.5), row(TUE), row(TUE + 60)], events=EVENTS)
+SUMMARY = make_summary(
+    {"symbol": "NVDA", "holdingName": "NVIDIA Corp", "holdingPercent": 0.125},
+    {"symbol": "BRK-B", "holdingName": "Berkshire", "holdingPercent": {"raw": 0.25, "fmt": "25%"}},
+)
+QUOTES = make_quotes(
+    {"symbol": "AAPL", "regularMarketTime": TUE, "marketCap": 10**12, "regularMarketPrice": 190.5, "longName": "Apple"},
+    {"symbol": "BRK-B", "regularMarketTime": TUE, "marketCap": 5, "regularMarketPrice": 1, "shortName": "Berkshire"},
+)
+ERROR = {"chart": {"result": None, "error": {"code": "Not Found", "description": "No data found"}}}
+
+
+def known_or_any(body: Any) -> st.SearchStrategy[Any]:
+    return altered(body) | st.dictionaries(st.text(max_size=5), JSON, max_size=2)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, float) and not math.isnan(value)
+
+
+@given(known_or_any(CHART))
+@example(make_chart([row(THU)], zone="America"))
+def test_a_chart_gives_ordered_bars_or_an_expected_error(payload: dict[str, Any]) -> None:
+    try:
+        bars = parse_chart(payload, *WINDOW)
+        skipped = find_skipped_rows(payload, *WINDOW, TUE_DATE)
+    except (FetchError, *BODY_ERRORS):
+        return
+    days = [bar.trade_date for bar in bars]
+    assert days == sorted(set(days)) != []
+    for bar in bars:
+        prices = (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
+        assert WINDOW[0] <= bar.trade_date <= WINDOW[1]
+        assert all(price is None or is_number(price) for price in prices)
+        assert bar.volume is None or -(2**63) < bar.volume < 2**63
+        assert math.isfinite(bar.dividend)
+    assert all(isinstance(found, Bar) for rows in skipped.values() for found in rows)
+
+
+@given(known_or_any(SUMMARY))
+def test_a_summary_gives_holdings_with_a_ticker_and_a_weight_or_an_expected_error(payload: dict[str, Any]) -> None:
+    try:
+        holdings, left_out = parse_holdings(payload)
+    except (FetchError, *BODY_ERRORS):
+        return
+    assert holdings
+    for holding in holdings:
+        assert isinstance(holding, Holding)
+        assert holding.holding_ticker.encode()
+        assert 0 <= holding.holding_percent <= 100
+    assert all(row.reason for row in left_out)
+
+
+@given(known_or_any(QUOTES))
+def test_quotes_give_an_answer_for_each_ticker_or_an_expected_error(payload: dict[str, Any]) -> None:
+    tickers = ("AAPL", "BRK-B", "KO")
+    try:
+        answers = parse_quotes(payload, tickers)
+    except (FetchError, *BODY_ERRORS):
+        return
+    assert tuple(answer.ticker for answer in answers) == tickers
+    for answer in answers:
+        assert isinstance(answer, Answer)
+        assert (answer.outcome is Outcome.OK) == (answer.quote is not None)
+        assert answer.quote is not None or answer.message
+        if answer.quote is not None and answer.quote.market_cap is not None:
+            assert 0 < answer.quote.market_cap < 2**63
+
+
+@given(st.integers(400, 599), st.binary(max_size=30) | altered(ERROR).map(lambda body: json.dumps(body).encode()))
+def test_a_refusal_has_an_outcome_and_words(status: int, body: bytes) -> None:
+    failure = refusal(status, body)
+    assert failure.outcome in (Outcome.TRANSIENT, Outcome.NOT_FOUND, Outcome.NO_DATA, Outcome.MALFORMED)
+    assert str(failure)
+    assert failure.may_pass == (failure.outcome is Outcome.TRANSIENT)
