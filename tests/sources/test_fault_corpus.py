@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spark_app import sources
+from spark_app.sources import build
 from spark_app.sources.build import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Outcome, SourceConfig
 from spark_app.sources.worker import answer_requests
@@ -78,7 +78,7 @@ RATE_LIMITS: dict[str, dict[str, Any]] = {
 def emulator() -> Iterator[YahooEmulator]:
     with YahooEmulator(make_market()) as running:
         # The process keeps its session for an address, and this port may have been the last test's.
-        sources._yahoo_session.cache_clear()
+        build._yahoo_session.cache_clear()
         yield running
 
 
