@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,9 @@ from spark_app.storage.postgres.throttle import Turn, block_source, claim, start
 
 _LONGEST_SLEEP_SECONDS = 1.0
 """Even in a long pause a worker checks this often for a block or a request to stop."""
+
+_SPREAD_SECONDS = 0.01
+"""Waiting workers wake up spread over this time, else they take the CPU from the one that is about to send."""
 
 _LONGEST_ANSWER_SECONDS = 10.0
 """A claim takes a millisecond: a connection that does not answer for so long is lost."""
@@ -100,7 +104,8 @@ class PostgresLimiter:
             if error is not None:
                 raise error
             pause = turn.last_sent_at + self._limits.spacing - turn.now
-            time.sleep(min(max(pause.total_seconds(), 0), _LONGEST_SLEEP_SECONDS))
+            spread = random.uniform(0, _SPREAD_SECONDS)  # noqa: S311
+            time.sleep(min(max(pause.total_seconds(), 0) + spread, _LONGEST_SLEEP_SECONDS))
 
     def report_rate_limit(self, message: str) -> None:
         """Block the source; every worker of every job sees the block before its next request."""

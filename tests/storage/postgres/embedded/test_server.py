@@ -186,7 +186,7 @@ def test_the_password_is_readable_by_its_owner_alone(new_server: EmbeddedPostgre
 def test_programs_and_files_out_of_the_servers_reach_are_put_where_it_can_reach_them(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_programs, "_ROOTS_PLACE", open_folder / "roots")
+    monkeypatch.setattr(postgres_programs, "_ROOTS_FOLDER", open_folder / "roots")
     monkeypatch.setattr(postgres_programs.Account, "can_read", lambda account, path: False)
     with EmbeddedPostgres(open_folder / "out of reach" / "postgres").lease() as url:
         assert answers(url)
