@@ -8,11 +8,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from hypothesis import Phase, settings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
 from spark_app.schemas import BARS, ServedTable
 from spark_app.universe import SHARE_CLASSES
+
+FEW_EXAMPLES = settings(max_examples=5, phases=[Phase.explicit, Phase.generate])
+"""Of property tests: an example is a table of many cases; a smaller one that fails as well would cost minutes."""
 
 NOON = dt.datetime(2023, 12, 1, 17, 0, tzinfo=dt.UTC)
 """When bars were fetched unless a test says otherwise: noon of 2023-12-01 in New York."""

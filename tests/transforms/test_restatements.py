@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.restatements import restatements
+from tests.transforms.frames import FEW_EXAMPLES
 
 MON, TUE, WED = (dt.date(2024, 3, day) for day in (11, 12, 13))
 EARLIER, LATER = (dt.datetime(2024, 3, 13, hour, tzinfo=dt.UTC) for hour in (9, 23))
@@ -53,7 +54,7 @@ def histories(draw: st.DrawFn) -> tuple[str, float, list[float]]:
 
 
 @given(st.lists(histories(), min_size=5, max_size=20))
-@settings(max_examples=4)
+@FEW_EXAMPLES
 def test_any_split_or_dividend_is_told_with_its_ratio_and_its_sessions(
     spark: SparkSession, known: list[tuple[str, float, list[float]]]
 ) -> None:

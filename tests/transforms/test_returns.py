@@ -6,13 +6,13 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 from chispa import assert_df_equality
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS
 from spark_app.transforms.returns import session_returns
-from tests.transforms.frames import asked_frame, bars_frame, columns_and_types, session, sessions_frame
+from tests.transforms.frames import FEW_EXAMPLES, asked_frame, bars_frame, columns_and_types, session, sessions_frame
 
 NAN = float("nan")
 SESSIONS = 25
@@ -116,7 +116,7 @@ def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:
 @given(
     st.lists(st.lists(st.none() | st.floats(0.5, 5000), min_size=SESSIONS, max_size=SESSIONS), min_size=2, max_size=6)
 )
-@settings(max_examples=4)
+@FEW_EXAMPLES
 def test_any_prices_with_any_holes_give_the_returns_of_pandas(
     spark: SparkSession, paths: list[list[float | None]]
 ) -> None:

@@ -8,12 +8,12 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.weights import with_portfolio_weight
-from tests.transforms.frames import session
+from tests.transforms.frames import FEW_EXAMPLES, session
 
 POSITIONS = "as_of_date date, ticker string, market_cap bigint"
 
@@ -133,7 +133,7 @@ def _largest_remainder(exact: dict[str, Fraction]) -> dict[str, int]:
     st.lists(st.lists(st.integers(1, 2**63 - 1) | st.integers(1, 3), min_size=1, max_size=12), min_size=5, max_size=20),
     st.none() | st.integers(10**6, 10**8).map(lambda units: Decimal(units) / 10**8),
 )
-@settings(max_examples=5)
+@FEW_EXAMPLES
 def test_any_weights_sum_to_one_none_exceeds_the_limit_and_larger_caps_have_no_less(
     spark: SparkSession, caps: list[list[int]], max_weight: Decimal | None
 ) -> None:
