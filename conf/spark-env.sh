@@ -10,13 +10,14 @@ _project="$(dirname "$_conf")"
 require_java
 
 # The Python that has the pipeline and its libraries. (On a cluster, for the executors: spark.pyspark.python.)
-# Where pip installed the pipeline, the launcher sets PYSPARK_PYTHON and SPARK_ADDED_JARS, the folder of what set-up adds.
+# Where pip installed the pipeline, the launcher sets PYSPARK_PYTHON, and SPARK_ADDED_JARS, the folder of what set-up
+# adds to Spark.
 _environment="${SPARK_ADDED_JARS:-$_project/.venv}"
 if [ -z "${SPARK_ADDED_JARS:-}" ] && [ -d "$_project/.venv" ]; then
   export PYSPARK_PYTHON="$_project/.venv/bin/python"
 fi
-# The driver, and with a local master the workers, start it by a script that spares them Spark's zipped PySpark.
-export PYSPARK_DRIVER_PYTHON="$_project/scripts/spark_python.sh" PYSPARK_INSTALLED_PYTHON="${PYSPARK_PYTHON:-python3}"
+
+. "$_conf/quick-start.sh"
 
 # The folder of all data, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
@@ -32,7 +33,5 @@ if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
     esac
   fi
 fi
-
-. "$_conf/quick-start.sh"
 
 unset _conf _project _environment _masters

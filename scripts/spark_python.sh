@@ -1,7 +1,6 @@
 #!/bin/sh
-# Python as Spark starts it on this machine, for the driver and the workers: with the PySpark that is installed.
-# Spark names its own copy first, a .zip without bytecode that each process would compile anew for half a second,
-# and a jar that has no Python in it.
+# Start Python for the driver and the workers on this machine, with the installed PySpark (conf/quick-start.sh says why).
+# Spark puts its own zipped copy first in PYTHONPATH, and a jar that contains no Python.
 paths=""
 rest="${PYTHONPATH:-}:"
 while [ -n "$rest" ]; do

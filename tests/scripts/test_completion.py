@@ -64,11 +64,11 @@ def test_an_unknown_job_offers_nothing() -> None:
 def test_another_shell_is_refused_with_2() -> None:
     done = subprocess.run([LAUNCHER, "completion", "fish"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "bash and zsh" in done.stderr
+    assert "unknown shell 'fish': choose from bash, zsh" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh on PATH")
-def test_zsh_takes_it_over() -> None:
+def test_zsh_loads_the_completion() -> None:
     script = 'autoload -Uz compinit && compinit -D && . <("$0" completion zsh) && print $_comps[spark_jobs_launcher.sh]'
     done = subprocess.run(["zsh", "-fc", script, LAUNCHER], capture_output=True, text=True, check=False)
     assert "_spark_jobs_launcher" in done.stdout, done.stderr
