@@ -18,8 +18,7 @@ FIXTURES = {
     "broker": "kafka",
     "airflow": "airflow",
     "engine": "containers",
-    "cluster": "cluster",
-    "s3": "cluster",
+    "no_settings_from_outside": "cluster",
 }
 
 

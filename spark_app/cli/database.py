@@ -78,7 +78,7 @@ def dump(file: Path) -> None:
     """
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
-        # The data is nobody else's.
+        # Only its owner may read it.
         unfinished.touch(mode=0o600)
     except OSError as error:
         raise UsageError(f"db dump {file}: cannot write: {error.strerror}") from error
@@ -117,7 +117,7 @@ def restore(file: Path, *, replace: bool) -> None:
 def _run_client(database: Database, program: str, *options: str | Path) -> None:
     """Run a client program; the password reaches it through the environment, never as an argument."""
     with database.connect():
-        pass  # Nobody answering is said in our words.
+        pass  # A database that does not answer is reported as by every other command.
     done = subprocess.run(
         [str(client_program(program)), *map(str, options), f"--dbname={_conninfo(database)}"],
         env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},

@@ -47,7 +47,7 @@ class Interruption:
                 signal.signal(number, handler)
 
     def take_over(self) -> None:
-        """Take both signals over; once more where something else did so meanwhile, as Spark's context with SIGINT."""
+        """Take both signals over; again after something else did, as Spark's context does with SIGINT."""
         for number in _SIGNALS.values():
             signal.signal(number, self._handle)
 

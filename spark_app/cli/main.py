@@ -72,7 +72,7 @@ def _guarded(invocation: Invocation, action: Callable[[], int]) -> int:
         if not invocation.interruption.stopping.is_set():
             logger.exception("%s: unexpected error", name)
             return SparkAppError.exit_code
-    logger.error("%s: interrupted; run it again to resume", name)
+    logger.error("%s: %s", name, "interrupted; run it again to resume")
     return RunInterruptedError.exit_code
 
 

@@ -36,7 +36,7 @@ _VARIABLES = """
 | `KAFKA_PASSWORD`, `KAFKA_PASSWORD_FILE` | password of `kafka.sasl_username`, or a file with it |
 | `SPARK_MASTER` | where Spark runs, as the launcher's `--master`; default `local[2,4]` |
 | `JAVA_HOME` | the Java that runs Spark; default: the one on `PATH` |
-| `SPARK_SUBMIT_OPTS` | options of the driver's JVM, instead of those of `conf/spark-env.sh` |
+| `SPARK_SUBMIT_OPTS` | options of the driver's JVM, instead of those of `conf/quick-start.sh` |
 | `HTTPS_PROXY`, `NO_PROXY` | a company's proxy, for Yahoo and the issuer |
 | `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` | certificates of such a proxy |
 | `SPARK_ADDED_JARS` | installed with pip: folder of the jars that set-up fetches; default `SPARK_APP_HOME/spark` |

@@ -67,7 +67,7 @@ def ingest(
     """Bring the bars, holdings and quotes of these tickers up to date for the as-of session of the run.
 
     Asked for is what no fresh fetch in staging answers. Each wave lands in `fetches` by one append; then rows that are
-    new or differ are staged. What still misses bars is fetched once more.
+    new or differ are staged. What still misses bars is fetched again.
     """
     recover_unstaged(run)
     feeds = _feeds(run, charts, holdings, quotes)
@@ -93,7 +93,7 @@ def _stage(feeds: Sequence[Feed], landing: Landing) -> Staged:
 
 
 def _with_missing_bars(run: Run, first: Ingested) -> Ingested:
-    """Fetch once more what was fetched and still misses bars."""
+    """Fetch again what was fetched and still misses bars."""
     again = [
         request for charts in _charts(first.feeds) for request in charts.incomplete(first.landing, first.completeness)
     ]

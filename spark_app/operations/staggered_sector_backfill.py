@@ -77,7 +77,7 @@ def run_plan(run: Run) -> int:
     finally:
         if again := ",".join(tickers_to_repeat(plan, reports)):
             command = _resume(run, tickers=again)
-            logger.error("%s: failed: %s; run them again with: %s", STAGGERED_BACKFILL.name, again, command)
+            logger.error("%s: %s", STAGGERED_BACKFILL.name, f"failed: {again}; run them again with: {command}")
     return exit_code_of(reports)
 
 

@@ -71,7 +71,7 @@ class Request:
 def resume_command(job: str, words: Sequence[str], as_of: dt.date | None, **options: str) -> str:
     """Return the command that resumes a run: its arguments, its date where the job takes one, and `options`.
 
-    What a resumed run must not do again is left out: `--refresh` would fetch everything anew.
+    What a resumed run must not do again is dropped: `--refresh` would fetch everything anew.
     """
     kept: list[str] = []
     replaced = {"--as-of", "--json", *(_flag(key) for key in options)}

@@ -87,7 +87,7 @@ def exit_codes() -> dict[str, str]:
     """Class -> section, of every error class of ours and of what else ends a run with a message."""
     for module in pkgutil.walk_packages(spark_app.__path__, "spark_app."):
         importlib.import_module(module.name)
-    found, kinds = {"ArgumentTypeError": "2", "complain": ANY}, [SparkAppError]
+    found, kinds = {"ArgumentTypeError": "2", "error": ANY}, [SparkAppError]
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()

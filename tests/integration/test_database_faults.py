@@ -144,6 +144,6 @@ def test_the_wish_to_stop_is_heard_while_a_server_is_away(shop: FetchWorld, serv
     when_asked_for(shop, "XLU", fail)
     report = interrupted.run(settings=waves_of(4), stopping=stopping)
     assert report.exit_code == 130
-    assert "run it again to go on" in report.message
+    assert "interrupted while waiting for PostgreSQL: run it again to resume" in report.message
     server.start()
     assert_complete(shop, shop.run())

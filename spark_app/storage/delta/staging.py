@@ -43,7 +43,7 @@ WHOLE_FROM = "spark_app.whole_from"
 class Staging:
     """The staging tables below one folder or URL; `origin` is `real` or `synthetic`.
 
-    With `known_at` (timezone-aware) reads leave out what was fetched later.
+    With `known_at` (timezone-aware) reads skip what was fetched later.
     """
 
     spark: SparkSession
