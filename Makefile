@@ -30,9 +30,8 @@ demo: setup ## run the whole pipeline on a synthetic market, in var/demo
 # What a test needs is its markers; pyproject.toml says what each means.
 elsewhere := kafka or airflow or containers or cluster
 
-# Spark's tests go to one worker, all others to the next that is free.
-test-unit: setup-dev ## run the tests that need no database and launch nothing, in a minute
-	@$(own_world) $(python) -m pytest -q -n 2 --dist loadgroup --ignore tests/emulator -m "not (postgres or process or alone or $(elsewhere))"
+test-unit: setup-dev ## run the tests that need no database, no Spark and no other process, in a minute
+	@$(own_world) $(python) -m pytest -q -n 2 --ignore tests/emulator -m "not (spark or postgres or process or alone or $(elsewhere))"
 
 # Files go out in the order of their names: so those with long tests, integration/ and operations/, come before most
 # others, and no worker is left with one of them at the end.

@@ -27,14 +27,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs; those that need Spark share one worker, so one session."""
+    """Mark each test with what it needs."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        needs = needs_of(item)
-        for need in needs:
+        for need in needs_of(item):
             item.add_marker(need)
-        if "spark" in needs:
-            item.add_marker(pytest.mark.xdist_group("spark"))
 
 
 @pytest.fixture(scope="session")

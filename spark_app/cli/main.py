@@ -40,21 +40,16 @@ def _logging_to_terminal() -> Iterator[None]:
     progress, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     progress.addFilter(lambda record: record.name.startswith(logger.name) and record.levelno < logging.ERROR)
     errors.setLevel(logging.ERROR)
-    # Spark logs each refused query a second time, as JSON.
-    levels = {logger: logging.INFO, logging.getLogger("DataFrameQueryContextLogger"): logging.CRITICAL}
-    before = {changed: changed.level for changed in levels}
-    root = logging.getLogger()
+    before, root = logger.level, logging.getLogger()
     try:
-        for changed, level in levels.items():
-            changed.setLevel(level)
+        logger.setLevel(logging.INFO)
         for handler in (progress, errors):
             root.addHandler(handler)
         yield
     finally:
         for handler in (progress, errors):
             root.removeHandler(handler)
-        for changed, level in before.items():
-            changed.setLevel(level)
+        logger.setLevel(before)
 
 
 def _guarded(invocation: Invocation, action: Callable[[], int]) -> int:

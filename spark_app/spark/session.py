@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
@@ -47,6 +49,8 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
+    # It logs each refused query a second time, as JSON; the class has to be PySpark's own.
+    PySparkLogger.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     spark = builder.getOrCreate()
     _keep_secrets_out_of_java_logs(spark)
     _require_jars(spark)

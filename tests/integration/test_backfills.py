@@ -76,7 +76,7 @@ def run(
         world.emulator.log.clear()
         caplog.clear()
         exit_code = main(job, arguments)
-        return exit_code, caplog.text + capsys.readouterr().err
+        return exit_code, "".join(f"{message}\n" for message in caplog.messages) + capsys.readouterr().err
 
     return run_job
 
@@ -112,7 +112,7 @@ def test_a_network_failure_leaves_the_rest_staged_and_the_next_run_asks_for_what
 
     exit_code, said = run(BACKFILL)
     assert exit_code == 0
-    assert "12 from staging" in said
+    assert "(12 cached)" in said
     assert len(world.emulator.log) == 0
 
 

@@ -78,6 +78,8 @@ Login = Callable[[str], Database]
 @pytest.fixture
 def login(database: Database) -> Iterator[Login]:
     """Make a login user in a role."""
+    # A copy of a database does not have the rights on the database itself.
+    set_up_roles(database)
     with contextlib.ExitStack() as users:
         yield lambda role: users.enter_context(login_as(database, role))
 
