@@ -18,7 +18,7 @@ FIXTURES = {
     "broker": "kafka",
     "airflow": "airflow",
     "engine": "containers",
-    "no_settings_from_outside": "cluster",
+    "only_settings_of_the_cluster": "cluster",
 }
 
 

@@ -17,7 +17,7 @@ from tests.outside import without_settings_of_a_user
 
 
 @pytest.fixture(scope="package", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
+def only_settings_of_the_cluster() -> Iterator[None]:
     """Whoever runs the tests may have settings, a database and a cloud of their own."""
     with without_settings_of_a_user("SPARK_MASTER", "AWS_", "HADOOP_", "YARN_"):
         yield
