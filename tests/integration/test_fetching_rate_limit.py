@@ -139,8 +139,8 @@ def test_a_spent_budget_ends_at_midnight(fetch_world: FetchWorld) -> None:
 
 def named_as_left(caplog: pytest.LogCaptureFixture) -> set[str]:
     """The tickers that the run's output names as not done."""
-    lines = [record.getMessage() for record in caplog.records if " are left: " in record.getMessage()]
-    return {ticker for line in lines for ticker in line.partition(" are left: ")[2].split(", ")}
+    lines = [record.getMessage() for record in caplog.records if " remain: " in record.getMessage()]
+    return {ticker for line in lines for ticker in line.partition(" remain: ")[2].split(", ")}
 
 
 def resume_time(message: str) -> dt.datetime:
