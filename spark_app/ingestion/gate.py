@@ -52,16 +52,10 @@ def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, covera
     """
     summary = landing.summary(kind)
     silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
-    is_enough = len(silent) <= (1 - coverage) * summary.asked + _ROUNDING
-    if stopped := _stopped(run, landing, summary, what):
-        return Verdict(is_enough, stopped)
-    if nothing := _nothing(summary, what):
-        return Verdict(False, nothing)
-    if is_enough:
-        return Verdict(True)
-    return Verdict(
-        False, DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
-    )
+    shortfall = None
+    if len(silent) > (1 - coverage) * summary.asked + _ROUNDING:
+        shortfall = DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
+    return _verdict(run, landing, summary, what, shortfall)
 
 
 def require_bars(
@@ -83,24 +77,26 @@ def require_bars(
     summary = landing.summary(Kind.CHART)
     covered = completeness.coverage(counted)
     benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
-    is_enough = covered >= coverage - _ROUNDING and not benchmark_misses
-    if stopped := _stopped(run, landing, summary, what):
-        return Verdict(is_enough, stopped)
-    if nothing := _nothing(summary, what):
-        return Verdict(False, nothing)
-    if is_enough:
-        return Verdict(True)
+    if covered >= coverage - _ROUNDING and not benchmark_misses:
+        return _verdict(run, landing, summary, what, None)
     failed = summary.tickers_with(*_SILENT)
     without_data = f" ({_listed(summary, failed, what)})" if failed else ""
     percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
     needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent
-    return Verdict(
-        False,
-        DataIncompleteError(
-            f"bars are missing: {completeness.describe(counted)}; {needed}{without_data};"
-            " what was fetched is kept: run it again"
-        ),
+    shortfall = DataIncompleteError(
+        f"bars are missing: {completeness.describe(counted)}; {needed}{without_data};"
+        " what was fetched is kept: run it again"
     )
+    return _verdict(run, landing, summary, what, shortfall)
+
+
+def _verdict(run: Run, landing: Landing, summary: FetchSummary, what: str, shortfall: SparkAppError | None) -> Verdict:
+    """Judge a run that has a shortfall of data or, with None, has enough of it."""
+    if stopped := _stopped(run, landing, summary, what):
+        return Verdict(shortfall is None, stopped)
+    if nothing := _nothing(summary, what):
+        return Verdict(False, nothing)
+    return Verdict(shortfall is None, shortfall)
 
 
 def _stopped(run: Run, landing: Landing, summary: FetchSummary, what: str) -> SparkAppError | None:
