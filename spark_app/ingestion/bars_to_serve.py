@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.ingestion.charts import Charts
+from spark_app.ingestion.completeness import describe_tickers
 from spark_app.ingestion.current import read_bars
 from spark_app.ingestion.ingest import Ingested
 from spark_app.pipeline.run import Run
@@ -57,9 +58,7 @@ class BarsToServe:
         if missing.missing:
             parts.append(f"missing: {missing.describe()}")
         if self.restated:
-            parts.append("restated: " + ", ".join(self.restated[:_LISTED]))
-        if len(self.restated) > _LISTED:
-            parts.append(f"and {len(self.restated) - _LISTED} tickers more")
+            parts.append(f"restated: {describe_tickers(self.restated)}")
         return parts
 
 

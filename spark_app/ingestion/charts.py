@@ -11,10 +11,10 @@ from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
-from spark_app.ingestion.cache import Known, read_known
+from spark_app.ingestion.cache import read_known
 from spark_app.ingestion.completeness import Completeness, judge_completeness
 from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
-from spark_app.ingestion.feeds import Outlier, Staged
+from spark_app.ingestion.feeds import Feed, Outlier, Staged
 from spark_app.ingestion.landing import Landing
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BAR
@@ -33,12 +33,9 @@ _WITHOUT_LISTING = (Outcome.NOT_FOUND, Outcome.NO_DATA)
 
 
 @dataclass(frozen=True, eq=False)
-class Charts:
+class Charts(Feed):
     """The bars of some tickers on the sessions that a run serves, and the one before them."""
 
-    run: Run
-    tickers: Sequence[str]
-    known: Known
     kind = Kind.CHART
     table = BARS_TABLE
 
@@ -60,16 +57,12 @@ class Charts:
         first, known = self.sessions[0], self.known.first_days
         return {ticker: min(first, known.get(ticker, first)) for ticker in self.tickers}
 
-    @property
-    def cached(self) -> Landing:
-        return self.known.cached(self._requests(self.tickers))
-
     def due(self, cached: Landing) -> list[FetchRequest]:
         """What no fresh fetch answers, and what misses bars all the same."""
         if not cached.of_kind(self.kind):
-            return self._requests(self.tickers)
+            return self.requests(self.tickers)
         missing = self.completeness(cached).missing
-        return self._requests([t for t in self.tickers if t not in cached.of_kind(self.kind) or t in missing])
+        return self.requests([t for t in self.tickers if t not in cached.of_kind(self.kind) or t in missing])
 
     def stage(self, landing: Landing, /) -> Staged:
         fetched = landing.fetched(self.kind)
@@ -85,7 +78,7 @@ class Charts:
         again = [ticker for ticker in self.tickers if ticker in fetched and ticker in completeness.missing]
         if again:
             logger.info("%s: bars are missing, fetching again: %s", self.run.stage, completeness.describe(again))
-        return self._requests(again)
+        return self.requests(again)
 
     def completeness(self, landing: Landing) -> Completeness:
         """Compare the staged bars of the served sessions with the exchange calendar."""
@@ -101,7 +94,7 @@ class Charts:
         present = {row["ticker"]: frozenset(row["dates"]) for row in rows}
         return judge_completeness(self.served_sessions, present, self._expected_from(landing, first_bars))
 
-    def _requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
+    def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
         """Ask for each ticker's bars from its first date to the last completed session.
 
         A chart costs one request for any range. It runs beyond the as-of session because closes stand on the price

@@ -26,10 +26,7 @@ class Completeness:
         """List what is missing, the tickers that miss most first."""
         chosen = [t for t in self.missing if tickers is None or t in tickers]
         chosen.sort(key=lambda ticker: (-len(self.missing[ticker]), ticker))
-        parts = [f"{ticker} {describe_dates(self.missing[ticker])}" for ticker in chosen[:_LISTED]]
-        if len(chosen) > _LISTED:
-            parts.append(f"and {len(chosen) - _LISTED} tickers more")
-        return ", ".join(parts)
+        return describe_tickers([f"{ticker} {describe_dates(self.missing[ticker])}" for ticker in chosen])
 
 
 def judge_completeness(
@@ -49,6 +46,12 @@ def judge_completeness(
         expected={ticker: len(dates) for ticker, dates in due.items()},
         missing={ticker: dates for ticker, dates in missing.items() if dates},
     )
+
+
+def describe_tickers(described: Sequence[str]) -> str:
+    """List what is said of each ticker, up to ten of them."""
+    more = [f"and {len(described) - _LISTED} tickers more"] if len(described) > _LISTED else []
+    return ", ".join([*described[:_LISTED], *more])
 
 
 def describe_dates(dates: Sequence[dt.date]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
+from spark_app.ingestion.cache import Known
 from spark_app.ingestion.landing import Landing
+from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind
 from spark_app.storage.postgres.run_log import ConsumerError
 
@@ -69,25 +72,29 @@ class Staged:
         )
 
 
-class Feed(Protocol):
-    """One kind of data of some tickers."""
+@dataclass(frozen=True, eq=False)
+class Feed(ABC):
+    """One kind of data of some tickers; `table` is the staging table of its rows."""
 
-    @property
-    def kind(self) -> Kind: ...
-
-    @property
-    def table(self) -> str:
-        """The staging table of its rows."""
-
-    @property
-    def tickers(self) -> Sequence[str]: ...
+    run: Run
+    tickers: Sequence[str]
+    known: Known
+    kind: ClassVar[Kind]
+    table: ClassVar[str]
 
     @property
     def cached(self) -> Landing:
         """What fresh fetches in staging answer."""
+        return self.known.cached(self.requests(self.tickers))
 
     def due(self, cached: Landing) -> list[FetchRequest]:
-        """List what has to be asked for, given what is cached."""
+        """List what has to be asked for: what no fresh fetch answers."""
+        return self.requests([ticker for ticker in self.tickers if ticker not in cached.of_kind(self.kind)])
 
+    @abstractmethod
+    def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
+        """Return the requests that ask for these tickers."""
+
+    @abstractmethod
     def stage(self, landing: Landing, /) -> Staged:
         """Append the rows of this run's fetches that are new or differ."""

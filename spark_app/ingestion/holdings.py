@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F
 
-from spark_app.ingestion.cache import Known
 from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
-from spark_app.ingestion.feeds import Staged
+from spark_app.ingestion.feeds import Feed, Staged
 from spark_app.ingestion.landing import Landing
 from spark_app.pipeline.run import Run
 from spark_app.schemas import WEIGHT_PERCENT
@@ -20,28 +19,21 @@ from spark_app.transforms.new_rows import new_holdings
 
 
 @dataclass(frozen=True, eq=False)
-class Holdings:
+class Holdings(Feed):
     """The holdings of some funds."""
 
-    run: Run
-    tickers: Sequence[str]
-    known: Known
     kind = Kind.HOLDINGS
     table = HOLDINGS_TABLE
 
-    @property
-    def cached(self) -> Landing:
-        return self.known.cached(self._requests(self.tickers))
-
     def due(self, cached: Landing) -> list[FetchRequest]:
-        """A fund always holds something: that there was no answer is no reason not to ask."""
+        """List the funds without a cached snapshot: an answer without holdings is no reason not to ask again."""
         answered = cached.summary(self.kind).answered
-        return self._requests([ticker for ticker in self.tickers if ticker not in answered])
+        return self.requests([ticker for ticker in self.tickers if ticker not in answered])
 
     def stage(self, _landing: Landing, /) -> Staged:
         return Staged({self.table: stage_holdings(self.run)})
 
-    def _requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
+    def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
         return [FetchRequest(self.kind, (ticker,), window_end=self.run.as_of) for ticker in tickers]
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F
 
-from spark_app.ingestion.cache import Known
 from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
-from spark_app.ingestion.feeds import Staged
+from spark_app.ingestion.feeds import Feed, Staged
 from spark_app.ingestion.landing import Landing
 from spark_app.ingestion.waves import batches
 from spark_app.pipeline.run import Run
@@ -23,21 +22,14 @@ QUOTES_PER_REQUEST = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Quotes:
+class Quotes(Feed):
     """The quotes of some stocks."""
 
-    run: Run
-    tickers: Sequence[str]
-    known: Known
     kind = Kind.QUOTE
     table = QUOTES_TABLE
 
-    @property
-    def cached(self) -> Landing:
-        return self.known.cached(_requests(self.tickers))
-
-    def due(self, cached: Landing) -> list[FetchRequest]:
-        return _requests([ticker for ticker in self.tickers if ticker not in cached.of_kind(self.kind)])
+    def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
+        return [FetchRequest(self.kind, tuple(batch)) for batch in batches(tickers, QUOTES_PER_REQUEST)]
 
     def stage(self, _landing: Landing, /) -> Staged:
         return Staged({self.table: stage_quotes(self.run)})
@@ -49,7 +41,3 @@ def stage_quotes(run: Run, *, runs: Sequence[str] = ()) -> int:
         fetched = fetches_to_stage(run, Kind.QUOTE, runs).where(F.col("quote").isNotNull())
         new = new_quotes(fetched.select("ticker", "quote.*", *PROVENANCE), run.staging.read(QUOTES_TABLE))
         return run.staging.append(QUOTES_TABLE, new)
-
-
-def _requests(tickers: Sequence[str]) -> list[FetchRequest]:
-    return [FetchRequest(Kind.QUOTE, tuple(batch)) for batch in batches(tickers, QUOTES_PER_REQUEST)]
