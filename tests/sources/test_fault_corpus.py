@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -20,10 +20,13 @@ from tests.sources.yahoo.yahoo_world import (
     THU,
     TUE,
     CountingLimiter,
+    Edit,
     chart,
+    drop,
     holdings,
     make_market,
     make_source,
+    put,
     quotes,
 )
 
@@ -238,37 +241,6 @@ def test_a_failure_in_one_task_leaves_the_session_to_the_next(emulator: YahooEmu
     assert answers == [Outcome.RATE_LIMITED, Outcome.OK]
     # The cookie of the first task is still valid; the text of the rate limit was not taken for a crumb.
     assert emulator.log.counts() == {"cookie": 1, "crumb": 2, "holdings": 1}
-
-
-Edit = Callable[[Any], Any]
-
-
-def put(value: Any, *path: Any) -> Edit:
-    """An edit of an answer: the value at `path` becomes another one."""
-
-    def edit(payload: Any) -> Any:
-        *parents, last = path
-        node = payload
-        for step in parents:
-            node = node[step]
-        node[last] = value
-        return payload
-
-    return edit
-
-
-def drop(*path: Any) -> Edit:
-    """An edit of an answer: the key at `path` goes."""
-
-    def edit(payload: Any) -> Any:
-        *parents, last = path
-        node = payload
-        for step in parents:
-            node = node[step]
-        del node[last]
-        return payload
-
-    return edit
 
 
 CHART, QUOTE_ARRAYS = ("chart", "result", 0), ("chart", "result", 0, "indicators", "quote", 0)

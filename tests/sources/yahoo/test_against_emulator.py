@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ from tests.sources.yahoo.yahoo_world import (
     make_source,
     quotes,
 )
-
-
-@pytest.fixture
-def emulator() -> Iterator[YahooEmulator]:
-    with YahooEmulator(make_market()) as running:
-        yield running
 
 
 def test_a_chart_comes_as_bars(emulator: YahooEmulator) -> None:

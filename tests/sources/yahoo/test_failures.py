@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,11 @@ from tests.emulator import YahooEmulator
 from tests.sources.yahoo.yahoo_world import (
     CountingLimiter,
     chart,
+    drop,
     holdings,
-    make_market,
     make_source,
     quotes,
 )
-
-
-@pytest.fixture
-def emulator() -> Iterator[YahooEmulator]:
-    with YahooEmulator(make_market()) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
@@ -105,20 +98,6 @@ def test_a_crumb_rejected_again_is_transient(emulator: YahooEmulator, request_: 
     assert (answer.outcome, answer.message) == (Outcome.TRANSIENT, "Yahoo answered with status 401: Invalid Crumb")
 
 
-def without(*path: Any) -> Any:
-    """An edit that removes one key of the answer."""
-
-    def edit(payload: Any) -> Any:
-        *parents, last = path
-        node = payload
-        for step in parents:
-            node = node[step]
-        del node[last]
-        return payload
-
-    return edit
-
-
 def null_prices(payload: Any) -> Any:
     quote = payload["chart"]["result"][0]["indicators"]["quote"][0]
     quote.update({name: [None] * len(values) for name, values in quote.items()})
@@ -143,11 +122,11 @@ CHART_FAULTS = {
     "number": ({"body": "7"}, Outcome.MALFORMED),
     "deep": ({"body": "[" * 200_000}, Outcome.MALFORMED),
     "not utf-8": ({"body": b'{"chart": "\xff\xfe"}'}, Outcome.MALFORMED),
-    "no error key": ({"edit": without("chart", "error")}, Outcome.MALFORMED),
-    "no meta": ({"edit": without("chart", "result", 0, "meta")}, Outcome.MALFORMED),
-    "no currency": ({"edit": without("chart", "result", 0, "meta", "currency")}, Outcome.MALFORMED),
-    "no timestamp": ({"edit": without("chart", "result", 0, "timestamp")}, Outcome.MALFORMED),
-    "no close": ({"edit": without("chart", "result", 0, "indicators", "quote", 0, "close")}, Outcome.MALFORMED),
+    "no error key": ({"edit": drop("chart", "error")}, Outcome.MALFORMED),
+    "no meta": ({"edit": drop("chart", "result", 0, "meta")}, Outcome.MALFORMED),
+    "no currency": ({"edit": drop("chart", "result", 0, "meta", "currency")}, Outcome.MALFORMED),
+    "no timestamp": ({"edit": drop("chart", "result", 0, "timestamp")}, Outcome.MALFORMED),
+    "no close": ({"edit": drop("chart", "result", 0, "indicators", "quote", 0, "close")}, Outcome.MALFORMED),
     "empty result": ({"body": {"chart": {"result": [], "error": None}}}, Outcome.NO_DATA),
     "null result": ({"body": {"chart": {"result": None, "error": None}}}, Outcome.NO_DATA),
     "null prices": ({"edit": null_prices}, Outcome.NO_DATA),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from spark_app.errors import RateLimitedError
 from spark_app.sources.contract import FetchRequest, Kind, Limiter, SourceConfig
@@ -80,3 +83,31 @@ def holdings(ticker: str) -> FetchRequest:
 
 def quotes(*tickers: str) -> FetchRequest:
     return FetchRequest(Kind.QUOTE, tickers)
+
+
+Edit = Callable[[Any], Any]
+
+
+def parent(payload: Any, path: Sequence[Any]) -> Any:
+    """The part of an answer that has the last key of `path`."""
+    return functools.reduce(operator.getitem, path[:-1], payload)
+
+
+def put(value: Any, *path: Any) -> Edit:
+    """An edit of an answer: the value at `path` becomes another one."""
+
+    def edit(payload: Any) -> Any:
+        parent(payload, path)[path[-1]] = value
+        return payload
+
+    return edit
+
+
+def drop(*path: Any) -> Edit:
+    """An edit of an answer: the key at `path` goes."""
+
+    def edit(payload: Any) -> Any:
+        del parent(payload, path)[path[-1]]
+        return payload
+
+    return edit
