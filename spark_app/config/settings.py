@@ -187,7 +187,7 @@ class RetentionSettings(_Section):
     )
 
 
-class PatienceSettings(_Section):
+class RetrySettings(_Section):
     """How long a run waits for Postgres; DATABASE_URL says which one."""
 
     retry_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     portfolio: PortfolioSettings = PortfolioSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
-    database: PatienceSettings = PatienceSettings()
+    database: RetrySettings = RetrySettings()
     kafka: KafkaSettings = KafkaSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 

@@ -21,7 +21,7 @@ from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.storage.postgres.row_rules import find_rejected
 from spark_app.storage.postgres.run_log import ConsumerError, read_origin
 
-_REFUSED = StructType([StructField("key", StringType()), StructField("rule", StringType())])
+_REJECTED = StructType([StructField("key", StringType()), StructField("rule", StringType())])
 
 
 def run(run: Run) -> StageResult:
@@ -50,15 +50,15 @@ def _output(run: Run, messages: DataFrame, number: int) -> StageResult:
     newest = _newest_of_each_row(messages, origin).persist()
     named = {row["table"] for row in newest.select("table").distinct().collect()}
     tables = [table for table in SERVED_TABLES if table.name in named]
-    refused = _refused(run, newest, tables)
-    unreadable = _unreadable(messages, origin).union(_described(newest, refused))
-    rejected = unreadable.count()
+    rejected = _rejected(run, newest, tables)
+    unreadable = _unreadable(messages, origin).union(_described(newest, rejected))
+    unusable = unreadable.count()
     read = f"{number:,} messages of {origin} data in {run.settings.kafka.topic}"
     return StageResult(
-        message=f"{read}, {rejected:,} rejected (see logs_consumer_error)" if rejected else read,
-        publications=tuple(_publication(newest, refused, table) for table in tables),
+        message=f"{read}, {unusable:,} rejected (see logs_consumer_error)" if unusable else read,
+        publications=tuple(_publication(newest, rejected, table) for table in tables),
         errors=_Unreadable(unreadable, run.settings.kafka.topic),
-        rows_rejected=rejected,
+        rows_rejected=unusable,
         replayed_origin=origin,
     )
 
@@ -86,18 +86,18 @@ def _rows(newest: DataFrame, table: ServedTable) -> DataFrame:
     return stored.select(F.from_json("row", table.schema).alias("stored")).select("stored.*")
 
 
-def _refused(run: Run, newest: DataFrame, tables: Sequence[ServedTable]) -> DataFrame:
+def _rejected(run: Run, newest: DataFrame, tables: Sequence[ServedTable]) -> DataFrame:
     """Rows that break a rule of their table: key, rule."""
     found: list[tuple[str, str]] = []
     for table in tables:
         name = f"{table.name}_rules_{run.request.run_id[-8:]}"
-        refused = find_rejected(run.database, _rows(newest, table), _replayed(table), name)
-        found += [(key_text(table, key), rule) for key, rule in refused]
-    return F.broadcast(run.frame(found, _REFUSED))
+        rejected = find_rejected(run.database, _rows(newest, table), _replayed(table), name)
+        found += [(key_text(table, key), rule) for key, rule in rejected]
+    return F.broadcast(run.frame(found, _REJECTED))
 
 
-def _publication(newest: DataFrame, refused: DataFrame, table: ServedTable) -> Publication:
-    accepted = newest.join(refused, on="key", how="left_anti")
+def _publication(newest: DataFrame, rejected: DataFrame, table: ServedTable) -> Publication:
+    accepted = newest.join(rejected, on="key", how="left_anti")
     removed = newest.where((F.col("table") == table.name) & F.col("row").isNull()).select("key").collect()
     keys = [json.loads(row["key"]) for row in removed]
     gone = RowSet(table.key, tuple(tuple(key[name] for name in table.key) for key in keys))
@@ -111,10 +111,10 @@ def _unreadable(messages: DataFrame, origin: str) -> DataFrame:
     return unreadable.select("partition", "offset", F.coalesce("error", foreign).alias("error"), "raw_value")
 
 
-def _described(newest: DataFrame, refused: DataFrame) -> DataFrame:
-    """The messages of refused rows, with the same columns."""
+def _described(newest: DataFrame, rejected: DataFrame) -> DataFrame:
+    """The messages of rejected rows, with the same columns."""
     error = F.concat(F.lit("the row breaks the rule "), "rule").alias("error")
-    return newest.join(refused, on="key", how="inner").select("partition", "offset", error, "raw_value")
+    return newest.join(rejected, on="key", how="inner").select("partition", "offset", error, "raw_value")
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,6 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> int:
 def pending_stages(run: Run, stages: Sequence[Stage]) -> list[Stage]:
     """List the stages from the first one that is not done for this session with these parameters."""
     for place, stage in enumerate(stages):
-        if not is_done(run.database, run_key(run, stage), after=stage.stands_on, beside=stage.reruns_after):
+        if not is_done(run.database, run_key(run, stage), depends_on=stage.depends_on, reruns_after=stage.reruns_after):
             return list(stages[place:])
     return []

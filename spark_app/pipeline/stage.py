@@ -25,7 +25,7 @@ class Stage:
         parameters: what makes a finished stage another one; keys of `PARAMETERS`.
         fetches: whether it asks the source, and so writes to staging.
         takes_any_origin: whether it takes the kind of data that it finds, and does without staging.
-        stands_on: the stages whose results it uses: where one of them ran later, it is pending again.
+        depends_on: the stages whose results it uses: where one of them ran later, it is pending again.
         reruns_after: other jobs that change what it uses: where one of them changed rows later, it is pending again.
     """
 
@@ -35,7 +35,7 @@ class Stage:
     parameters: tuple[str, ...] = ()
     fetches: bool = False
     takes_any_origin: bool = False
-    stands_on: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     reruns_after: tuple[str, ...] = ()
 
     def run(self, run: Run) -> StageResult:

@@ -25,7 +25,7 @@ STAGE3 = Stage(
     "stage3_trending_sectors",
     "Stage 3: find the sectors that trend over 5, 10 and 20 sessions.",
     "spark_app.stages.stage3_trending_sectors",
-    stands_on=(STAGE1.name, STAGE2.name),
+    depends_on=(STAGE1.name, STAGE2.name),
     reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 STAGE4 = Stage(
@@ -34,7 +34,7 @@ STAGE4 = Stage(
     "spark_app.stages.stage4_stock_history",
     parameters=("days", "universe"),
     fetches=True,
-    stands_on=(STAGE1.name, STAGE2.name),
+    depends_on=(STAGE1.name, STAGE2.name),
     reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 STAGE5 = Stage(
@@ -42,7 +42,7 @@ STAGE5 = Stage(
     "Stage 5: weight the trending stocks by market cap.",
     "spark_app.stages.stage5_portfolio_allocation",
     parameters=("portfolio",),
-    stands_on=(STAGE1.name, STAGE2.name, STAGE3.name, STAGE4.name),
+    depends_on=(STAGE1.name, STAGE2.name, STAGE3.name, STAGE4.name),
     reruns_after=_CHANGE_THE_SAME_TABLES,
 )
 

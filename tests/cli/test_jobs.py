@@ -54,7 +54,7 @@ def test_what_a_job_runs_is_there(job: Job) -> None:
 def test_a_stage_is_found_by_name_and_declares_known_parameters(stage: Stage) -> None:
     assert callable(pkgutil.resolve_name(f"{stage.module}:run"))
     assert set(stage.parameters) <= PARAMETERS.keys()
-    assert {*stage.stands_on, *stage.reruns_after} <= DECLARED.keys()
+    assert {*stage.depends_on, *stage.reruns_after} <= DECLARED.keys()
 
 
 def test_the_options_of_a_stage_follow_from_its_declaration() -> None:

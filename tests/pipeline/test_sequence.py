@@ -68,7 +68,7 @@ def test_other_parameters_are_another_task_and_so_is_all_that_follows(database: 
     assert pending(database, days=60) == list(STAGES)
 
 
-def test_a_stage_stands_on_the_newest_run_of_those_before_it(database: Database) -> None:
+def test_a_stage_depends_on_the_newest_run_of_those_before_it(database: Database) -> None:
     done(database, *STAGES)
     done(database, STAGES[1])
     assert pending(database) == list(STAGES[2:])

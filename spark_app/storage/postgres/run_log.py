@@ -17,8 +17,8 @@ _IS_DONE = """
 SELECT parameters = %(own)s AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later
     WHERE later.as_of_date = own.as_of_date AND later.status = 'ok' AND later.finished_at > own.finished_at
-      AND (later.stage = ANY(%(after)s) OR (
-           later.stage = ANY(%(beside)s) AND later.rows_inserted + later.rows_updated + later.rows_removed > 0)))
+      AND (later.stage = ANY(%(depends_on)s) OR (
+           later.stage = ANY(%(reruns_after)s) AND later.rows_inserted + later.rows_updated + later.rows_removed > 0)))
 FROM logs_pipeline_run AS own WHERE stage = %(stage)s AND as_of_date = %(as_of_date)s AND status = 'ok'
 ORDER BY finished_at DESC LIMIT 1
 """
@@ -126,15 +126,17 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Iterable[Con
 
 
 @retried
-def is_done(database: Database, run: RunKey, *, after: Sequence[str] = (), beside: Sequence[str] = ()) -> bool:
+def is_done(
+    database: Database, run: RunKey, *, depends_on: Sequence[str] = (), reruns_after: Sequence[str] = ()
+) -> bool:
     """Say whether the stage's last good run for this date had these parameters and no stage before it ran later.
 
     Args:
-        after: the stages before it, for which any later good run counts.
-        beside: other jobs, for which a later good run counts if it changed rows.
+        depends_on: the stages before it, for which any later good run counts.
+        reruns_after: other jobs, for which a later good run counts if it changed rows.
     """
     parameters = {"own": Jsonb(dict(run.parameters)), "stage": run.stage, "as_of_date": run.as_of_date}
-    parameters |= {"after": list(after), "beside": list(beside)}
+    parameters |= {"depends_on": list(depends_on), "reruns_after": list(reruns_after)}
     with translated_errors("reading the run log"), database.connect() as connection:
         row = connection.execute(_IS_DONE, parameters).fetchone()
         return row is not None and bool(row[0])
