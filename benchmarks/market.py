@@ -17,7 +17,7 @@ SESSIONS = 504
 def bars(tickers: int = TICKERS, sessions: int = SESSIONS) -> pd.DataFrame:
     """Make the bars; columns as schemas.BARS, without a hole.
 
-    Bars that the synthetic market leaves out are filled in, so that row counts are exact.
+    Bars that the synthetic market lacks are filled in, so that row counts are exact.
     """
     last = market_calendar.last_completed_session(dt.datetime.now(dt.UTC))
     days = market_calendar.sessions_ending(last, sessions)

@@ -26,7 +26,7 @@ JSON = st.recursive(
 
 @st.composite
 def altered(draw: st.DrawFn, body: Any) -> Any:
-    """The body, with one to three of its parts replaced by any JSON or left out."""
+    """The body, with one to three of its parts replaced by any JSON or removed."""
     changed = copy.deepcopy(body)
     for _ in range(draw(st.integers(1, 3))):
         part = changed

@@ -15,7 +15,7 @@ from tests.containers.engine import STRICT, Engine
 
 AS_OF = "2024-05-10"
 ALONE = ("--network", "none", "--env", "SPARK_APP_SOURCE__ENDPOINT=http://127.0.0.1:9")
-"""Nobody answers."""
+"""An endpoint that does not answer."""
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def texts(node: ast.expr, module: ast.Module) -> Iterator[str]:
 
 
 def words(text: str) -> Iterator[str]:
-    """Leave out what holds no word."""
+    """Skip what has no word."""
     if re.search(r"\w{3}", text):
         yield re.sub("…+", "…", " ".join(text.split()))
 

@@ -1,4 +1,4 @@
-"""How late a busy machine lets a thread go on: what time stamps of this process may be wrong by."""
+"""How late a busy machine resumes a thread: what time stamps of this process may be wrong by."""
 
 from __future__ import annotations
 

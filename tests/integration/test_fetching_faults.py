@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "null arrays": ({"edit": edited(all_null)}, "no_data", 1),
     "missing keys": ({"edit": edited(lambda result: result.pop("indicators"))}, "malformed", 1),
     "last bar double": ({"edit": edited(last_bar_twice)}, "ok", 1),
-    # Asked for once more, because the bar of the last session is missing.
+    # Fetched again, because the bar of the last session is missing.
     "last bar NaN": ({"edit": edited(last_prices_null)}, "ok", 2),
     # These pass.
     "500 once": ({"status": 500, "times": 1}, "ok", 2),

@@ -78,7 +78,7 @@ def test_rows_that_break_a_rule_are_named_and_not_served(fetch_world: FetchWorld
     said = fetch_world.world.query("SELECT error_msg, raw_value, stage, run_id FROM logs_consumer_error")
     for ticker, (_, message, raw) in BROKEN.items():
         found = [row for row in said if f"of {ticker}" in row[0]]
-        # XLK and its like are asked for once more, because the bar is missing.
+        # XLK and its like are fetched again, because the bar is missing.
         assert {row[0] for row in found} == {message}
         assert all(raw in row[1] and row[2:] == ("stage1_etf_ohlc", report.run_id) for row in found)
     assert "4 bars rejected (see logs_consumer_error)" in report.message

@@ -1,4 +1,4 @@
-"""Served tables once more from staging, and what was known at an earlier time."""
+"""Served tables rebuilt from staging, and what was known at an earlier time."""
 
 from __future__ import annotations
 

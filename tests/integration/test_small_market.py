@@ -39,7 +39,7 @@ def tables(world: World, spark: SparkSession) -> dict[str, Rows]:
 
 @pytest.fixture(scope="module")
 def later_tables(tables: dict[str, Rows], world: World, spark: SparkSession) -> dict[str, Rows]:
-    """After the stocks of a run of March are known as well, and LATE has split: the as-of session once more."""
+    """After the stocks of a run of March are known as well, and LATE has split: the as-of session is run again."""
     world.emulator.market = winter_market()
     collecting: dict[str, Any] = {"stages": [HOLDINGS, STOCKS], "universe": "all", "now": EVENING_IN_WINTER}
     winter = world.run(spark, IN_WINTER, settings=WITH_HOLES, **collecting)

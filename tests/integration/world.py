@@ -170,7 +170,7 @@ def open_world(home: Path, emulator: YahooEmulator) -> Iterator[World]:
 
 
 def without_text(rows: Rows, *columns: str) -> Rows:
-    """Leave out what no rule fixes: which run and fetch a row came from, and `columns` of free text."""
+    """Drop what no rule fixes: which run and fetch a row came from, and `columns` of free text."""
     left_out = {"run_id", "fetched_at", *columns}
     return {key: {c: v for c, v in row.items() if c not in left_out} for key, row in rows.items()}
 

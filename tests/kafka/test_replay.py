@@ -48,7 +48,7 @@ class Feed:
         return Settings(kafka=KafkaSettings(bootstrap_servers=self.servers, topic=self.topic, timeout_seconds=60))
 
     def history(self, first: int, last: int) -> None:
-        """Runs of which each changes a price, and leaves out a row or adds it again."""
+        """Runs of which each changes a price, and drops a row or adds it again."""
         for number in range(first, last + 1):
             self.commit(
                 number,
