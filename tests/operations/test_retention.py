@@ -205,8 +205,8 @@ def test_old_errors_go_and_young_ones_stay(story: Story) -> None:
     assert left == [("1 days old",)]
 
 
-def test_what_cannot_be_computed_anew_is_said(story: Story) -> None:
-    assert story.loss.startswith(f"analytics of 1 dates from {EARLY} to {EARLY} cannot be computed anew")
+def test_what_cannot_be_rebuilt_is_said(story: Story) -> None:
+    assert story.loss.startswith(f"analytics of 1 dates from {EARLY} to {EARLY} cannot be rebuilt from staging")
     assert "db dump" in story.loss
 
 
