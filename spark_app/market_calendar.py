@@ -30,10 +30,15 @@ def _calendar() -> ExchangeCalendar:
 
 
 def last_completed_session(now: dt.datetime) -> dt.date:
-    """Return the newest session whose close (13:00 New York on early closes) is not after `now` (aware)."""
+    """Return the newest session whose close (13:00 New York on early closes) is not after `now` (aware).
+
+    Raises: UsageError: `now` is before the close of the first session; a clock may be that wrong.
+    """
     closes = _calendar().closes
-    position = int(closes.searchsorted(now, side="right")) - 1
-    return _date(closes.index[position])
+    completed = int(closes.searchsorted(now, side="right"))
+    if not completed:
+        raise UsageError(f"no session was over at {now:%Y-%m-%d %H:%M} UTC: set the clock of this machine right")
+    return _date(closes.index[completed - 1])
 
 
 def close_of(session: dt.date) -> dt.datetime:

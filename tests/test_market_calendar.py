@@ -37,6 +37,14 @@ def test_the_last_completed_session_is_the_newest_whose_close_has_passed(now: st
     assert calendar.last_completed_session(dt.datetime.fromisoformat(now)) == day(expected)
 
 
+def test_before_the_first_close_no_session_is_completed() -> None:
+    first_close = dt.datetime(1993, 1, 29, 21, tzinfo=dt.UTC)
+    assert calendar.last_completed_session(first_close) == calendar.FIRST_SESSION
+    for early in (first_close - dt.timedelta(seconds=1), dt.datetime(1970, 1, 1, tzinfo=dt.UTC)):
+        with pytest.raises(UsageError, match="set the clock of this machine right"):
+            calendar.last_completed_session(early)
+
+
 @pytest.mark.parametrize("closed", ["2023-07-04", "2023-07-08", "2025-01-09", "2012-10-29", "2001-09-12"])
 def test_holidays_weekends_and_closures_are_no_sessions(closed: str) -> None:
     assert not calendar.is_session(day(closed))

@@ -132,7 +132,7 @@ def test_what_was_wrong_is_in_the_error_log_with_its_raw_text(broken: FetchWorld
         assert len(found) == 1
         assert f"chart of {ticker}: {outcome}: " in found[0][0]
         if "body" in fault:
-            assert (found[0][1] or "") == fault["body"]
+            assert found[0][1] == (fault["body"] or None)
 
 
 def test_a_session_that_the_second_answer_has_is_healed(fetch_world: FetchWorld) -> None:
