@@ -24,6 +24,7 @@ from tests.transforms.frames import (
     as_of_frame,
     bars_frame,
     columns_and_types,
+    frame,
     served_types,
     session,
     sessions_frame,
@@ -60,8 +61,8 @@ def _market(spark: SparkSession, bars: DataFrame, dates: DataFrame) -> MarketFra
     quotes = [(t, NOON, session(20), cap, 1.0, f"{t} Inc", t, NOON, "run", "test") for t, cap in CAPS.items()]
     return MarketFrames(
         bars=bars,
-        memberships=sector_memberships(spark.createDataFrame(holdings, HOLDINGS), dates),
-        quotes=spark.createDataFrame(quotes, QUOTES),
+        memberships=sector_memberships(frame(spark, holdings, HOLDINGS), dates),
+        quotes=frame(spark, quotes, QUOTES),
         sessions=sessions_frame(spark, 25),
         share_classes=share_classes_frame(spark),
     )

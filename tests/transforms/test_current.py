@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import HOLDINGS, QUOTES
 from spark_app.transforms.current import current_bars, current_holdings, current_quotes
-from tests.transforms.frames import NOON, bars_frame, session
+from tests.transforms.frames import NOON, bars_frame, frame, session
 
 EARLIER = NOON - dt.timedelta(days=1)
 LATER = NOON + dt.timedelta(microseconds=1)
@@ -43,10 +43,8 @@ def test_quotes_are_current_per_day(spark: SparkSession) -> None:
         ("A", NOON, session(0), 200, 2.0, "new", None, NOON, "r2", "test"),
         ("A", NOON, session(1), 300, 3.0, "other day", None, EARLIER, "r1", "test"),
     ]
-    actual_df = current_quotes(spark.createDataFrame(quotes, QUOTES))
-    assert_df_equality(
-        actual_df, spark.createDataFrame(quotes[1:], QUOTES), ignore_row_order=True, ignore_nullable=True
-    )
+    actual_df = current_quotes(frame(spark, quotes, QUOTES))
+    assert_df_equality(actual_df, frame(spark, quotes[1:], QUOTES), ignore_row_order=True, ignore_nullable=True)
 
 
 def test_a_newer_snapshot_replaces_the_whole_older_one(spark: SparkSession) -> None:
@@ -57,7 +55,5 @@ def test_a_newer_snapshot_replaces_the_whole_older_one(spark: SparkSession) -> N
         ("XLK", session(0), "NEW", "new", Decimal(6), NOON, "r2", "test"),
         ("XLK", session(1), "GONE", "gone", Decimal(5), EARLIER, "r1", "test"),
     ]
-    actual_df = current_holdings(spark.createDataFrame(rows, HOLDINGS))
-    assert_df_equality(
-        actual_df, spark.createDataFrame(rows[2:], HOLDINGS), ignore_row_order=True, ignore_nullable=True
-    )
+    actual_df = current_holdings(frame(spark, rows, HOLDINGS))
+    assert_df_equality(actual_df, frame(spark, rows[2:], HOLDINGS), ignore_row_order=True, ignore_nullable=True)

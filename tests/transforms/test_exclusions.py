@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.transforms.exclusions import with_exclusion
 from spark_app.transforms.options import PortfolioOptions
-from tests.transforms.frames import session, share_classes_frame
+from tests.transforms.frames import frame, session, share_classes_frame
 
 STOCKS = (
     "as_of_date date, ticker string, etf_ticker string, sector string, holding_percent decimal(9,6),"
@@ -42,7 +42,7 @@ def _decide(
 
 
 def _decided(spark: SparkSession, *stocks: tuple[object, ...], options: PortfolioOptions = TOP_TWO) -> DataFrame:
-    return with_exclusion(spark.createDataFrame(stocks, STOCKS), share_classes_frame(spark), options)
+    return with_exclusion(frame(spark, stocks, STOCKS), share_classes_frame(spark), options)
 
 
 def _reasons(decisions: dict[str, tuple[str, str] | None]) -> dict[str, str | None]:
@@ -117,7 +117,7 @@ def test_dates_do_not_mix(spark: SparkSession) -> None:
 
 
 def test_an_empty_universe_keeps_the_schema(spark: SparkSession) -> None:
-    decided = with_exclusion(spark.createDataFrame([], STOCKS), share_classes_frame(spark), TOP_TWO)
-    given = spark.createDataFrame([], STOCKS)
+    decided = with_exclusion(frame(spark, [], STOCKS), share_classes_frame(spark), TOP_TWO)
+    given = frame(spark, [], STOCKS)
     assert decided.dtypes == [*given.dtypes, ("exclusion", "struct<reason:string,detail:string>")]
     assert decided.collect() == []

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.schemas import ETF_HOLDINGS, HOLDINGS
 from spark_app.transforms.holdings import ranked_holdings, sector_memberships
-from tests.transforms.frames import NOON, as_of_frame, columns_and_types, served_types, session
+from tests.transforms.frames import NOON, as_of_frame, columns_and_types, frame, served_types, session
 
 MEMBERSHIPS = (
     "as_of_date date, ticker string, etf_ticker string, sector string, holding_percent decimal(9,6),"
@@ -18,7 +18,7 @@ MEMBERSHIPS = (
 
 def _holdings(spark: SparkSession, rows: list[tuple[str, dt.date, str, str]]) -> DataFrame:
     whole = [(fund, day, held, held.lower(), Decimal(p), NOON, "run-1", "test") for fund, day, held, p in rows]
-    return spark.createDataFrame(whole, HOLDINGS)
+    return frame(spark, whole, HOLDINGS)
 
 
 def test_membership_takes_each_funds_own_snapshot(spark: SparkSession) -> None:
@@ -33,7 +33,8 @@ def test_membership_takes_each_funds_own_snapshot(spark: SparkSession) -> None:
         ],
     )
     tech, energy = "Information Technology", "Energy"
-    expected_df = spark.createDataFrame(
+    expected_df = frame(
+        spark,
         [
             (session(1), "OLD", "XLK", tech, Decimal(9), session(2), True),
             (session(1), "XOM", "XLE", energy, Decimal(7), session(7), True),
@@ -68,8 +69,8 @@ def test_a_stock_belongs_once_where_its_percentage_is_largest(spark: SparkSessio
 
 
 def test_memberships_of_no_holdings_keep_the_schema(spark: SparkSession) -> None:
-    actual_df = sector_memberships(spark.createDataFrame([], HOLDINGS), as_of_frame(spark, 0))
-    assert columns_and_types(actual_df.schema) == columns_and_types(spark.createDataFrame([], MEMBERSHIPS).schema)
+    actual_df = sector_memberships(frame(spark, [], HOLDINGS), as_of_frame(spark, 0))
+    assert columns_and_types(actual_df.schema) == columns_and_types(frame(spark, [], MEMBERSHIPS).schema)
     assert actual_df.collect() == []
 
 
@@ -103,6 +104,6 @@ def test_holdings_rank_by_percentage_then_ticker_and_count_once(spark: SparkSess
 
 
 def test_ranking_no_holdings_keeps_the_schema(spark: SparkSession) -> None:
-    actual_df = ranked_holdings(spark.createDataFrame([], HOLDINGS))
+    actual_df = ranked_holdings(frame(spark, [], HOLDINGS))
     assert columns_and_types(actual_df.schema) == served_types(ETF_HOLDINGS)
     assert actual_df.collect() == []

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from spark_app.schemas import BARS, QUOTES
 from spark_app.transforms.market_caps import with_market_cap
-from tests.transforms.frames import NOON, as_of_frame, asked_frame, bars_frame, session
+from tests.transforms.frames import NOON, as_of_frame, asked_frame, bars_frame, frame, session
 
 NAN = float("nan")
 
@@ -15,7 +15,7 @@ NAN = float("nan")
 def _quotes(spark: SparkSession, *rows: tuple[int, int | None, float | None]) -> DataFrame:
     """Quotes of A from (session number, cap, price)."""
     whole = [("A", NOON, session(n), cap, price, "Long", "Short", NOON, "run", "test") for n, cap, price in rows]
-    return spark.createDataFrame(whole, QUOTES)
+    return frame(spark, whole, QUOTES)
 
 
 def _cap_of_a(spark: SparkSession, as_of: int, quotes: DataFrame, bars: DataFrame) -> Row:
@@ -32,7 +32,7 @@ def _new_york(number: int, hour: int) -> dt.datetime:
 def test_a_quote_of_the_day_counts_as_reported(spark: SparkSession) -> None:
     # The bar disagrees with the quoted price, or is not there at all: neither matters.
     quotes = _quotes(spark, (3, 1_000_003, 50.0), (2, 7, 7.0), (4, 8, 8.0))
-    for bars in (bars_frame(spark, [("A", 3, 49.0)]), spark.createDataFrame([], BARS)):
+    for bars in (bars_frame(spark, [("A", 3, 49.0)]), frame(spark, [], BARS)):
         row = _cap_of_a(spark, 3, quotes, bars)
         assert (row.market_cap, row.market_cap_basis) == (1_000_003, "quoted")
 
@@ -139,7 +139,7 @@ def test_the_long_name_goes_before_the_short_one(spark: SparkSession) -> None:
     names = [("A", "Long", "Short"), ("B", None, "Short"), ("C", None, None)]
     rows = [(ticker, NOON, session(0), 5, 1.0, long, short, NOON, "run", "test") for ticker, long, short in names]
     asked = asked_frame(spark, [("A", 0), ("B", 0), ("C", 0)])
-    actual_df = with_market_cap(asked, spark.createDataFrame(rows, QUOTES), spark.createDataFrame([], BARS))
+    actual_df = with_market_cap(asked, frame(spark, rows, QUOTES), frame(spark, [], BARS))
     assert {row.ticker: row.company_name for row in actual_df.collect()} == {"A": "Long", "B": "Short", "C": None}
 
 

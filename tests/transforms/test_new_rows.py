@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_app.schemas import BARS, HOLDINGS, QUOTES
 from spark_app.transforms.new_rows import new_bars, new_holdings, new_quotes
-from tests.transforms.frames import NOON, bars_frame, session
+from tests.transforms.frames import NOON, bars_frame, frame, session
 
 LATER = NOON + dt.timedelta(days=1)
 NAN = float("nan")
@@ -45,12 +45,12 @@ def test_a_bar_is_compared_with_the_newest_staged_one_only(spark: SparkSession) 
 
 def test_a_duplicate_bar_is_kept_once(spark: SparkSession) -> None:
     fetched = bars_frame(spark, [("A", 0, 1.0), ("A", 0, 1.0)])
-    assert new_bars(fetched, spark.createDataFrame([], BARS)).count() == 1
+    assert new_bars(fetched, frame(spark, [], BARS)).count() == 1
 
 
 def test_nothing_fetched_gives_nothing_with_the_full_schema(spark: SparkSession) -> None:
     for choose, schema in ((new_bars, BARS), (new_quotes, QUOTES), (new_holdings, HOLDINGS)):
-        empty = spark.createDataFrame([], schema)
+        empty = frame(spark, [], schema)
         actual_df = choose(empty, empty).drop("is_restated")
         assert actual_df.schema.simpleString() == schema.simpleString()
         assert actual_df.collect() == []
@@ -59,7 +59,7 @@ def test_nothing_fetched_gives_nothing_with_the_full_schema(spark: SparkSession)
 def test_a_quote_counts_by_what_it_says(spark: SparkSession) -> None:
     def quotes(cap: int | None, fetched_at: dt.datetime) -> DataFrame:
         row = ("A", NOON, session(0), cap, 2.0, "Name", None, fetched_at, "run", "test")
-        return spark.createDataFrame([row], QUOTES)
+        return frame(spark, [row], QUOTES)
 
     assert new_quotes(quotes(5, LATER), quotes(5, NOON)).collect() == []
     assert new_quotes(quotes(None, LATER), quotes(None, NOON)).collect() == []
@@ -70,7 +70,7 @@ def test_a_quote_counts_by_what_it_says(spark: SparkSession) -> None:
 def test_a_snapshot_is_kept_whole_or_not_at_all(spark: SparkSession) -> None:
     def snapshots(fetched_at: dt.datetime, *rows: tuple[str, str, str]) -> DataFrame:
         whole = [(fund, session(0), held, None, Decimal(p), fetched_at, "run", "test") for fund, held, p in rows]
-        return spark.createDataFrame(whole, HOLDINGS)
+        return frame(spark, whole, HOLDINGS)
 
     staged = snapshots(
         NOON,

@@ -4,13 +4,14 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
-from tests.transforms.frames import session
+from tests.transforms.frames import frame, session
 
 FACTS = "ticker string, fact_date date, label string"
 
 
 def test_the_newest_fact_not_after_the_date_is_used_else_the_earliest_after_it(spark: SparkSession) -> None:
-    facts = spark.createDataFrame(
+    facts = frame(
+        spark,
         [
             ("A", session(3), "third"),
             ("A", session(5), "fifth"),
@@ -20,7 +21,8 @@ def test_the_newest_fact_not_after_the_date_is_used_else_the_earliest_after_it(s
         ],
         FACTS,
     )
-    expected_df = spark.createDataFrame(
+    expected_df = frame(
+        spark,
         [
             ("A", session(0), 1, session(3), "third", True),
             ("A", session(3), 2, session(3), "third", False),
@@ -40,6 +42,6 @@ def test_the_newest_fact_not_after_the_date_is_used_else_the_earliest_after_it(s
 
 
 def test_without_facts_every_asked_row_stays(spark: SparkSession) -> None:
-    asked = spark.createDataFrame([("A", session(0))], "ticker string, as_of_date date")
-    actual_df = join_point_in_time(asked, spark.createDataFrame([], FACTS), key="ticker", date="fact_date")
+    asked = frame(spark, [("A", session(0))], "ticker string, as_of_date date")
+    actual_df = join_point_in_time(asked, frame(spark, [], FACTS), key="ticker", date="fact_date")
     assert [tuple(row) for row in actual_df.collect()] == [("A", session(0), None)]

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS, ETF_OHLC
 from spark_app.transforms.prices import bar_defect, daily_prices, with_bar_defect, with_price_change
-from tests.transforms.frames import bars_frame, columns_and_types, served_types, session, sessions_frame
+from tests.transforms.frames import bars_frame, columns_and_types, frame, served_types, session, sessions_frame
 
 NAN, INF = float("nan"), float("inf")
 
@@ -29,7 +29,8 @@ def test_price_change_compares_with_the_previous_session_only(spark: SparkSessio
         ("A", session(11), 1.0, "-66.666667"),
         ("B", session(11), 5.0, None),
     ]
-    expected_df = spark.createDataFrame(
+    expected_df = frame(
+        spark,
         [(t, d, c, None if e is None else Decimal(e)) for t, d, c, e in rows],
         "ticker string, trade_date date, close_price double, price_change_percent decimal(14,6)",
     )
@@ -40,7 +41,7 @@ def test_price_change_compares_with_the_previous_session_only(spark: SparkSessio
 def test_price_change_spans_a_weekend_but_not_a_stray_date(spark: SparkSession) -> None:
     saturday = session(4).replace(day=6)
     bars = [("A", session(4), 100.0), ("A", saturday, 500.0), ("A", session(5), 101.0)]
-    input_df = spark.createDataFrame(bars, "ticker string, trade_date date, close_price double")
+    input_df = frame(spark, bars, "ticker string, trade_date date, close_price double")
     actual_df = with_price_change(input_df, sessions_frame(spark, 6))
     actual = {row.trade_date: row.price_change_percent for row in actual_df.collect()}
     assert actual == {session(4): None, saturday: None, session(5): Decimal("1.000000")}
@@ -58,7 +59,7 @@ def test_daily_prices_have_the_served_columns_rounded_half_up(spark: SparkSessio
 
 
 def test_daily_prices_of_no_bars_keep_the_schema(spark: SparkSession) -> None:
-    actual_df = daily_prices(spark.createDataFrame([], BARS), sessions_frame(spark, 1))
+    actual_df = daily_prices(frame(spark, [], BARS), sessions_frame(spark, 1))
     assert columns_and_types(actual_df.schema) == served_types(ETF_OHLC)
     assert actual_df.collect() == []
 
@@ -102,8 +103,8 @@ def test_bar_defect_names_what_is_wrong(spark: SparkSession, change: dict[str, f
         "split_ratio": 1.0,
     }
     columns = "open_price double, high_price double, low_price double, close_price double, adj_close_price double"
-    input_df = spark.createDataFrame(
-        [tuple({**sound, **change}.values())], f"{columns}, volume bigint, dividend double, split_ratio double"
+    input_df = frame(
+        spark, [tuple({**sound, **change}.values())], f"{columns}, volume bigint, dividend double, split_ratio double"
     )
     assert [row[0] for row in input_df.select(bar_defect()).collect()] == [expected]
 

@@ -13,6 +13,7 @@ from spark_app.transforms.prices import with_price_change
 from spark_app.transforms.returns import session_returns
 from spark_app.transforms.trends import sector_trends
 from spark_app.universe import SECTOR_NAMES
+from tests.transforms.frames import frame
 
 
 def _bars(spark: SparkSession, path: Path) -> DataFrame:
@@ -22,7 +23,7 @@ def _bars(spark: SparkSession, path: Path) -> DataFrame:
 
 
 def _numbered(spark: SparkSession, dates: list[dt.date]) -> DataFrame:
-    return spark.createDataFrame([(d, n) for n, d in enumerate(dates)], "trade_date date, session_number int")
+    return frame(spark, [(d, n) for n, d in enumerate(dates)], "trade_date date, session_number int")
 
 
 def _percent(fraction: float) -> Decimal | None:

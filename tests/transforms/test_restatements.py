@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.restatements import restatements
-from tests.transforms.frames import FEW_EXAMPLES
+from tests.transforms.frames import FEW_EXAMPLES, frame
 
 MON, TUE, WED = (dt.date(2024, 3, day) for day in (11, 12, 13))
 EARLIER, LATER = (dt.datetime(2024, 3, 13, hour, tzinfo=dt.UTC) for hour in (9, 23))
@@ -20,8 +20,8 @@ SCHEMA = (
 
 
 def told(spark: SparkSession, *rows: tuple[object, ...]) -> list[tuple[object, ...]]:
-    frame = restatements(spark.createDataFrame(list(rows), SCHEMA), ["later"])
-    return [(r.ticker, r.kind, round(r.ratio, 6), r.sessions, r.first_date, r.last_date) for r in frame.collect()]
+    found = restatements(frame(spark, list(rows), SCHEMA), ["later"])
+    return [(r.ticker, r.kind, round(r.ratio, 6), r.sessions, r.first_date, r.last_date) for r in found.collect()]
 
 
 @pytest.mark.parametrize(

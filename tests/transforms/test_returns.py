@@ -12,7 +12,15 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS
 from spark_app.transforms.returns import session_returns
-from tests.transforms.frames import FEW_EXAMPLES, asked_frame, bars_frame, columns_and_types, session, sessions_frame
+from tests.transforms.frames import (
+    FEW_EXAMPLES,
+    asked_frame,
+    bars_frame,
+    columns_and_types,
+    frame,
+    session,
+    sessions_frame,
+)
 
 NAN = float("nan")
 SESSIONS = 25
@@ -24,7 +32,8 @@ RESULT = (
 
 def test_a_fall_is_negative_and_holes_between_do_not_matter(spark: SparkSession) -> None:
     bars = bars_frame(spark, [("A", 0, 80.0), ("A", 10, 110.0), ("A", 12, 900.0), ("A", 15, 100.0), ("A", 20, 100.0)])
-    expected_df = spark.createDataFrame(
+    expected_df = frame(
+        spark,
         [
             ("A", session(15), 5, Decimal("-9.090909"), None, None),
             ("A", session(20), 5, Decimal("0.000000"), None, None),
@@ -78,7 +87,7 @@ def test_returns_round_half_up(spark: SparkSession) -> None:
 
 
 def test_other_columns_of_the_asked_rows_pass_through(spark: SparkSession) -> None:
-    asked = spark.createDataFrame([("A", session(5), "XLK")], "ticker string, as_of_date date, etf_ticker string")
+    asked = frame(spark, [("A", session(5), "XLK")], "ticker string, as_of_date date, etf_ticker string")
     bars = bars_frame(spark, [("A", 0, 10.0), ("A", 5, 11.0)])
     (row,) = session_returns(asked, bars, sessions_frame(spark, 5), periods=(5,)).collect()
     assert row.asDict() == {
@@ -108,8 +117,8 @@ def test_many_dates_in_one_pass_equal_each_date_alone(spark: SparkSession) -> No
 
 def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:
     asked = asked_frame(spark, [])
-    actual_df = session_returns(asked, spark.createDataFrame([], BARS), sessions_frame(spark, 25))
-    assert columns_and_types(actual_df.schema) == columns_and_types(spark.createDataFrame([], RESULT).schema)
+    actual_df = session_returns(asked, frame(spark, [], BARS), sessions_frame(spark, 25))
+    assert columns_and_types(actual_df.schema) == columns_and_types(frame(spark, [], RESULT).schema)
     assert actual_df.collect() == []
 
 

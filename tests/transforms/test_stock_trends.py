@@ -5,7 +5,7 @@ from decimal import Decimal
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.transforms.stock_trends import stock_trends
-from tests.transforms.frames import session
+from tests.transforms.frames import frame, session
 
 RETURNS = (
     "as_of_date date, ticker string, etf_ticker string, sector string, period_days int,"
@@ -27,12 +27,12 @@ def _returns(spark: SparkSession, rows: list[tuple[str, str, int, str | None]]) 
         )
         for ticker, fund, period, r in rows
     ]
-    return spark.createDataFrame(whole, RETURNS)
+    return frame(spark, whole, RETURNS)
 
 
 def _trends(spark: SparkSession, rows: list[tuple[str, int, str | None, bool]]) -> DataFrame:
     whole = [(DAY, fund, period, None if r is None else Decimal(r), t) for fund, period, r, t in rows]
-    return spark.createDataFrame(whole, TRENDS)
+    return frame(spark, whole, TRENDS)
 
 
 def test_a_stock_trends_in_a_trending_sector_above_its_fund(spark: SparkSession) -> None:

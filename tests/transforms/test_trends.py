@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_app.schemas import BARS, SECTOR_TRENDS
 from spark_app.transforms.trends import sector_trends
 from spark_app.universe import SECTOR_NAMES
-from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, session, sessions_frame
+from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, frame, session, sessions_frame
 
 
 def _trends(spark: SparkSession, bars: DataFrame, *as_of: int, last: int = 5) -> dict[str, tuple[object, ...]]:
@@ -107,6 +107,6 @@ def test_bars_after_the_date_change_nothing(spark: SparkSession) -> None:
 
 
 def test_no_dates_keep_the_schema(spark: SparkSession) -> None:
-    actual_df = sector_trends(spark.createDataFrame([], BARS), sessions_frame(spark, 5), as_of_frame(spark))
+    actual_df = sector_trends(frame(spark, [], BARS), sessions_frame(spark, 5), as_of_frame(spark))
     assert columns_and_types(actual_df.schema) == columns_and_types(SECTOR_TRENDS)
     assert actual_df.collect() == []

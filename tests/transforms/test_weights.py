@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark_app.transforms.weights import with_portfolio_weight
-from tests.transforms.frames import FEW_EXAMPLES, session
+from tests.transforms.frames import FEW_EXAMPLES, frame, session
 
 POSITIONS = "as_of_date date, ticker string, market_cap bigint"
 
 
 def _weights(spark: SparkSession, caps: dict[str, int], max_weight: str | None = None) -> dict[str, str | None]:
-    positions = spark.createDataFrame([(session(0), ticker, cap) for ticker, cap in caps.items()], POSITIONS)
+    positions = frame(spark, [(session(0), ticker, cap) for ticker, cap in caps.items()], POSITIONS)
     limit = None if max_weight is None else Decimal(max_weight)
     weighted = with_portfolio_weight(positions, max_weight=limit)
     assert dict(weighted.dtypes)["portfolio_weight"] == "decimal(9,8)"
@@ -74,7 +74,7 @@ def test_too_few_positions_for_the_limit_have_no_weight(spark: SparkSession) -> 
 
 def test_dates_do_not_mix(spark: SparkSession) -> None:
     rows = [(session(0), "A", 1), (session(0), "B", 1), (session(1), "A", 9), (session(1), "B", 1)]
-    weighted = with_portfolio_weight(spark.createDataFrame(rows, POSITIONS), max_weight=Decimal("0.8"))
+    weighted = with_portfolio_weight(frame(spark, rows, POSITIONS), max_weight=Decimal("0.8"))
     actual = {(row.as_of_date, row.ticker): row.portfolio_weight for row in weighted.collect()}
     assert actual == {
         (session(0), "A"): Decimal("0.5"),
@@ -85,7 +85,7 @@ def test_dates_do_not_mix(spark: SparkSession) -> None:
 
 
 def test_no_positions_keep_the_schema(spark: SparkSession) -> None:
-    weighted = with_portfolio_weight(spark.createDataFrame([], POSITIONS))
+    weighted = with_portfolio_weight(frame(spark, [], POSITIONS))
     assert weighted.columns == ["as_of_date", "ticker", "market_cap", "portfolio_weight"]
     assert weighted.collect() == []
 
@@ -94,7 +94,7 @@ def test_no_positions_keep_the_schema(spark: SparkSession) -> None:
 def test_random_portfolios_agree_with_sharing_out_round_by_round(spark: SparkSession, max_weight: str | None) -> None:
     chance = random.Random(20)
     caps = {(session(day), f"T{n:02}"): int(10 ** chance.uniform(0, 12)) for day in range(25) for n in range(15 + day)}
-    positions = spark.createDataFrame([(*key, cap) for key, cap in caps.items()], POSITIONS)
+    positions = frame(spark, [(*key, cap) for key, cap in caps.items()], POSITIONS)
     weighted = with_portfolio_weight(positions, max_weight=None if max_weight is None else Decimal(max_weight))
     actual = {(row.as_of_date, row.ticker): row.portfolio_weight for row in weighted.collect()}
 
@@ -138,7 +138,7 @@ def test_any_weights_sum_to_one_none_exceeds_the_limit_and_larger_caps_have_no_l
     spark: SparkSession, caps: list[list[int]], max_weight: Decimal | None
 ) -> None:
     rows = [(session(day), f"T{n:02}", cap) for day, of_day in enumerate(caps) for n, cap in enumerate(of_day)]
-    weighted = with_portfolio_weight(spark.createDataFrame(rows, POSITIONS), max_weight=max_weight)
+    weighted = with_portfolio_weight(frame(spark, rows, POSITIONS), max_weight=max_weight)
     by_date = defaultdict(list)
     for row in weighted.collect():
         by_date[row.as_of_date].append((row.market_cap, row.portfolio_weight))
