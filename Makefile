@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit test-emulator coverage test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-unit test-integration test-emulator coverage test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -33,11 +33,16 @@ elsewhere := kafka or airflow or containers or cluster
 test-unit: setup-dev ## run the tests that need no database, no Spark and no other process, in a minute
 	@$(own_world) $(python) -m pytest -q -n 2 --ignore tests/emulator -m "not (spark or postgres or process or alone or $(elsewhere))"
 
-# Files go out in the order of their names: so those with long tests, integration/ and operations/, come before most
-# others, and no worker is left with one of them at the end.
-test: setup-dev ## run all tests but those of the targets below
-	@$(own_world) $(python) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/emulator -m "not (alone or $(elsewhere))"
-	@$(own_world) $(python) -m pytest -m alone
+many := -n 3 --dist loadfile --no-loadscope-reorder
+
+# The five stages on a small market are in it: tests/stages/test_small_market.py.
+test: setup-dev ## run the tests of all parts of the pipeline, in eight minutes
+	@$(own_world) $(python) -m pytest $(many) --ignore tests/emulator -m "not (alone or integration or $(elsewhere))"
+	@$(own_world) $(python) -m pytest -m "alone and not integration"
+
+test-integration: setup-dev ## run the stages against what goes wrong: faults, kills, real prices, restatements, retention
+	@$(own_world) $(python) -m pytest $(many) -m "integration and not (alone or $(elsewhere))"
+	@$(own_world) $(python) -m pytest -m "alone and integration"
 
 test-emulator: setup-dev ## run the tests of the Yahoo emulator that other tests ask
 	@$(own_world) $(python) -m pytest tests/emulator

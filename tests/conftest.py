@@ -89,6 +89,15 @@ def postgres_url(open_folder: Path, initialised_postgres: Path) -> Iterator[str]
         yield url
 
 
+@pytest.fixture(scope="module")
+def home(open_folder: Path, initialised_postgres: Path) -> Path:
+    """A folder for one installation, which the embedded PostgreSQL can reach whoever runs it, with its tables."""
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o755)
+    copy_home(initialised_postgres, folder / "postgres")
+    return folder
+
+
 @pytest.fixture
 def empty_database(postgres_url: str) -> Iterator[Database]:
     """A database of the test's own, without any table."""

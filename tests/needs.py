@@ -1,4 +1,4 @@
-"""What a test needs, as a marker: it follows from the fixtures that the test uses, and from what its functions do."""
+"""What a test needs, as a marker: it follows from its fixtures, from what its functions do, and from its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FIXTURES = {
     "airflow": "airflow",
     "engine": "containers",
     "only_settings_of_the_cluster": "cluster",
+    "users_spark": "integration",
 }
+INTEGRATION = ("tests.integration.", "tests.operations.")
+"""Folders whose tests run stages, on an installation of the pipeline of their own."""
 
 
 def needs_of(item: pytest.Function) -> set[str]:
@@ -28,6 +31,8 @@ def needs_of(item: pytest.Function) -> set[str]:
     fixtures = [used[-1].func for used in item._fixtureinfo.name2fixturedefs.values()]
     if launches([item.function, *fixtures]):
         found.add("process")
+    if item.module.__name__.startswith(INTEGRATION):
+        found.add("integration")
     return found
 
 

@@ -167,9 +167,12 @@ def test_an_option_of_a_tool_that_cannot_be(run: Run, job: str, arguments: list[
 
 
 @pytest.mark.parametrize(
-    ("ticker", "complaint"), [("XLK", "nothing is cached of XLK"), ("x'; drop table", "invalid ticker \"x'; drop table\"")]
+    ("ticker", "complaint"),
+    [("XLK", "nothing is cached of XLK"), ("x'; drop table", 'invalid ticker "x\'; drop table"')],
 )
-def test_nothing_is_cached_of_a_ticker_that_is_to_be_forgotten(run: Run, ticker: str, complaint: str) -> None:
+def test_nothing_is_cached_of_a_ticker_that_is_to_be_forgotten(
+    run: Run, own_database: Database, ticker: str, complaint: str
+) -> None:
     exit_code, said = run(CACHE, "--forget", ticker)
     assert exit_code == 2
     assert complaint in sentence(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,17 +16,7 @@ from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
 from tests.outside import without_settings_of_a_user
-from tests.storage.postgres.copies import copy_home
 from tests.storage.postgres.logins import login_as
-
-
-@pytest.fixture(scope="module")
-def home(open_folder: Path, initialised_postgres: Path) -> Path:
-    """A folder for one installation, which the embedded PostgreSQL can reach whoever runs it, with its tables."""
-    folder = Path(tempfile.mkdtemp(dir=open_folder))
-    folder.chmod(0o755)
-    copy_home(initialised_postgres, folder / "postgres")
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
