@@ -88,7 +88,7 @@ docs: setup-dev ## renew docs/CONFIGURATION.md and conf/pipeline.toml from the c
 	@$(python) scripts/configuration_page.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
-	rm -rf .venv .venv-airflow build dist *.egg-info var/demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-airflow build dist *.egg-info var/demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## renew the locks of Python packages and jars
