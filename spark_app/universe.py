@@ -1,4 +1,4 @@
-"""The funds of the pipeline, their GICS sectors, and the companies with several share classes.
+"""The funds of the pipeline, their GICS sectors, companies with several share classes, and splits that rules misread.
 
 Tickers are the keys: State Street renamed the sector funds on 2025-12-01 and kept the tickers.
 """
@@ -73,3 +73,25 @@ SHARE_CLASSES: tuple[ShareClass, ...] = (
     *_classes("Liberty Broadband", "LBRDA", "LBRDK", valid_from=dt.date(2014, 11, 4)),
 )
 """Share classes of one issuer: Yahoo's market cap of each class is that of the whole company."""
+
+
+class SplitOverride(NamedTuple):
+    """What the listed splits of a ticker do to the number of shares; valid on `valid_from <= date < valid_to`.
+
+    `share_ratio` is new shares per old share, None for the listed ratio.
+    """
+
+    ticker: str
+    valid_from: dt.date
+    valid_to: dt.date
+    share_ratio: float | None = None
+
+
+SPLIT_OVERRIDES = (
+    SplitOverride("WTW", dt.date(2016, 1, 4), dt.date(2016, 1, 9)),  # 1-for-2.6490 at the merger with Towers Watson
+    SplitOverride("TR", _ALWAYS, _OPEN),  # Tootsie Roll: a stock dividend of 3 % each March
+    # One ratio for a consolidation 1-for-3 and a spin-off on the same day.
+    SplitOverride("HLT", dt.date(2017, 1, 4), dt.date(2017, 1, 9), 1 / 3),
+    SplitOverride("DD", dt.date(2019, 6, 3), dt.date(2019, 6, 8), 1 / 3),
+)
+"""Listed splits whose smaller term is above 20, and which changed the number of shares all the same."""

@@ -8,13 +8,24 @@ from pyspark.sql import functions as F
 from spark_app.market_calendar import NEW_YORK
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.prices import is_finite, usable_price
+from spark_app.universe import SPLIT_OVERRIDES
+
+_LARGEST_TERM = 20
+"""The smaller term of a split of shares: 21:20 is a stock dividend of 5 %, 1253:1000 the price of a spin-off."""
+
+_EXACT = 1e-9
+"""Staging stores ratios as doubles; 5:3 times 3 is a whole number up to rounding."""
+
+_REPEAT_DAYS = 14
+"""10 sessions: the same ratio listed again within them is the same split."""
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
     """Add the market cap at each asked date.
 
     The cap of a quote of the same date is used as reported. Any other is scaled by close / quoted price, and by the
-    splits after the quote that are already in the stored close (Yahoo restates closes for later splits).
+    splits after the quote that are already in the stored close (Yahoo restates closes for later splits). A spin-off
+    that is listed as a split changes closes but not the number of shares, so it does not scale the cap.
 
     Columns in: `asked` has ticker, as_of_date and any others; `quotes` are current (schemas.QUOTES);
         `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. They include the bars
@@ -53,21 +64,51 @@ def _scaled_cap(quoted_cap: Column) -> Column:
 
 
 def _split_factor() -> Column:
-    """The product of the splits after the quote that were in the close when it was fetched."""
+    """The new shares per old share by the splits after the quote that were in the close when it was fetched."""
     basis_date = F.to_date(F.from_utc_timestamp("fetched_at", NEW_YORK.key))
 
     def is_contained(split: Column) -> Column:
         return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= basis_date)
 
     contained = F.filter(F.coalesce("splits", F.array()), is_contained)
-    return F.aggregate(contained, F.lit(1.0), lambda product, split: product * split["split_ratio"])
+    return F.aggregate(contained, F.lit(1.0), lambda product, split: product * split["share_ratio"])
 
 
 def _splits_of_tickers(bars: DataFrame) -> DataFrame:
+    """List the splits of shares of each ticker: ticker, splits (by date: trade_date, share_ratio)."""
     ratio = F.col("split_ratio")
-    splits = bars.where(is_finite(ratio) & (ratio > 0) & (ratio != 1))
-    by_date = F.sort_array(F.collect_list(F.struct("trade_date", "split_ratio")))
-    return splits.groupBy("ticker").agg(by_date.alias("splits"))
+    listed = bars.where(is_finite(ratio) & (ratio > 0) & (ratio != 1))
+    splits = listed.withColumn("share_ratio", _share_ratio()).where(F.col("share_ratio") != 1)
+    by_date = F.sort_array(F.collect_list(F.struct("trade_date", "share_ratio")))
+    return splits.groupBy("ticker").agg(by_date.alias("splits")).withColumn("splits", F.filter("splits", _is_counted))
+
+
+def _share_ratio() -> Column:
+    """The new shares per old share of a listed split: its ratio, 1 for a spin-off, or what the overrides say.
+
+    A ratio above 1 has a smaller term of at most 20 if one of its first 20 multiples is whole.
+    """
+    ratio = F.col("split_ratio")
+    larger = F.greatest(ratio, 1 / ratio)
+    multiples = F.transform(F.sequence(F.lit(1), F.lit(_LARGEST_TERM)), lambda term: larger * term)
+    is_of_shares = F.exists(multiples, lambda multiple: F.abs(multiple - F.rint(multiple)) <= _EXACT * multiple)
+    share_ratio = F.when(is_of_shares, ratio).otherwise(1.0)
+    day = F.col("trade_date")
+    for override in SPLIT_OVERRIDES:
+        is_meant = (F.col("ticker") == override.ticker) & (day >= override.valid_from) & (day < override.valid_to)
+        known = ratio if override.share_ratio is None else F.lit(override.share_ratio)
+        share_ratio = F.when(is_meant, known).otherwise(share_ratio)
+    return share_ratio
+
+
+def _is_counted(split: Column) -> Column:
+    """Whether the same ratio is not listed again within 10 sessions: the later date counts."""
+
+    def is_same(later: Column) -> Column:
+        days = F.date_diff(later["trade_date"], split["trade_date"])
+        return (later["share_ratio"] == split["share_ratio"]) & (days > 0) & (days <= _REPEAT_DAYS)
+
+    return ~F.exists(F.col("splits"), is_same)
 
 
 def _missing_part(quoted_cap: Column) -> Column:

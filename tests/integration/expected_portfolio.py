@@ -72,9 +72,14 @@ def market_cap(known: Known, ticker: str, day: dt.date) -> int | None:
         return None
     cap = quote.market_cap * bar.close / quote.price
     for event in sorted(known.events.get(ticker, ())):
-        if event.ex_date > quoted_on:
+        if event.ex_date > quoted_on and _is_of_shares(event.split_ratio):
             cap *= event.split_ratio
     return int(Decimal(cap).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _is_of_shares(split_ratio: float) -> bool:
+    """Whether a listed split changes the number of shares; spin-offs are listed as 1253:1000."""
+    return min(Fraction(split_ratio).limit_denominator(10_000).as_integer_ratio()) <= 20
 
 
 def weights(caps: Mapping[str, int], max_weight: Decimal | None = None) -> dict[str, Decimal]:

@@ -1,7 +1,8 @@
 """A market of a few shares, each of which is one trap; every number can be checked by hand.
 
 As-of session is 2024-05-10, so the returns begin on 2024-04-12, 2024-04-26 and 2024-05-03. A price path is four closes:
-up to 04-25, up to 05-02, up to 05-09, and from 05-10 on. Prices are on the basis of the newest day.
+up to 04-25, up to 05-02, up to 05-09, and from 05-10 on. Prices are on the basis of the newest day. A dividend is in
+the closes before it, and in no adjusted close.
 """
 
 from __future__ import annotations
@@ -99,6 +100,11 @@ def spring_market() -> Market:
     bars = {
         ticker: [_bar(day, _close(path, day)) for day in days] for ticker, path in (FUND_PATHS | STOCK_PATHS).items()
     }
+    for ticker in ("JPM", "XLF"):
+        (event,) = _EVENTS[ticker]
+        bars[ticker] = [
+            _with_dividend(bar, event.dividend) if bar.trade_date < event.ex_date else bar for bar in bars[ticker]
+        ]
     market = Market(bars=bars, events=_EVENTS, holdings=_snapshots(), quotes=_quotes())
     market.drop_bars("XLF", STEPS[0])
     market.drop_bars("XLY", AS_OF)
@@ -162,3 +168,9 @@ def _close(path: Path, day: dt.date) -> float:
 
 def _bar(day: dt.date, close: float) -> Bar:
     return Bar(day, close, close * 1.01, close * 0.99, close, close, 1000)
+
+
+def _with_dividend(bar: Bar, dividend: float) -> Bar:
+    """A bar before a dividend, which the close then falls by: adjusted closes stay those of the path."""
+    names = ("open", "high", "low", "close")
+    return bar._replace(**{name: getattr(bar, name) + dividend for name in names})

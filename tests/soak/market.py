@@ -26,7 +26,7 @@ def walking_market(seed: int, last: dt.date) -> Market:
         quotes={stock: _quote(rng, days[-1]) for stock in stocks},
     )
     market.events[stocks[0]] = (Event(days[-4], split_ratio=2.0),)
-    market.events["XLF"] = (Event(days[-6], dividend=0.5),)
+    market.add_dividend("XLF", days[-6], 0.5)
     for ticker, day in (("QQQ", days[-5]), (stocks[1], days[-7])):
         bar = next(bar for bar in market.bars[ticker] if bar.trade_date == day)
         market.add_bars(ticker, bar._replace(high=0.5))

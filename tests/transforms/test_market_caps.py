@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.schemas import BARS, QUOTES
 from spark_app.transforms.market_caps import with_market_cap
@@ -111,6 +112,59 @@ def test_several_splits_multiply_and_broken_ratios_are_none(spark: SparkSession)
     splits = {("A", 2): 2.0, ("A", 3): 3.0, ("A", 4): NAN, ("A", 5): 0.0}
     bars = bars_frame(spark, [("A", n, 10.0) for n in range(2, 7)], splits=splits)
     assert _cap_of_a(spark, 6, _quotes(spark, (1, 1_000, 60.0)), bars).market_cap == 1_000
+
+
+def test_only_a_split_of_shares_scales_the_cap(spark: SparkSession) -> None:
+    in_may = dt.date(2023, 5, 3)
+    # ticker, day of the split, listed ratio, new shares per old share; A to M by the smaller term in lowest terms.
+    cases = [
+        *(("A", in_may, 10.0, 10.0), ("B", in_may, 0.125, 0.125), ("C", in_may, 1 / 3, 1 / 3)),  # 1
+        *(("D", in_may, 1.5, 1.5), ("E", in_may, 5 / 3, 5 / 3), ("F", in_may, 1.25, 1.25)),  # 2, 3, 4
+        *(("G", in_may, 1.05, 1.05), ("H", in_may, 1.04, 1.0)),  # 20, 25
+        *(("I", in_may, 1.275, 1.0), ("J", in_may, 40 / 51, 1.0)),  # 40
+        *(("K", in_may, 1.03, 1.0), ("L", in_may, 1.253, 1.0), ("M", in_may, 1000 / 2649, 1.0)),  # 100, 1000, 1000
+        ("WTW", dt.date(2016, 1, 5), 1000 / 2649, 1000 / 2649),
+        ("TR", dt.date(2023, 3, 3), 1.03, 1.03),
+        ("HLT", dt.date(2017, 1, 4), 0.4873294346978557, 1 / 3),
+        ("DD", dt.date(2019, 6, 3), 0.4725, 1 / 3),
+    ]
+    # Quoted at 10 on the day before, closing at 10 on the day of the split.
+    quotes = [
+        (ticker, NOON, day - dt.timedelta(days=1), 10**15, 10.0, "Long", "Short", NOON, "run", "test")
+        for ticker, day, _, _ in cases
+    ]
+    bars = [(t, day, 10.0, 10.0, 10.0, 10.0, 10.0, 100, 0.0, ratio, NOON, "run", "test") for t, day, ratio, _ in cases]
+    asked = frame(spark, [(ticker, day) for ticker, day, _, _ in cases], "ticker string, as_of_date date")
+    actual_df = with_market_cap(asked, frame(spark, quotes, QUOTES), frame(spark, bars, BARS))
+    expected = {ticker: pytest.approx(10**15 * shares, rel=1e-12) for ticker, _, _, shares in cases}
+    assert {row.ticker: row.market_cap for row in actual_df.collect()} == expected
+
+
+def test_an_override_is_for_its_days_only(spark: SparkSession) -> None:
+    # DD's 1487:1000 of 2019-04-02 was a spin-off; session 1 is in 2023.
+    bars = bars_frame(spark, [("A", 1, 10.0)]).selectExpr("'DD' as ticker", "* except (ticker)")
+    split = bars.withColumns({"split_ratio": F.lit(1.487), "trade_date": F.lit(dt.date(2019, 4, 2))})
+    quote = _quotes(spark, (0, 1_000, 10.0)).withColumns(
+        {"ticker": F.lit("DD"), "quote_date": F.lit(dt.date(2019, 4, 1))}
+    )
+    (row,) = with_market_cap(asked_frame(spark, [("DD", 1)]), quote, bars.unionByName(split)).collect()
+    assert row.market_cap == 1_000
+
+
+def test_a_split_staged_twice_counts_once_on_the_later_date(spark: SparkSession) -> None:
+    # Sessions 4 and 5 are a Friday and the Monday after it. Quoted at 400 before the one split 10:1, closing at 40.
+    bars = bars_frame(spark, [("A", n, 40.0) for n in range(8)], splits={("A", 4): 10.0, ("A", 5): 10.0})
+    caps = [_cap_of_a(spark, 7, _quotes(spark, (n, 1_000_000, 400.0)), bars).market_cap for n in (3, 4)]
+    assert caps == [1_000_000, 1_000_000]
+    after = _cap_of_a(spark, 7, _quotes(spark, (5, 1_000_000, 40.0)), bars)
+    assert after.market_cap == 1_000_000
+
+
+def test_the_same_ratio_more_than_ten_sessions_apart_counts_each_time(spark: SparkSession) -> None:
+    # Session 14 is 14 days after session 4, session 15 is 17: 1,000 * 10 / 40 * 2 * 2, and 1,000 * 10 / 20 * 2.
+    for second, price in ((15, 40.0), (14, 20.0)):
+        bars = bars_frame(spark, [("A", n, 10.0) for n in range(16)], splits={("A", 4): 2.0, ("A", second): 2.0})
+        assert _cap_of_a(spark, 15, _quotes(spark, (3, 1_000, price)), bars).market_cap == 1_000
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ def test_only_a_change_above_the_limit_between_consecutive_sessions_is_an_outlie
         "XLK": [100, 74], "SPY": [100, 126], "XLE": [100, 76], "ALONE": [100],
     }  # fmt: skip
     rows = [(t, n, float(p)) for t, path in prices.items() for n, p in enumerate(path) if p is not None]
-    bars = bars_frame(spark, rows)
+    # A listed split explains no change: the closes already contain it.
+    bars = bars_frame(spark, rows, splits={("FELL", 1): 2.0})
     outliers = with_outlier(bars, sessions_frame(spark, 5), stock_percent=40, fund_percent=25)
     assert outliers.columns == [*bars.columns, "price_outlier_percent"]
     assert outliers.count() == len(rows)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from spark_app.sources.bodies import FetchError, read_number, read_time, read_whole
 from spark_app.sources.contract import Bar, Outcome
 from spark_app.sources.yahoo.answers import only_result
+from spark_app.sources.yahoo.reconcile import combine_splits
 
 _ROWS_OF_NEWEST = 2
 
@@ -44,7 +45,8 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     for event in _read_events(result, zone):
         day = _day_of_effect(event.day, complete_days)
         if day is not None and first <= event.day:
-            dividend, split_ratio = bars[day].dividend + event.dividend, bars[day].split_ratio * event.split_ratio
+            dividend = bars[day].dividend + event.dividend
+            split_ratio = combine_splits(bars[day].split_ratio, event.split_ratio)
             bars[day] = dataclasses.replace(bars[day], dividend=dividend, split_ratio=split_ratio)
     return tuple(bars[day] for day in sorted(bars))
 

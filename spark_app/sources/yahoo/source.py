@@ -22,6 +22,7 @@ from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
 from spark_app.sources.yahoo.chart import find_skipped_rows, parse_chart
+from spark_app.sources.yahoo.reconcile import reconcile
 from spark_app.sources.yahoo.session import YahooSession
 
 _SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
@@ -118,10 +119,12 @@ class YahooSource:
         # Parsed from the body and not from yfinance's frame, which turns a null volume into 0, moves an
         # event whose bar is missing to the bar before, and drops events before the first bar.
         window = (request.window_start, request.window_end)
-        bars = parse_chart(self._session.payload(), *window)
+        bars, notes = reconcile(parse_chart(self._session.payload(), *window))
         today = self._clock().astimezone(NEW_YORK).date()
         skipped = find_skipped_rows(self._session.payload(), *window, today)
-        return [Answer(ticker, Outcome.OK, *_describe_skipped(skipped), bars=bars)]
+        message, raw_text = _describe_skipped(skipped)
+        message = "; ".join(part for part in (message, *notes) if part) or None
+        return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars)]
 
     def _fetch_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers

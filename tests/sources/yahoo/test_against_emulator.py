@@ -148,3 +148,28 @@ def test_an_event_without_its_bar_belongs_to_the_next_one(emulator: YahooEmulato
         (MON, 0.75, 2.0),
         (TUE, 0.0, 1.0),
     ]
+
+
+def test_older_rows_are_restated_by_a_split_that_is_listed_twice(emulator: YahooEmulator) -> None:
+    # The closes 10, 11, 12, 13 are of today; before MON they are given in the old shares, ten times as high.
+    old = [bar(day, close) for day, close in ((THU, 100.0), (FRI, 110.0))]
+    emulator.market.add_bars("XLK", *old)
+    emulator.market.events["XLK"] = (Event(FRI, split_ratio=10.0), Event(MON, split_ratio=10.0))
+    (answer,) = make_source(emulator).fetch(chart("XLK"))
+    assert [(b.trade_date, b.close_price, b.volume, b.split_ratio) for b in answer.bars] == [
+        (THU, 10.0, 1000, 1.0),
+        (FRI, 11.0, 1000, 1.0),
+        (MON, 12.0, 100, 10.0),
+        (TUE, 13.0, 100, 1.0),
+    ]
+    assert answer.message == (
+        "split 10:1 listed on 2024-03-08 and 2024-03-11: counted on 2024-03-11; "
+        "rows before 2024-03-11 restated by the split 10:1"
+    )
+
+
+def test_a_split_whose_two_dates_fall_on_one_bar_counts_once(emulator: YahooEmulator) -> None:
+    emulator.market.drop_bars("XLK", FRI)
+    emulator.market.events["XLK"] = (Event(FRI, split_ratio=10.0), Event(MON, split_ratio=10.0))
+    (answer,) = make_source(emulator).fetch(chart("XLK"))
+    assert [(b.trade_date, b.split_ratio) for b in answer.bars] == [(THU, 1.0), (MON, 10.0), (TUE, 1.0)]
