@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from benchmarks.report import Measurement, best_seconds
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres.database import Database, parse_url
-from spark_app.storage.postgres.embedded.programs import psql_program
+from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.publish import Publication, publish
@@ -46,7 +46,7 @@ def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
         frame = _served_frame(spark, folder, rows)
         csv = folder / "rows.csv"
         _served_csv(rows, csv)
-        psql = str(psql_program())
+        psql = str(client_program("psql"))
         names = ("first load", "unchanged rerun")
         ours: dict[str, list[float]] = {name: [] for name in names}
         plain: dict[str, list[float]] = {name: [] for name in names}

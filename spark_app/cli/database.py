@@ -5,20 +5,31 @@ They work on whichever database is in use, the embedded one included.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from spark_app.config.settings import DatabaseSettings, load_database_settings
-from spark_app.errors import SparkAppError, UsageError
-from spark_app.storage.postgres.database import Database, administrator_of, embedded_server, open_database
-from spark_app.storage.postgres.embedded.programs import client_program, psql_program
+from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
+from spark_app.storage.postgres.database import (
+    Database,
+    administrator_of,
+    embedded_server,
+    open_database,
+    translated_errors,
+)
+from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.migrate import has_tables, migrate
+from spark_app.storage.postgres.remedies import locked_table
 from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 
@@ -26,6 +37,10 @@ _USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE
 
 # What a dump says of roles need not be so where it is restored.
 _ANYWHERE = ("--no-owner", "--no-acl")
+_PSQL_OPTIONS = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
+# The first is of PostgreSQL 17; the second would wait without end for a table that someone else has locked.
+_SETTINGS_OF_PG_RESTORE = (b"SET transaction_timeout = 0;", b"SET lock_timeout = 0;")
+_LOCK_MILLISECONDS = 60_000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,7 +87,7 @@ def _set_up_roles() -> None:
 
 
 def dump(file: Path) -> None:
-    """Write a copy of the whole database to a file, which appears when it is complete.
+    """Write a copy of the whole database to a file, which appears when it is complete (DATABASE_ADMIN_URL if given).
 
     Raises: UsageError: the file cannot be written. ServiceUnavailableError: the database does not answer.
     """
@@ -83,10 +98,9 @@ def dump(file: Path) -> None:
     except OSError as error:
         raise UsageError(f"db dump {file}: cannot write: {error.strerror}") from error
     try:
-        with open_database(load_database_settings()) as database:
-            _run_client(
-                database, "pg_dump", "--format=custom", *_ANYWHERE, "--exclude-table=loading.*", "--file", unfinished
-            )
+        named = load_database_settings()
+        with open_database(named) as database:
+            _dump(administrator_of(named, database), unfinished)
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -111,43 +125,94 @@ def restore(file: Path, *, replace: bool) -> None:
                 if not replace:
                     raise UsageError(f"the database has tables already: db restore --force {file} replaces them")
                 sweep_orphans(owner, older_than=dt.timedelta())
-            _run_client(owner, "pg_restore", "--single-transaction", "--clean", "--if-exists", *_ANYWHERE, file)
+            _restore(owner, file)
 
 
-def _run_client(database: Database, program: str, *options: str | Path) -> None:
-    """Run a client program; the password reaches it through the environment, never as an argument."""
-    with database.connect():
-        pass  # A database that does not answer is reported as by every other command.
+def _dump(database: Database, file: Path) -> None:
+    client = database.client_connection()
+    program = client_program("pg_dump", with_tls=client.uses_tls, for_server=client.server_version)
+    options = ("--format=custom", *_ANYWHERE, "--exclude-table=loading.*", f"--lock-wait-timeout={_LOCK_MILLISECONDS}")
     done = subprocess.run(
-        [str(client_program(program)), *map(str, options), f"--dbname={_conninfo(database)}"],
-        env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},
+        [str(program), *options, "--file", str(file), f"--dbname={client.conninfo}"],
+        env=_environment(database),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
         check=False,
     )
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise SparkAppError(next((line for line in said if "error" in line), said[0]))
+        failure = _failure(database, "dumping", done.stderr)
+        raise failure
+
+
+def _restore(database: Database, file: Path) -> None:
+    """Let pg_restore write the statements and psql run them, in one transaction that is committed if both succeed.
+
+    pg_restore alone sends settings of its own version, which an older server refuses.
+    """
+    client = database.client_connection()
+    reading = [str(client_program("pg_restore")), "--clean", "--if-exists", *_ANYWHERE, "--file=-", str(file)]
+    running = [str(client_program("psql", with_tls=client.uses_tls)), *_PSQL_OPTIONS, f"--dbname={client.conninfo}"]
+    with tempfile.TemporaryFile() as of_reader, tempfile.TemporaryFile() as of_writer:
+        reader = subprocess.Popen(reading, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=of_reader)
+        writer = subprocess.Popen(
+            running, env=_environment(database), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=of_writer
+        )
+        # psql ends at the first error, and reads no more.
+        with contextlib.suppress(BrokenPipeError), writer.stdin as statements, reader.stdout as script:  # type: ignore[union-attr]
+            statements.write(b"BEGIN;\n")
+            copy_script(script, statements)
+            if reader.wait() == 0:
+                statements.write(b"COMMIT;\n")
+        for process, said in ((writer, of_writer), (reader, of_reader)):
+            if process.wait() != 0:
+                said.seek(0)
+                failure = _failure(database, "restoring", said.read())
+                raise failure
+
+
+def copy_script(script: IO[bytes], statements: IO[bytes]) -> None:
+    """Copy the statements of pg_restore, without the settings of a session that a server may not know or we set.
+
+    They come before the first table's rows, which are copied as they are.
+    """
+    for line in script:
+        if line.strip() not in _SETTINGS_OF_PG_RESTORE:
+            statements.write(line)
+        if line.startswith(b"COPY "):
+            break
+    shutil.copyfileobj(script, statements)
+
+
+def _failure(database: Database, doing: str, said: bytes) -> SparkAppError:
+    """Return the first error that a client program printed; for a lock also the table, as far as it is still locked."""
+    lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
+    line = next((line for line in lines if "error" in line.lower()), lines[0])
+    if "permission denied" in line or "may lack" in line:
+        return SparkAppError(f"{line}: name a member of spark_app_owner in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)")
+    # pg_dump waits for locks with a statement timeout, its only one.
+    if "due to lock timeout" not in line and "due to statement timeout" not in line:
+        return SparkAppError(line)
+    with translated_errors("reading the locks"), database.connect() as connection:
+        reason = ": ".join(part for part in (line, locked_table(connection)) if part)
+        return ServiceUnavailableError(f"PostgreSQL failed while {doing}: {reason}")
+
+
+def _environment(database: Database) -> dict[str, str]:
+    """The environment of a client program; the password is in it, never in an argument."""
+    return {**os.environ, **({"PGPASSWORD": database.password} if database.password else {})}
 
 
 def _psql(options: Sequence[str]) -> int:
-    """Open psql; the password reaches it through the environment, never as an argument."""
     with open_database(load_database_settings()) as database:
+        client = database.client_connection()
         # Ctrl+C belongs to psql, which cancels the statement and goes on.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child = subprocess.Popen(
-            [str(psql_program()), *options, _conninfo(database)],
-            env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},
+            [str(client_program("psql", with_tls=client.uses_tls)), *options, client.conninfo],
+            env=_environment(database),
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         return child.wait()
-
-
-def _conninfo(database: Database) -> str:
-    from psycopg.conninfo import make_conninfo
-
-    return make_conninfo(**database.parameters)
 
 
 def _url() -> str:

@@ -32,7 +32,7 @@ _VARIABLES = """
 | `SPARK_APP_HOME` | folder of everything that the pipeline stores; default `var`, of the installed package `~/.local/share/spark_app` |
 | `DATABASE_URL` | `postgresql://user:password@host:port/database`; unset = the embedded PostgreSQL |
 | `DATABASE_PASSWORD_FILE` | file with the password of `DATABASE_URL`; `PGPASSFILE` works as well |
-| `DATABASE_ADMIN_URL` | the same database as another user, for migrations, `db roles`, `db restore` and retention |
+| `DATABASE_ADMIN_URL` | the same database as another user, for migrations, `db roles`, `db dump`, `db restore` and retention |
 | `KAFKA_PASSWORD`, `KAFKA_PASSWORD_FILE` | password of `kafka.sasl_username`, or a file with it |
 | `SPARK_MASTER` | where Spark runs, as the launcher's `--master`; default `local[2,4]` |
 | `JAVA_HOME` | the Java that runs Spark; default: the one on `PATH` |

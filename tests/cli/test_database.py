@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
-from spark_app.cli.database import main
+from spark_app.cli import database as commands
+from spark_app.cli.database import copy_script, main
+from spark_app.storage.postgres import session
 from spark_app.storage.postgres.database import Database
+from tests.storage.postgres.logins import login_as, url_of
+from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
 
 PASSWORD_OF_NOBODY = "s3cret"
 
@@ -95,3 +103,118 @@ def test_mistakes_get_a_sentence_and_no_password(
     assert PASSWORD_OF_NOBODY not in said
     assert "there is no such file" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_settings_before_the_rows_are_left_out_of_a_restore() -> None:
+    kept = b"SET statement_timeout = 0;\nSET client_encoding = 'UTF8';\nCREATE TABLE a (text text);\n"
+    rows = b"COPY public.a (text) FROM stdin;\nSET transaction_timeout = 0;\nSET lock_timeout = 0;\n\\.\n"
+    settings = b"SET transaction_timeout = 0;\nSET lock_timeout = 0;\n"
+    statements = io.BytesIO()
+    copy_script(io.BytesIO(settings + kept + rows), statements)
+    assert statements.getvalue() == kept + rows
+
+
+@pytest.mark.parametrize("command", ["dump", "restore"])
+def test_a_locked_table_is_named(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    use(database, monkeypatch)
+    copy = tmp_path / "copy"
+    assert main(["db", "dump", str(copy)]) == 0
+    monkeypatch.setattr(session, "_LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(commands, "_LOCK_MILLISECONDS", 500)
+    with psycopg.connect(password=database.password, application_name="report", **database.parameters) as other:
+        other.execute("LOCK TABLE collected_meta_etf")
+        arguments = {"dump": ["dump", str(tmp_path / "another")], "restore": ["restore", "--force", str(copy)]}
+        assert main(["db", *arguments[command]]) == 69
+        process = other.info.backend_pid
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith(
+            f"collected_meta_etf is locked by another session (process {process}, user spark_app, application report): "
+            "end it, or wait for it"
+        )
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_dump_is_made_by_the_administrator(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with login_as(database, "spark_app_pipeline") as nightly:
+        use(nightly, monkeypatch)
+        assert main(["db", "dump", str(tmp_path / "copy")]) == 1
+        said = capsys.readouterr().err
+        assert "sequence" in said
+        assert said.strip().endswith("name a member of spark_app_owner in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)")
+        with login_as(database, "spark_app_owner") as upgrades:
+            monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(upgrades))
+            assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make certificates with")
+    return make_authority(tmp_path_factory.mktemp("authority"), "ours")
+
+
+@pytest.fixture
+def over_tls(database: Database, authority: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the commands work on a server that wants TLS."""
+    place, password = database.parameters, quote(database.password or "")
+    with tls_front(int(place["port"]), make_certificate(authority)) as front:
+        url = f"postgresql://{place['user']}:{password}@localhost:{front.port}/{place['dbname']}"
+        monkeypatch.setenv("DATABASE_URL", f"{url}?sslmode=verify-full&sslrootcert={quote(str(authority))}")
+        yield
+
+
+@pytest.mark.usefixtures("over_tls")
+@pytest.mark.skipif(shutil.which("psql") is None, reason="no psql on PATH")
+def test_psql_reaches_a_server_that_wants_tls(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["psql", "-Atc", "SELECT current_setting('search_path'), current_setting('TimeZone')"]) == 0
+    assert capfd.readouterr().out == "public|UTC\n"
+
+
+@pytest.mark.usefixtures("over_tls")
+@pytest.mark.parametrize(
+    ("arguments", "program"), [(["psql"], "psql"), (["db", "dump", "x"], "pg_dump"), (["db", "restore"], "psql")]
+)
+def test_without_a_program_for_tls_the_package_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    program: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[-1] == "restore":
+        (tmp_path / "copy").touch()
+        arguments = [*arguments, "--force", "copy"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(arguments) == 69
+    assert capsys.readouterr().err == (
+        f"{program} is not installed, and the embedded PostgreSQL's own has no TLS: "
+        "install PostgreSQL's client programs (package postgresql-client)\n"
+    )
+
+
+@pytest.mark.usefixtures("over_tls")
+def test_a_dump_program_that_is_older_than_the_server_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    older = tmp_path / "pg_dump"
+    older.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'\n")
+    older.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 69
+    assert capsys.readouterr().err == (
+        f"{older} is of PostgreSQL 15, and the server of 18: "
+        "install the client programs of the server's version (package postgresql-client-18)\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["pg_dump"]

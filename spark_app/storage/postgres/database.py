@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,18 +14,20 @@ from psycopg import conninfo
 
 from spark_app.config.settings import DatabaseSettings, app_home
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
+from spark_app.storage.postgres.environment import ignore_variables
+from spark_app.storage.postgres.remedies import is_standby, reason_of
 from spark_app.storage.postgres.retry import BoundedConnection, RetryPolicy, is_passing, retried
+from spark_app.storage.postgres.session import as_options, has_own_process, open_session, session_settings
+from spark_app.storage.postgres.url import jdbc_parameters, libpq_parameters, parse_parameters
 
 if TYPE_CHECKING:
     from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 
-_PLACE = ("host", "port", "dbname", "user", "password")
-_JDBC_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-_PSYCOPG_PARAMETERS = ("connect_timeout", "application_name")
 # Without these both sides would wait for hours after the network is gone. Locks are on idle connections: keepalives.
 _CONNECTION = {
     "application_name": "spark_app",
     "connect_timeout": "10",
+    "client_encoding": "UTF8",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
@@ -39,7 +40,8 @@ _JDBC_CONNECTION = {
     "tcpKeepAlive": "true",
 }
 _NO_RETRIES = RetryPolicy(retry_seconds=0)
-_URL_FORM = "postgresql://user@host:port/database?sslmode=verify-full"
+# A refused connection has no SQLSTATE, only text.
+_WRONG_PASSWORD = ("password authentication failed", "no password supplied")
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,57 @@ class Database:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     def connect(self) -> psycopg.Connection:
-        """Open a connection in autocommit mode.
+        """Open a connection in autocommit mode, with the settings of `session.py`.
 
-        Raises: ServiceUnavailableError: the server rejects the connection. PassingFailureError: it does not answer.
+        Raises: SettingsError: a wrong password, a database that is not in UTF8, a pooler in transaction mode.
+            ServiceUnavailableError: the server rejects the connection. PassingFailureError: it does not answer.
         """
-        known = conninfo.make_conninfo(**{**_CONNECTION, **self.parameters})
+        connection = self._connect()
+        try:
+            with translated_errors("opening a session"):
+                open_session(connection, self._settings(connection), self._connect)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> BoundedConnection:
+        ignore_variables()
+        known = conninfo.make_conninfo(**{**_CONNECTION, **libpq_parameters(self.parameters)})
         try:
             connection = BoundedConnection.connect(known, password=self.password, autocommit=True)
         except psycopg.OperationalError as error:
-            reason = _first_line(error)
-            raise _unavailable(f"cannot reach PostgreSQL at {self.place}: {reason}{_advice(reason)}", error) from error
+            reason = reason_of(error)
+            sentence = f"cannot reach PostgreSQL at {self.place}: {reason}{_advice(reason)}"
+            if any(words in reason for words in _WRONG_PASSWORD):
+                raise SettingsError(sentence) from error
+            raise _unavailable(sentence, error) from error
         connection.answer_seconds = self.retry_policy.answer_seconds
         return connection
+
+    def _settings(self, connection: psycopg.Connection) -> dict[str, str]:
+        return session_settings(connection, answer_seconds=self.retry_policy.answer_seconds)
+
+    def _options(self, connection: psycopg.Connection) -> dict[str, str]:
+        """The settings of a session as the parameter `options`; none where a proxy refuses or ignores them."""
+        if not has_own_process(connection):
+            return {}
+        own = self.parameters.get("options", "")
+        return {"options": f"{own} {as_options(self._settings(connection))}".strip()}
+
+    @retried
+    def client_connection(self) -> ClientConnection:
+        """Return what PostgreSQL's client programs need to open the same session.
+
+        Raises: SettingsError, ServiceUnavailableError: as `connect`.
+        """
+        with self.connect() as connection:
+            known = {**_CONNECTION, **libpq_parameters(self.parameters), **self._options(connection)}
+            return ClientConnection(
+                conninfo.make_conninfo(**known),
+                uses_tls=connection.pgconn.ssl_in_use,
+                server_version=connection.info.server_version // 10000,
+            )
 
     @retried
     def connect_with_retries(self) -> psycopg.Connection:
@@ -90,11 +131,23 @@ class Database:
         """Options for Spark's JDBC reader and writer; Spark redacts the password in its own logs."""
         with self.connect() as connection:
             user, password = connection.info.user, connection.info.password
-        known = {name: self.parameters[name] for name in _JDBC_PARAMETERS if name in self.parameters}
+            known = jdbc_parameters({**self.parameters, **self._options(connection)})
         query = urlencode({**_JDBC_CONNECTION, "socketTimeout": math.ceil(self.retry_policy.answer_seconds), **known})
         host = f"[{self.parameters['host']}]" if ":" in self.parameters["host"] else self.parameters["host"]
         url = f"jdbc:postgresql://{host}:{self.parameters['port']}/{quote(self.parameters['dbname'], safe='')}?{query}"
         return {"url": url, "user": user, "password": password, "driver": "org.postgresql.Driver"}
+
+
+@dataclass(frozen=True)
+class ClientConnection:
+    """How a client program reaches the database: its connection string without the password, and what it must know.
+
+    `uses_tls`: the server is reached over TLS. `server_version`: its major version.
+    """
+
+    conninfo: str
+    uses_tls: bool
+    server_version: int
 
 
 @contextlib.contextmanager
@@ -124,6 +177,7 @@ def administrator_of(settings: DatabaseSettings, database: Database) -> Database
 
 def embedded_server() -> EmbeddedPostgres:
     """Return the embedded server of this installation, under SPARK_APP_HOME."""
+    ignore_variables()  # Its own programs read them, too.
     # Not available on Windows, where DATABASE_URL names another server.
     from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 
@@ -135,28 +189,10 @@ def parse_url(url: str, *, password: str | None = None) -> Database:
 
     TLS is verified in full unless the URL says otherwise or the host is loopback. `password` overrides the URL's.
 
-    Raises: SettingsError: not a PostgreSQL URL, or not exactly one TCP host.
+    Raises: SettingsError: not a PostgreSQL URL, not exactly one TCP host, a value that is out of range.
     """
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise SettingsError(f"DATABASE_URL is not a PostgreSQL URL: expected {_URL_FORM}")
-    try:
-        parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items() if value is not None}
-    except psycopg.ProgrammingError:
-        raise SettingsError(f"invalid DATABASE_URL: expected {_URL_FORM}") from None
-    host = parts.get("host", "")
-    if not host or host.startswith("/") or "," in host:
-        raise SettingsError(f"DATABASE_URL must name one TCP host: expected {_URL_FORM}")
-    unknown = sorted(set(parts) - {*_PLACE, *_JDBC_PARAMETERS, *_PSYCOPG_PARAMETERS})
-    if unknown:
-        raise SettingsError(f"unsupported parameters in DATABASE_URL: {', '.join(unknown)}")
-    own_password = parts.pop("password", None)
-    parameters = {"port": "5432", **parts}
-    if "dbname" not in parameters:
-        raise SettingsError(f"DATABASE_URL names no database: expected {_URL_FORM}")
-    if not parameters["port"].isdigit() or not 0 < int(parameters["port"]) < 65536:
-        raise SettingsError(f"invalid port {parameters['port']!r} in DATABASE_URL: expected {_URL_FORM}")
-    if not _is_loopback(host):
-        parameters.setdefault("sslmode", "verify-full")
+    parameters = parse_parameters(url)
+    own_password = parameters.pop("password", None)
     return Database(parameters, password or own_password)
 
 
@@ -164,15 +200,19 @@ def parse_url(url: str, *, password: str | None = None) -> Database:
 def translated_errors(doing: str) -> Iterator[None]:
     """Translate psycopg's errors; `doing` completes "PostgreSQL failed while ...".
 
-    Raises: PassingFailureError, ServiceUnavailableError: the server or its disk. SparkAppError: a missing right, a row
-    that breaks a rule, or a defect.
+    Raises: PassingFailureError, ServiceUnavailableError: the server or its disk, or it is a standby. SettingsError: the
+    session is read-only. SparkAppError: a missing right, a row that breaks a rule, a changed table, or a defect.
     """
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise _unavailable(f"PostgreSQL failed while {doing}: {_first_line(error)}", error) from error
+        raise _unavailable(f"PostgreSQL failed while {doing}: {reason_of(error)}", error) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        if is_standby(error):
+            raise ServiceUnavailableError(f"PostgreSQL failed while {doing}: {reason_of(error)}") from error
+        raise SettingsError(f"PostgreSQL rejected {doing}: {reason_of(error)}") from error
     except psycopg.Error as error:
-        raise SparkAppError(f"PostgreSQL rejected {doing}: {_first_line(error)}") from error
+        raise SparkAppError(f"PostgreSQL rejected {doing}: {reason_of(error)}") from error
 
 
 def _unavailable(message: str, error: psycopg.Error) -> ServiceUnavailableError:
@@ -181,21 +221,10 @@ def _unavailable(message: str, error: psycopg.Error) -> ServiceUnavailableError:
 
 def _advice(reason: str) -> str:
     """Say which parameter of DATABASE_URL to set about TLS, if any."""
+    if "root certificate file" in reason and "does not exist" in reason:
+        return ": sslrootcert=system in DATABASE_URL trusts the authorities of this machine's operating system"
     if "certificate verify failed" in reason:
         return ": set sslrootcert in DATABASE_URL to the file of its certificate authority"
     if "does not support SSL" in reason:
         return ": sslmode=disable in DATABASE_URL allows plain text, password included"
     return ""
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return (error.diag.message_primary or str(error).strip().splitlines()[0]).strip()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

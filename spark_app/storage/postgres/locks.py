@@ -38,7 +38,8 @@ _TRY_STAGE = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _TRY_STAGE_UNTIL_COMMIT = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 _WAIT_FOR_STAGING_TABLE = "SELECT pg_advisory_lock(hashtextextended('staging ' || %s, 0))"
 
-_OWN_PROCESS = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+# Behind a pooler the server's process is not the connection's own: it may be at work for another one by now.
+_OWN_PROCESS = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid() AND pid = %s"
 _END_LOST = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 _NO_PROCESS = (None, None)
 
@@ -86,7 +87,7 @@ class Lock:
             # If only the network failed, the server may still keep the locks of the lost connection.
             connection.execute(_END_LOST, self._lost)
             self._take(connection)
-            self._lost = connection.execute(_OWN_PROCESS).fetchone() or _NO_PROCESS
+            self._lost = connection.execute(_OWN_PROCESS, (connection.info.backend_pid,)).fetchone() or _NO_PROCESS
         except BaseException:
             _release(connection)
             raise

@@ -30,6 +30,7 @@ from spark_app.storage.postgres.run_log import (
     finished_run,
     log_errors,
 )
+from spark_app.storage.postgres.served_columns import check_columns
 
 _LOCK_SECONDS = 60.0
 
@@ -77,11 +78,13 @@ def publish(
         topic: the Kafka topic that gets a message for each changed row; None for no messages.
         confirm: called before the merge; raises if this run may no longer publish.
     Raises: ServiceUnavailableError: Postgres failed; the served tables are unchanged.
-        SparkAppError: Postgres rejects a row, or a key is not unique; the served tables are unchanged.
+        SparkAppError: Postgres rejects a row, a key is not unique, or a served table was changed by hand; the served
+            tables are unchanged.
     """
     names = {id(p.rows): _loading_name(run, p.table) for p in reversed(publications)}
     loaded = [(p, names[id(p.rows)]) for p in publications]
     with translated_errors("publishing"), database.connect() as connection:
+        check_columns(connection, [p.table for p in publications])
         try:
             for name, publication in {name: p for p, name in reversed(loaded)}.items():
                 loading.create_table(connection, publication.table, name)

@@ -17,6 +17,7 @@ import psycopg
 import tenacity
 
 from spark_app.errors import PassingFailureError, RunInterruptedError
+from spark_app.storage.postgres.remedies import explain
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,10 @@ def retried(
 
 
 class BoundedConnection(psycopg.Connection):
-    """A connection that is closed if a statement has no answer in time: a dead network gives no error."""
+    """A connection that is closed if a statement has no answer in time: a dead network gives no error.
+
+    Its errors say what only the connection knows (`remedies.py`).
+    """
 
     answer_seconds = 300.0
 
@@ -116,3 +120,6 @@ class BoundedConnection(psycopg.Connection):
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer for {self.answer_seconds:g} s") from None
+        except psycopg.Error as error:
+            explain(self, error)
+            raise

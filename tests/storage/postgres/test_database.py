@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from spark_app.config.settings import DatabaseSettings
 from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.storage.postgres.database import Database, open_database, parse_url
+from spark_app.storage.postgres.retry import RetryPolicy
 
 
 def test_a_remote_host_is_reached_with_full_verification_by_default() -> None:
@@ -60,6 +62,19 @@ def test_a_database_that_is_down_is_one_sentence() -> None:
         parse_url("postgresql://me:s3cret@127.0.0.1:1/db").connect()
     assert "s3cret" not in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("wrong", [{"password": "s3cret"}, {"password": None}])
+def test_a_wrong_password_is_a_setting_and_is_not_retried(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: dict[str, str | None]
+) -> None:
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    mistaken = replace(database, **wrong, retry_policy=RetryPolicy(retry_seconds=3600))
+    with pytest.raises(SettingsError, match="^cannot reach PostgreSQL at .* password") as failure:
+        mistaken.connect_with_retries()
+    assert failure.value.exit_code == 2
+    assert "s3cret" not in str(failure.value)
 
 
 def test_the_url_may_set_the_time_to_wait(database: Database) -> None:

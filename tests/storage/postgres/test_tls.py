@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
@@ -50,6 +51,11 @@ def through(front: TlsFront, database: Database, host: str, **parameters: object
     return parse_url(f"postgresql://{database.parameters['user']}:{database.password}@{place}?{query}")
 
 
+def on_this_machine(database: Database) -> Database:
+    """The same, where the name of its host stands for the address of this machine."""
+    return replace(database, parameters={**database.parameters, "hostaddr": "127.0.0.1"})
+
+
 def refusal(database: Database) -> str:
     """The sentence with which a connection is refused, and is not worth another try."""
     with pytest.raises(ServiceUnavailableError, match="^cannot reach PostgreSQL at ") as failure:
@@ -71,13 +77,13 @@ def test_a_run_publishes_over_verified_tls(
 
 
 def test_a_host_elsewhere_is_verified_without_being_told_to(
-    database: Database, front: TlsFront, authority: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, front: TlsFront, authority: Path
 ) -> None:
-    # The name is verified, the address is this machine.
-    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
-    with through(front, database, "db.example.com", sslrootcert=authority).connect() as connection:
+    right = through(front, database, "db.example.com", sslrootcert=authority)
+    with on_this_machine(right).connect() as connection:
         assert connection.pgconn.ssl_in_use
-    assert "does not match host name" in refusal(through(front, database, "db2.example.com", sslrootcert=authority))
+    wrong = through(front, database, "db2.example.com", sslrootcert=authority)
+    assert "does not match host name" in refusal(on_this_machine(wrong))
 
 
 def test_a_certificate_of_another_authority_is_refused(
@@ -93,26 +99,31 @@ def test_a_certificate_for_another_name_is_refused(database: Database, front: Tl
     assert 'does not match host name "127.0.0.1"' in refusal(wrong)
 
 
-def test_an_authority_that_is_not_there_is_refused(
-    database: Database, front: TlsFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_authority_that_is_not_there_is_refused(database: Database, front: TlsFront, tmp_path: Path) -> None:
+    said = refusal(through(front, database, "localhost", sslmode="verify-full", sslrootcert=tmp_path / "none.crt"))
+    assert "does not exist: sslrootcert=system in DATABASE_URL trusts" in said
+
+
+def test_the_authorities_of_the_system_are_trusted_by_both_sides(
+    spark: SparkSession, database: Database, front: TlsFront, authority: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "none.crt"))
-    assert "does not exist" in refusal(through(front, database, "localhost", sslmode="verify-full"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    verified = through(front, database, "localhost", sslrootcert="system")
+    send(verified, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    assert closes(verified) == {"XLK": Decimal(10)}
 
 
-def test_plain_text_is_refused(database: Database, authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+def test_plain_text_is_refused(database: Database, authority: Path) -> None:
     with tls_front(int(database.parameters["port"]), None) as plain:
-        said = refusal(through(plain, database, "db.example.com", sslrootcert=authority))
+        said = refusal(on_this_machine(through(plain, database, "db.example.com", sslrootcert=authority)))
     assert "server does not support SSL" in said
     assert "sslmode=disable" in said
 
 
-def test_plain_text_is_used_where_the_url_wants_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+def test_plain_text_is_used_where_the_url_wants_it(database: Database) -> None:
     place = f"db.example.com:{database.parameters['port']}/{database.parameters['dbname']}"
     plain = parse_url(f"postgresql://{database.parameters['user']}:{database.password}@{place}?sslmode=disable")
-    with plain.connect() as connection:
+    with on_this_machine(plain).connect() as connection:
         assert not connection.pgconn.ssl_in_use
 
 

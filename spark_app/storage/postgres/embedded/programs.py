@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -89,24 +90,40 @@ def reachable_home(home: Path, account: Account) -> Path:
     return home
 
 
-def psql_program() -> Path:
-    """Return the path of the embedded PostgreSQL's `psql`, which works with any server."""
-    return _original_installation() / "bin" / "psql"
+def client_program(name: str, *, with_tls: bool = False, for_server: int = 0) -> Path:
+    """Return the path of a client program: the embedded PostgreSQL's own, else the one on PATH.
 
-
-def client_program(name: str) -> Path:
-    """Return the path of a client program such as `pg_dump`: the embedded PostgreSQL's own, else the one on PATH.
-
+    Args:
+        with_tls: the program must speak TLS, for which the embedded PostgreSQL is not built.
+        for_server: the major version of a server that the program must know, as `pg_dump` must; 0 for any.
     Raises: ServiceUnavailableError: there is none.
     """
-    with contextlib.suppress(ServiceUnavailableError):
-        if (program := _original_installation() / "bin" / name).exists():
-            return program
+    if not with_tls:
+        with contextlib.suppress(ServiceUnavailableError):
+            if (program := _original_installation() / "bin" / name).exists():
+                return program
     if (found := shutil.which(name)) is None:
+        if with_tls:
+            raise ServiceUnavailableError(
+                f"{name} is not installed, and the embedded PostgreSQL's own has no TLS: "
+                "install PostgreSQL's client programs (package postgresql-client)"
+            )
         raise ServiceUnavailableError(
             f"{name} is not installed: run `make setup`, or install PostgreSQL's client programs"
         )
+    if for_server and (version := _version_of(found)) < for_server:
+        raise ServiceUnavailableError(
+            f"{found} is of PostgreSQL {version}, and the server of {for_server}: "
+            f"install the client programs of the server's version (package postgresql-client-{for_server})"
+        )
     return Path(found)
+
+
+def _version_of(program: str) -> int:
+    """Return the major version of a client program, which prints for example "pg_dump (PostgreSQL) 15.18"."""
+    printed = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    found = re.search(r"\) (\d+)", printed)
+    return int(found[1]) if found else 0
 
 
 def _original_installation() -> Path:
