@@ -93,7 +93,9 @@ class FetchSettings(_Section):
         default=48_000, description="HTTP requests per day (UTC) of all jobs together; then none until midnight UTC"
     )
     rate_limit_pause_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = Field(
-        default=900, description="after a rate limit no job sends a request for this many seconds"
+        default=900,
+        description="after a rate limit no job sends a request for this many seconds, "
+        "or for as long as the source asks for, at most a day, if that is longer",
     )
 
 

@@ -135,8 +135,11 @@ class Limiter(Protocol):
         ServiceUnavailableError if the limiter's database does not respond.
         """
 
-    def report_rate_limit(self, message: str) -> None:
-        """Block all users of this limiter: the source answered "too many requests"."""
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
+        """Block all users of this limiter: the source answered "too many requests".
+
+        The block lasts at least `retry_after_seconds`, what the source asks for (0 = nothing).
+        """
 
 
 class Source(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -10,9 +12,12 @@ from curl_cffi import CurlOpt
 from curl_cffi.requests import Response, Session
 
 from spark_app.errors import RateLimitedError, SparkAppError
-from spark_app.sources.contract import Limiter
+from spark_app.sources.contract import Limiter, utc_now
 
 RAW_TEXT_CHARS = 2000
+
+_LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+"""A day: what lasts longer is a mistake, or shows again at the next request."""
 
 _RATE_LIMIT_STATUSES = (429, 999)
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -86,12 +91,13 @@ class LimitedSession(Session[Response]):
             self.seconds_spent += time.perf_counter() - started
         self.last_response = response
         if _is_rate_limit(response):
-            raise self._reported(f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})")
+            message = f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})"
+            raise self._reported(message, _retry_after_seconds(response.headers.get("retry-after")))
         return response
 
-    def _reported(self, message: str) -> RateLimitedError:
+    def _reported(self, message: str, retry_after_seconds: float) -> RateLimitedError:
         try:
-            self.limiter.report_rate_limit(message)
+            self.limiter.report_rate_limit(message, retry_after_seconds=retry_after_seconds)
         except SparkAppError as error:
             # This worker stops all the same, and a limiter without its database gives the others no slot either.
             return RateLimitedError(f"{message}; the other workers could not be blocked: {error}")
@@ -105,3 +111,18 @@ def _is_rate_limit(response: Response) -> bool:
     # Yahoo's edge has also sent this text with status 200.
     has_text = b"too many requests" in response.content[:RAW_TEXT_CHARS].lower()
     return response.status_code in _RATE_LIMIT_STATUSES or has_text
+
+
+def _retry_after_seconds(header: str | None) -> float:
+    """Return for how long a server asks to wait, at most a day: seconds or an HTTP date, 0 for anything else."""
+    text = (header or "").strip()
+    try:
+        seconds = float(text) if text.isdecimal() else (_http_date(text) - utc_now()).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(text: str) -> dt.datetime:
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)

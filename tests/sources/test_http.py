@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -20,12 +22,14 @@ class CountingLimiter:
     def __init__(self) -> None:
         self.slots = 0
         self.reports: list[str] = []
+        self.retry_after_seconds: list[float] = []
 
     def acquire(self) -> None:
         self.slots += 1
 
-    def report_rate_limit(self, message: str) -> None:
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
         self.reports.append(message)
+        self.retry_after_seconds.append(retry_after_seconds)
 
 
 class Server(ThreadingHTTPServer):
@@ -141,13 +145,46 @@ def test_a_rate_limit_behind_a_redirect_counts() -> None:
 
 def test_a_rate_limit_ends_the_call_even_where_it_cannot_be_reported() -> None:
     class BrokenLimiter(CountingLimiter):
-        def report_rate_limit(self, message: str) -> None:
+        def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
             raise ServiceUnavailableError("cannot reach PostgreSQL")
 
     with serving(lambda path: (429, {}, b"")) as server, LimitedSession(BrokenLimiter()) as session:
         with pytest.raises(RateLimitedError, match="status 429.*could not be blocked: cannot reach PostgreSQL"):
             session.get(server.url)
         assert len(server.asked) == 1
+
+
+def seconds_reported_for(retry_after: str | None) -> float:
+    limiter, headers = CountingLimiter(), {} if retry_after is None else {"Retry-After": retry_after}
+    reply = (429, headers, b"")
+    with serving(lambda path: reply) as server, LimitedSession(limiter) as session, pytest.raises(RateLimitedError):
+        session.get(server.url)
+    (seconds,) = limiter.retry_after_seconds
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "expected"),
+    [
+        (None, 0),
+        ("7200", 7200),
+        ("0", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("99999999999999", 86_400),
+        ("9" * 400, 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+    ],
+)
+def test_the_time_that_a_server_asks_for_is_reported(retry_after: str | None, expected: float) -> None:
+    assert seconds_reported_for(retry_after) == expected
+
+
+def test_the_time_may_be_a_date() -> None:
+    in_two_hours = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
+    assert 7100 < seconds_reported_for(format_datetime(in_two_hours, usegmt=True)) <= 7200
 
 
 def test_nothing_is_sent_without_a_slot() -> None:

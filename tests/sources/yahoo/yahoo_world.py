@@ -32,7 +32,7 @@ class CountingLimiter:
             raise RateLimitedError(self.reports[0])
         self.slots += 1
 
-    def report_rate_limit(self, message: str) -> None:
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
         self.reports.append(message)
 
 
