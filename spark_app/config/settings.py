@@ -107,6 +107,11 @@ class GateSettings(_Section):
         description="fraction of the funds whose data is required; with less the stage fails (exit code 65)",
     )
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
+    skipped_holdings_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=5.0,
+        description="largest weight of a fund's rows that are neither shares nor cash, futures and the like, "
+        "in percent; with more its holdings are refused",
+    )
 
 
 class QualitySettings(_Section):
