@@ -93,7 +93,9 @@ class FetchSettings(_Section):
         default=48_000, description="HTTP requests per day (UTC) of all jobs together; then none until midnight UTC"
     )
     rate_limit_pause_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = Field(
-        default=900, description="after a rate limit no job sends a request for this many seconds"
+        default=900,
+        description="after a rate limit no job sends a request for this many seconds, "
+        "or for as long as the source asks for, at most a day, if that is longer",
     )
 
 
@@ -105,6 +107,11 @@ class GateSettings(_Section):
         description="fraction of the funds whose data is required; with less the stage fails (exit code 65)",
     )
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
+    skipped_holdings_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=5.0,
+        description="largest weight of a fund's rows that are neither shares nor cash, futures and the like, "
+        "in percent; with more its holdings are refused",
+    )
 
 
 class QualitySettings(_Section):

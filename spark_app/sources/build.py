@@ -47,7 +47,7 @@ class _NoLimiter:
     def acquire(self) -> None:
         raise AssertionError("no task has set its limiter")
 
-    def report_rate_limit(self, message: str) -> None: ...
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None: ...
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+LARGEST_SKIPPED_PERCENT = 5.0
+"""The largest weight of a fund in skipped rows, unless the settings say otherwise."""
+
 
 class Kind(StrEnum):
     """The kind of data that is requested."""
@@ -135,8 +138,11 @@ class Limiter(Protocol):
         ServiceUnavailableError if the limiter's database does not respond.
         """
 
-    def report_rate_limit(self, message: str) -> None:
-        """Block all users of this limiter: the source answered "too many requests"."""
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
+        """Block all users of this limiter: the source answered "too many requests".
+
+        The block lasts at least `retry_after_seconds`, what the source asks for (0 = nothing).
+        """
 
 
 class Source(Protocol):
@@ -151,7 +157,8 @@ class SourceConfig:
     """What a worker needs to build its source; pickled to the workers.
 
     `endpoint` is None for Yahoo itself, else the URL of a proxy or emulator. `sessions` are all
-    trading sessions of the synthetic market, `max_retries` the retries of a transient failure.
+    trading sessions of the synthetic market, `max_retries` the retries of a transient failure,
+    `largest_skipped_percent` the largest weight of a fund in skipped rows.
     """
 
     name: str
@@ -160,6 +167,7 @@ class SourceConfig:
     holdings_url: str = ""
     timeout_seconds: float = 20.0
     max_retries: int = 3
+    largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
     synthetic_seed: int = 20
     synthetic_stocks_per_sector: int = 12
     synthetic_leading_sectors: int = 2

@@ -1,18 +1,31 @@
-"""HTTP, and the only way to send it: every request, redirects included, takes a slot of the limiter first."""
+"""HTTP, and the only way to send it: every request, redirects included, takes a slot of the limiter first.
+
+No body is read beyond a limit, neither as it is sent nor decompressed.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from curl_cffi import CurlOpt
+from curl_cffi import CurlECode, CurlOpt
 from curl_cffi.requests import Response, Session
+from curl_cffi.requests.exceptions import RequestException
 
 from spark_app.errors import RateLimitedError, SparkAppError
-from spark_app.sources.contract import Limiter
+from spark_app.sources.bodies import FetchError
+from spark_app.sources.contract import Limiter, Outcome, utc_now
 
 RAW_TEXT_CHARS = 2000
+
+LARGEST_BODY_BYTES = 8 * 2**20
+"""A chart of 30 years is 1 MB of JSON, the quotes of 50 tickers 0.1 MB, a workbook 0.05 to 0.2 MB."""
+
+_LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+"""A day: what lasts longer is a mistake, or shows again at the next request."""
 
 _RATE_LIMIT_STATUSES = (429, 999)
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -34,6 +47,8 @@ class LimitedSession(Session[Response]):
         # On a reused connection that the server has closed libcurl sends the request again, past the
         # limiter. With seconds between two requests the cost of a handshake does not matter.
         options: dict[CurlOpt, Any] = {CurlOpt.FRESH_CONNECT: 1, CurlOpt.FORBID_REUSE: 1}
+        # Of the body as it is sent; `_Body` limits the decompressed one.
+        options[CurlOpt.MAXFILESIZE_LARGE] = LARGEST_BODY_BYTES
         if endpoint is not None:
             options[CurlOpt.NOPROXY] = ""
         super().__init__(
@@ -52,7 +67,8 @@ class LimitedSession(Session[Response]):
         """Send a request and follow its redirects.
 
         Raises: RateLimitedError if the limiter blocks or the server answers with a rate limit;
-        ServiceUnavailableError if the limiter's database does not respond. OSError if the connection fails.
+        ServiceUnavailableError if the limiter's database does not respond. FetchError if the body is too large.
+        OSError if the connection fails.
         """
         # yfinance waits 30 s for each cookie and crumb, whatever the timeout of the request itself.
         kwargs |= {"allow_redirects": False, "timeout": self._timeout_seconds}
@@ -80,18 +96,26 @@ class LimitedSession(Session[Response]):
         self.limiter.acquire()
         self.requests_sent += 1
         started = time.perf_counter()
+        body = _Body()
+        kwargs["content_callback"] = body.append
         try:
             response = super().request(method, self._spelled(url), *args, **kwargs)
+        except RequestException as error:
+            if error.code == CurlECode.FILESIZE_EXCEEDED:
+                raise _too_large() from error
+            raise
         finally:
             self.seconds_spent += time.perf_counter() - started
+        response.content = body.content()
         self.last_response = response
         if _is_rate_limit(response):
-            raise self._reported(f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})")
+            message = f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})"
+            raise self._reported(message, _retry_after_seconds(response.headers.get("retry-after")))
         return response
 
-    def _reported(self, message: str) -> RateLimitedError:
+    def _reported(self, message: str, retry_after_seconds: float) -> RateLimitedError:
         try:
-            self.limiter.report_rate_limit(message)
+            self.limiter.report_rate_limit(message, retry_after_seconds=retry_after_seconds)
         except SparkAppError as error:
             # This worker stops all the same, and a limiter without its database gives the others no slot either.
             return RateLimitedError(f"{message}; the other workers could not be blocked: {error}")
@@ -105,3 +129,40 @@ def _is_rate_limit(response: Response) -> bool:
     # Yahoo's edge has also sent this text with status 200.
     has_text = b"too many requests" in response.content[:RAW_TEXT_CHARS].lower()
     return response.status_code in _RATE_LIMIT_STATUSES or has_text
+
+
+class _Body:
+    """A decompressed body; `append` raises FetchError as soon as it is too large."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def append(self, part: bytes) -> int:
+        self._size += len(part)
+        if self._size > LARGEST_BODY_BYTES:
+            raise _too_large()
+        self._parts.append(part)
+        return len(part)
+
+    def content(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _too_large() -> FetchError:
+    return FetchError(Outcome.MALFORMED, f"the answer is larger than {LARGEST_BODY_BYTES // 2**20} MB")
+
+
+def _retry_after_seconds(header: str | None) -> float:
+    """Return for how long a server asks to wait, at most a day: seconds or an HTTP date, 0 for anything else."""
+    text = (header or "").strip()
+    try:
+        seconds = float(text) if text.isdecimal() else (_http_date(text) - utc_now()).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(text: str) -> dt.datetime:
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)

@@ -1,21 +1,29 @@
-"""Ticker symbols: their spelling, which may be requested, and which rows of a fund's holdings are shares."""
+"""Ticker symbols: their spelling, and which may be requested."""
 
 from __future__ import annotations
 
 import re
 
 from spark_app.errors import UsageError
-from spark_app.sources.contract import Holding, SkippedHolding
 
 # An allow-list: a symbol becomes part of a URL, and for twelve characters without a hyphen, which may be an
 # ISIN, yfinance sends a search request first.
 _TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
 _US_SHARE = re.compile(r"[A-Z]{1,5}(-[A-Z]{1,2})?")
+# After a dot Yahoo names the place of a foreign listing: VOD.L and 7203.T are London and Tokyo.
+_SHARE_CLASS = re.compile(r"([A-Z]{1,5})[./ ]([A-D])")
+# Bloomberg's codes of the exchanges in the United States, as in "LIN UW" and "AAPL UW EQUITY"; others are foreign.
+_US_EXCHANGE = re.compile(r" U[SNWQRAPVF]( EQUITY)?$")
 
 
 def to_yahoo_symbol(symbol: str) -> str:
-    """Spell a share class as Yahoo does: BRK.B and brk/b become BRK-B."""
-    return symbol.strip().upper().replace(".", "-").replace("/", "-")
+    """Spell a share as Yahoo does: BRK.B, BRK/B, brk b and "BRK/B UN Equity" become BRK-B, "LIN UW" becomes LIN.
+
+    What is no share of the United States stays as it is, in upper case.
+    """
+    text = _US_EXCHANGE.sub("", " ".join(symbol.upper().split()))
+    share_class = _SHARE_CLASS.fullmatch(text)
+    return "-".join(share_class.groups()) if share_class else text
 
 
 def is_ticker(symbol: str) -> bool:
@@ -37,19 +45,3 @@ def parse_ticker(text: str) -> str:
     if not is_ticker(symbol):
         raise UsageError(f"invalid ticker {text[:40]!r}: expected letters and digits such as XLK or BRK-B")
     return symbol
-
-
-def classify_holding(ticker: str, name: str | None, percent: float | None) -> Holding | SkippedHolding:
-    """Return a row of a holdings answer as a holding if it is a share with a valid weight (in percent), else why not.
-
-    `ticker` is in Yahoo's spelling, "" for none.
-    """
-    if not ticker:
-        return SkippedHolding(None, name, percent, "it has no ticker")
-    if not is_us_share(ticker):
-        return SkippedHolding(ticker, name, percent, "its ticker is not that of a share listed in the United States")
-    if percent is None:
-        return SkippedHolding(ticker, name, percent, "it has no weight")
-    if not 0 <= percent <= 100:
-        return SkippedHolding(ticker, name, percent, "its weight is not between 0 and 100 percent")
-    return Holding(ticker, name, percent)

@@ -191,6 +191,24 @@ def test_a_fund_without_holdings_stops_the_stage_and_is_asked_again(fetch_world:
     assert fetch_world.asked("workbook") == {"XLK": 1}
 
 
+def test_holdings_without_a_share_that_cannot_be_spelt_are_served_only_if_the_setting_says_so(
+    fetch_world: FetchWorld,
+) -> None:
+    holdings = fetch_world.world.emulator.market.holdings
+    largest, *others = holdings["XLB"].holdings
+    holdings["XLB"] = holdings["XLB"]._replace(holdings=(largest._replace(ticker="BAA GY"), *others))
+    assert fetch_world.run(STAGE2).exit_code == 65
+    assert fetch_world.world.table("collected_meta_etf") == {}
+    (error,) = [message for message, _ in fetch_world.errors()]
+    assert error == (
+        "holdings of XLB: malformed: skipped rows carry 30.00 % of the fund, "
+        "and gate.skipped_holdings_percent allows 5 %: BAA GY BAA INC (30 %)"
+    )
+    report = fetch_world.run(STAGE2, settings={"gate": {"skipped_holdings_percent": 30}})
+    assert report.exit_code == 0, report.message
+    assert sorted(key[1] for key in fetch_world.world.table("collected_meta_etf") if key[0] == "XLB") == ["BBB", "BCC"]
+
+
 def test_a_fund_that_was_listed_later_misses_nothing(fetch_world: FetchWorld) -> None:
     market, early = fetch_world.world.emulator.market, sessions_ending(AS_OF, 5)
     market.bars["XLC"] = tuple(bar for bar in market.bars["XLC"] if bar.trade_date > early[1])

@@ -306,11 +306,38 @@ def test_one_quote_that_cannot_be_read_costs_no_other(emulator: YahooEmulator, e
     assert outcomes(answers) == [("AAPL", Outcome.MALFORMED), ("XLK", Outcome.OK)]
 
 
-def test_a_holding_without_a_symbol_costs_no_other(emulator: YahooEmulator) -> None:
-    emulator.fail("holdings", edit=drop(*TOP, "holdings", 0, "symbol"))
+def without_symbol(weight: float) -> Edit:
+    """An edit of XLK's holdings: Apple has no symbol, and this weight (a fraction)."""
+
+    def edit(payload: Any) -> Any:
+        row = payload["quoteSummary"]["result"][0]["topHoldings"]["holdings"][0]
+        del row["symbol"]
+        row["holdingPercent"] = weight
+        return payload
+
+    return edit
+
+
+def test_a_small_holding_without_a_symbol_costs_no_other_and_is_told(emulator: YahooEmulator) -> None:
+    emulator.fail("holdings", edit=without_symbol(0.04))
     (answer,) = make_source(emulator).fetch(holdings("XLK"))
     assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
     assert [row.holding_name for row in answer.skipped] == ["APPLE INC"]
+    assert answer.message == "rows skipped, it has no ticker: APPLE INC"
+
+
+def test_a_large_holding_without_a_symbol_refuses_the_snapshot(emulator: YahooEmulator) -> None:
+    emulator.fail("holdings", edit=without_symbol(0.6))
+    (answer,) = make_source(emulator).fetch(holdings("XLK"))
+    assert (answer.outcome, answer.holdings) == (Outcome.MALFORMED, ())
+    assert answer.message is not None
+    assert "skipped rows carry 60.00 % of the fund" in answer.message
+
+
+def test_the_setting_allows_more_skipped_weight(emulator: YahooEmulator) -> None:
+    emulator.fail("holdings", edit=without_symbol(0.6))
+    (answer,) = make_source(emulator, largest_skipped_percent=60.0).fetch(holdings("XLK"))
+    assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
 
 
 def with_row(day: dt.date, hour: int, values: dict[str, Any]) -> Edit:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import datetime as dt
+import gzip
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
+from spark_app.sources.bodies import FetchError
+from spark_app.sources.contract import Outcome
 from spark_app.sources.http import LimitedSession
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -20,12 +25,14 @@ class CountingLimiter:
     def __init__(self) -> None:
         self.slots = 0
         self.reports: list[str] = []
+        self.retry_after_seconds: list[float] = []
 
     def acquire(self) -> None:
         self.slots += 1
 
-    def report_rate_limit(self, message: str) -> None:
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
         self.reports.append(message)
+        self.retry_after_seconds.append(retry_after_seconds)
 
 
 class Server(ThreadingHTTPServer):
@@ -54,7 +61,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        # The client closes the connection in the middle of a body that is too large.
+        with suppress(ConnectionError):
+            self.wfile.write(body)
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -141,13 +150,72 @@ def test_a_rate_limit_behind_a_redirect_counts() -> None:
 
 def test_a_rate_limit_ends_the_call_even_where_it_cannot_be_reported() -> None:
     class BrokenLimiter(CountingLimiter):
-        def report_rate_limit(self, message: str) -> None:
+        def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
             raise ServiceUnavailableError("cannot reach PostgreSQL")
 
     with serving(lambda path: (429, {}, b"")) as server, LimitedSession(BrokenLimiter()) as session:
         with pytest.raises(RateLimitedError, match="status 429.*could not be blocked: cannot reach PostgreSQL"):
             session.get(server.url)
         assert len(server.asked) == 1
+
+
+def seconds_reported_for(retry_after: str | None) -> float:
+    limiter, headers = CountingLimiter(), {} if retry_after is None else {"Retry-After": retry_after}
+    reply = (429, headers, b"")
+    with serving(lambda path: reply) as server, LimitedSession(limiter) as session, pytest.raises(RateLimitedError):
+        session.get(server.url)
+    (seconds,) = limiter.retry_after_seconds
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "expected"),
+    [
+        (None, 0),
+        ("7200", 7200),
+        ("0", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("99999999999999", 86_400),
+        ("9" * 400, 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+    ],
+)
+def test_the_time_that_a_server_asks_for_is_reported(retry_after: str | None, expected: float) -> None:
+    assert seconds_reported_for(retry_after) == expected
+
+
+def test_the_time_may_be_a_date() -> None:
+    in_two_hours = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
+    assert 7100 < seconds_reported_for(format_datetime(in_two_hours, usegmt=True)) <= 7200
+
+
+LARGEST = 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "body", [b"x" * (LARGEST + 1), gzip.compress(b"x" * (LARGEST + 1))], ids=["as it is sent", "decompressed"]
+)
+def test_a_body_that_is_too_large_is_malformed_and_the_next_request_works(body: bytes) -> None:
+    def reply(path: str) -> Reply:
+        encoding = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+        return (200, encoding, body) if path == "/large" else (200, {}, b"small")
+
+    with serving(reply) as server, LimitedSession(CountingLimiter()) as session:
+        with pytest.raises(FetchError, match="^the answer is larger than 8 MB$") as caught:
+            session.get(server.url + "/large")
+        assert (caught.value.outcome, caught.value.may_pass) == (Outcome.MALFORMED, False)
+        assert session.raw_text() is None
+        assert session.get(server.url + "/small").text == "small"
+
+
+def test_a_body_of_the_largest_size_is_read_whole() -> None:
+    body = b"x" * LARGEST
+    reply = (200, {"Content-Encoding": "gzip"}, gzip.compress(body))
+    with serving(lambda path: reply) as server, LimitedSession(CountingLimiter()) as session:
+        assert session.get(server.url).content == body
 
 
 def test_nothing_is_sent_without_a_slot() -> None:

@@ -2,42 +2,62 @@
 
 Source: www.ssga.com, "Download Daily Holdings" of each fund (setting `source.holdings_url`). Layout (2024 to 2026): a
 few rows of facts, among them the ticker and "As of 09-Feb-2026", a header row, the holdings, an empty row, legal text.
-Weights are in percent; cash, money-market and futures rows are mixed with the shares; "NA" and "TRUE" are tickers.
+Weights are in percent and sum to about 100; cash, money-market and futures rows are mixed with the shares; "NA" and
+"TRUE" are tickers.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import io
+import itertools
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import openpyxl
 
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
-from spark_app.sources.contract import Answer, Holding, Outcome, SkippedHolding
+from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Answer, Holding, Outcome, SkippedHolding
+from spark_app.sources.holdings import classify_holding, describe_skipped, split_holdings, sum_of_weights
 from spark_app.sources.http import LimitedSession
-from spark_app.sources.symbols import classify_holding, to_yahoo_symbol
+from spark_app.sources.symbols import to_yahoo_symbol
 
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")
 _EMPTY = ("", "-", "N/A")
-_FUTURE = re.compile(r"[A-Z]{1,4}[FGHJKMNQUVXZ]\d{1,2}")
-_MONEY_MARKET = re.compile(r"\bMONEY (MARKET|MKT)\b|\bLIQUID(ITY)? RESERVES?\b")
-_MONEY_MARKET_TICKER = re.compile(r"[A-Z]{3}XX")
-_CURRENCY = re.compile(r"\b(DOLLAR|STERLING|EURO|YEN|FRANC|KRONA|KRONE|CASH|CURRENCY)$|\bCASH COLLATERAL\b")
-# A broken file: not a zip, a damaged member, truncated XML (ParseError is a SyntaxError).
-_WORKBOOK_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, SyntaxError, OSError, *BODY_ERRORS)
+
+_LEAST_SUM, _LARGEST_SUM = 95.0, 105.0
+"""Real files sum to 99.4 to 100.8 percent (2021 to 2026)."""
+
+# The files of the sector funds have 25 to 90 rows of 8 columns, and 10 parts of together 0.1 MB; that of SPY, with 505
+# rows, has 0.3 MB and 20,000 tags.
+_MOST_ROWS, _MOST_COLUMNS = 10_000, 100
+_MOST_PARTS, _MOST_BYTES, _MOST_TAGS = 1000, 4 * 2**20, 200_000
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+"""The bit of a zip member's flags."""
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+_ENCRYPTED_PART = "EncryptedPackage".encode("utf-16-le")
 
 _Row = tuple[Any, ...]
 
 
-def fetch_issuer_holdings(session: LimitedSession, url_pattern: str, ticker: str) -> Answer:
+def fetch_issuer_holdings(
+    session: LimitedSession,
+    url_pattern: str,
+    ticker: str,
+    *,
+    today: dt.date,
+    largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT,
+) -> Answer:
     """Fetch and parse the workbook of one fund; `{ticker}` in the URL becomes the ticker in lower case.
 
+    Args:
+        today: the date in New York; a later snapshot is malformed.
+        largest_skipped_percent: as for `split_holdings`.
     Raises: FetchError, RateLimitedError, OSError (the connection failed).
     """
     response = session.get(url_pattern.replace("{ticker}", ticker.lower()))
@@ -45,38 +65,88 @@ def fetch_issuer_holdings(session: LimitedSession, url_pattern: str, ticker: str
         raise FetchError(Outcome.NOT_FOUND, f"the issuer has no holdings file of {ticker}")
     if response.status_code != 200:
         raise FetchError(Outcome.TRANSIENT, f"the issuer answered with status {response.status_code}", may_pass=True)
-    snapshot_date, holdings, skipped = parse_workbook(response.content, ticker)
-    return Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)
+    snapshot_date, holdings, skipped = parse_workbook(response.content, ticker, largest_skipped_percent)
+    if snapshot_date > today:
+        raise FetchError(Outcome.MALFORMED, f"the workbook of {ticker} is dated {snapshot_date}, after today ({today})")
+    said = describe_skipped(skipped)
+    return Answer(ticker, Outcome.OK, *said, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)
 
 
-def parse_workbook(content: bytes, ticker: str) -> tuple[dt.date, tuple[Holding, ...], tuple[SkippedHolding, ...]]:
+def parse_workbook(
+    content: bytes, ticker: str, largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+) -> tuple[dt.date, tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Parse the date of a fund's snapshot, its shares (weights in percent) and the skipped rows.
 
-    Raises: FetchError: this is not a holdings workbook of `ticker`, or it lists no share.
+    Raises: FetchError: this is not a holdings workbook of `ticker`, it lists no share, or it lacks some of the weight.
     """
     try:
+        _require_sound_file(content)
         rows = _read_cells(content)
         snapshot_date = _read_date(rows)
         read = [_read_holding(row) for row in _read_table(rows)]
-    except _WORKBOOK_ERRORS as error:
-        raise FetchError(Outcome.MALFORMED, f"this is not a holdings workbook: {describe(error)}") from error
+    except Exception as error:
+        # openpyxl raises whatever Python does with a file that its code does not expect.
+        reason = str(error) if type(error) is ValueError else describe(error)
+        raise FetchError(Outcome.MALFORMED, f"this is not a holdings workbook: {reason}") from error
     if not _names_fund(rows, ticker):
         raise FetchError(Outcome.MALFORMED, f"this is not the workbook of {ticker}")
-    holdings = tuple(row for row in read if isinstance(row, Holding))
+    _require_percent(read, ticker)
+    holdings, skipped = split_holdings(read, largest_skipped_percent)
     if not holdings:
         raise FetchError(Outcome.NO_DATA, f"the workbook of {ticker} names no share")
-    return snapshot_date, holdings, tuple(row for row in read if isinstance(row, SkippedHolding))
+    return snapshot_date, holdings, skipped
+
+
+def _require_sound_file(content: bytes) -> None:
+    """Raise for another kind of file, and for one that takes too much memory: a small zip can hold gigabytes."""
+    if content.startswith(_OLD_EXCEL):
+        kind = "an encrypted workbook" if _ENCRYPTED_PART in content else "an Excel 97 file"
+        raise ValueError(f"it is {kind}")
+    if content.lstrip()[:1] == b"<":
+        raise ValueError("it is an HTML or XML page")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = archive.infolist()
+        # Python reads no more of a part than its declared size.
+        size = sum(part.file_size for part in parts)
+        if len(parts) > _MOST_PARTS or size > _MOST_BYTES:
+            raise ValueError(f"it is too large: {len(parts):,} parts, {size:,} bytes")
+        if any(part.flag_bits & _ENCRYPTED for part in parts):
+            raise ValueError("it is an encrypted workbook")
+        if any(part.compress_type not in _METHODS for part in parts):
+            raise ValueError("it is compressed in another way than Excel's")
+        # Each tag takes some 400 bytes of memory.
+        tags = sum(archive.read(part).count(b"<") for part in parts)
+        if tags > _MOST_TAGS:
+            raise ValueError(f"it is too large: {tags:,} tags")
 
 
 def _read_cells(content: bytes) -> list[_Row]:
     workbook = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     try:
+        if not workbook.worksheets:
+            raise ValueError("it has no worksheet")
         sheet = workbook.worksheets[0]
         # In read-only mode openpyxl trusts the file's dimensions, which are sometimes too small.
         sheet.reset_dimensions()
-        return list(sheet.iter_rows(values_only=True))
+        # It also pads: the rows before a row with a large number, and the cells before the last one.
+        rows = list(itertools.islice(sheet.iter_rows(max_col=_MOST_COLUMNS, values_only=True), _MOST_ROWS + 1))
     finally:
         workbook.close()
+    if len(rows) > _MOST_ROWS:
+        raise ValueError(f"it has more than {_MOST_ROWS:,} rows")
+    return rows
+
+
+def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
+    """Raise unless the weights of all rows, of a complete file, sum to about 100 percent."""
+    total = sum_of_weights(rows)
+    if total is None or _LEAST_SUM <= total <= _LARGEST_SUM:
+        return
+    if _LEAST_SUM <= 100 * total <= _LARGEST_SUM:
+        raise FetchError(
+            Outcome.MALFORMED, f"the weights of {ticker} are fractions: they sum to {total:.4f}, expected about 100"
+        )
+    raise FetchError(Outcome.MALFORMED, f"the weights of {ticker} sum to {total:.2f} %, expected about 100 %")
 
 
 def _read_date(rows: list[_Row]) -> dt.date:
@@ -106,25 +176,17 @@ def _read_table(rows: list[_Row]) -> Iterator[_Row]:
 
 
 def _read_holding(row: _Row) -> Holding | SkippedHolding:
-    name, ticker, percent = read_text(row[0]), _read_ticker(row[1]), _read_percent(row[2])
-    reason = _reason_not_a_share(ticker, (name or "").upper())
-    if reason is not None:
-        return SkippedHolding(ticker or None, name, percent, reason)
-    return classify_holding(to_yahoo_symbol(ticker), name, percent)
-
-
-def _reason_not_a_share(ticker: str, name: str) -> str | None:
-    if _MONEY_MARKET.search(name) or _MONEY_MARKET_TICKER.fullmatch(ticker):
-        return "money-market fund"
-    if _FUTURE.fullmatch(ticker):
-        return "future"
-    if _CURRENCY.search(name):
-        return "cash"
-    return None
+    return classify_holding(_read_ticker(row[1]), read_text(row[0]), _read_percent(row[2]))
 
 
 def _read_percent(cell: Any) -> float | None:
-    return None if cell in _EMPTY else read_number(cell)
+    """Return None for a text as well: footnotes are in all columns."""
+    if cell in _EMPTY:
+        return None
+    try:
+        return read_number(cell)
+    except BODY_ERRORS:
+        return None
 
 
 def _texts(rows: Iterable[_Row]) -> Iterator[str]:
@@ -133,5 +195,4 @@ def _texts(rows: Iterable[_Row]) -> Iterator[str]:
 
 def _read_ticker(cell: Any) -> str:
     # Spreadsheet programs turn the ticker TRUE into a boolean.
-    ticker = "" if cell is None else str(cell).strip().upper()
-    return "" if ticker in _EMPTY else ticker
+    return "" if cell is None else str(cell)

@@ -20,9 +20,12 @@ from spark_app.sources.bodies import (
     read_time,
     read_whole,
 )
-from spark_app.sources.contract import Answer, Holding, Outcome, Quote, SkippedHolding
+from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
+from spark_app.sources.holdings import classify_holding, split_holdings, sum_of_weights
 from spark_app.sources.http import RAW_TEXT_CHARS
-from spark_app.sources.symbols import classify_holding
+
+_LARGEST_SUM_PERCENT = 105
+"""The ten largest holdings of a fund without leverage sum to at most 100 %, but for rounding."""
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
 """The envelopes of endpoints with one ticker; a 404 there is about the ticker, elsewhere about the endpoint."""
@@ -69,19 +72,24 @@ def only_result(payload: dict[str, Any], envelope: str) -> Any:
     return listed[0]
 
 
-def parse_holdings(payload: dict[str, Any]) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
+def parse_holdings(
+    payload: dict[str, Any], largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Parse a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and the skipped rows.
 
-    Raises: FetchError: Yahoo lists no shares of this fund.
+    Raises: FetchError: Yahoo lists no shares of this fund, or the weights cannot be right.
     """
     rows = only_result(payload, "quoteSummary")["topHoldings"]["holdings"]
     if not rows:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no holdings of this fund")
     read = [_read_holding(row) for row in rows]
-    holdings = tuple(row for row in read if isinstance(row, Holding))
+    fractions = (sum_of_weights(read) or 0.0) / 100
+    if fractions * 100 > _LARGEST_SUM_PERCENT:
+        raise FetchError(Outcome.MALFORMED, f"Yahoo's weights are not fractions: they sum to {fractions:g}")
+    holdings, skipped = split_holdings(read, largest_skipped_percent)
     if not holdings:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no shares among the holdings of this fund")
-    return holdings, tuple(row for row in read if isinstance(row, SkippedHolding))
+    return holdings, skipped
 
 
 def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:

@@ -18,6 +18,7 @@ from spark_app.errors import RateLimitedError
 from spark_app.market_calendar import NEW_YORK
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe
 from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig, utc_now
+from spark_app.sources.holdings import describe_skipped
 from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
@@ -129,14 +130,24 @@ class YahooSource:
     def _fetch_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
         if self._config.holdings_provider == "issuer":
-            return [fetch_issuer_holdings(self._session, self._config.holdings_url, ticker)]
+            return [self._fetch_workbook(ticker)]
         # yfinance's `funds_data` sends this same request, but fails for the whole fund when one holding has no symbol,
         # and returns None or raises UnboundLocalError for an empty answer.
         self._get(_SUMMARY_URL + ticker, {"modules": _HOLDINGS_MODULES, "formatted": "false"})
-        holdings, skipped = parse_holdings(self._session.payload())
+        holdings, skipped = parse_holdings(self._session.payload(), self._config.largest_skipped_percent)
         # Yahoo's holdings have no date.
         snapshot_date = self._clock().astimezone(NEW_YORK).date()
-        return [Answer(ticker, Outcome.OK, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)]
+        said = describe_skipped(skipped)
+        return [Answer(ticker, Outcome.OK, *said, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)]
+
+    def _fetch_workbook(self, ticker: str) -> Answer:
+        return fetch_issuer_holdings(
+            self._session,
+            self._config.holdings_url,
+            ticker,
+            today=self._clock().astimezone(NEW_YORK).date(),
+            largest_skipped_percent=self._config.largest_skipped_percent,
+        )
 
     def _fetch_quotes(self, request: FetchRequest) -> list[Answer]:
         self._get(_QUOTE_URL, {"symbols": ",".join(request.tickers), "formatted": "false"})

@@ -107,9 +107,12 @@ class PostgresLimiter:
             spread = random.uniform(0, _SPREAD_SECONDS)  # noqa: S311
             time.sleep(min(max(pause.total_seconds(), 0) + spread, _LONGEST_SLEEP_SECONDS))
 
-    def report_rate_limit(self, message: str) -> None:
-        """Block the source; every worker of every job sees the block before its next request."""
-        pause_seconds = self._limits.rate_limit_pause_seconds
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
+        """Block the source for the longer of the limits' pause and the source's own.
+
+        Every worker of every job sees the block before its next request.
+        """
+        pause_seconds = max(self._limits.rate_limit_pause_seconds, retry_after_seconds)
         block_source(self._database, self._source, pause_seconds=pause_seconds, reason=message)
 
     def _claim(self) -> Turn:

@@ -11,6 +11,7 @@ from yfinance.exceptions import YFException
 from spark_app.sources.contract import Bar, Holding, Outcome
 from tests.emulator import Bar as MarketBar
 from tests.emulator import Event, YahooEmulator
+from tests.emulator import Holding as MarketHolding
 from tests.sources.yahoo.yahoo_world import (
     FRI,
     MON,
@@ -99,6 +100,44 @@ def test_the_issuers_workbook_gives_all_holdings_with_its_own_date(emulator: Yah
     assert [row.reason for row in answer.skipped] == ["cash"]
     assert [request.path for request in emulator.log] == ["/holdings-daily-us-en-xlk.xlsx"]
     assert emulator.log.counts() == {"workbook": 1}
+
+
+def test_a_workbook_of_tomorrow_is_malformed(emulator: YahooEmulator) -> None:
+    tomorrow = dt.date(2024, 3, 13)
+    emulator.market.holdings["XLK"] = emulator.market.holdings["XLK"]._replace(as_of_date=tomorrow)
+    (answer,) = make_source(emulator, holdings_provider="issuer").fetch(holdings("XLK"))
+    assert (answer.outcome, answer.holdings) == (Outcome.MALFORMED, ())
+    assert answer.message == "the workbook of XLK is dated 2024-03-13, after today (2024-03-12)"
+
+
+def test_skipped_rows_of_a_workbook_are_told(emulator: YahooEmulator) -> None:
+    snapshot = emulator.market.holdings["XLK"]
+    contra = MarketHolding("2602335D", "CONTRA HOLOGIC", 0.25)
+    emulator.market.holdings["XLK"] = snapshot._replace(holdings=(*snapshot.holdings, contra))
+    (answer,) = make_source(emulator, holdings_provider="issuer").fetch(holdings("XLK"))
+    assert (answer.outcome, len(answer.holdings), len(answer.skipped)) == (Outcome.OK, 2, 2)
+    assert answer.message == "rows skipped, its ticker is not that of a share listed in the United States: 2602335D"
+
+
+def test_a_workbook_may_skip_as_much_weight_as_the_setting_allows(emulator: YahooEmulator) -> None:
+    holding, *others = emulator.market.holdings["XLK"].holdings
+    snapshot = emulator.market.holdings["XLK"]._replace(holdings=(holding._replace(ticker="AAPL GY"), *others))
+    emulator.market.holdings["XLK"] = snapshot
+    answers = [
+        make_source(emulator, holdings_provider="issuer", largest_skipped_percent=percent).fetch(holdings("XLK"))[0]
+        for percent in (59.0, 60.0)
+    ]
+    assert [(a.outcome, len(a.holdings)) for a in answers] == [(Outcome.MALFORMED, 0), (Outcome.OK, 1)]
+
+
+def test_a_body_that_is_too_large_costs_one_request(emulator: YahooEmulator) -> None:
+    emulator.fail("chart", ticker="XLK", body=" " * 9_000_000)
+    answers = [make_source(emulator, max_retries=3).fetch(chart(ticker))[0] for ticker in ("XLK", "XLV")]
+    assert [(a.outcome, a.message) for a in answers] == [
+        (Outcome.MALFORMED, "the answer is larger than 8 MB"),
+        (Outcome.OK, None),
+    ]
+    assert len(emulator.log.of("chart")) == 2
 
 
 def test_fifty_quotes_are_one_request() -> None:

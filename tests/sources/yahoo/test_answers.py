@@ -32,13 +32,15 @@ def test_weights_become_percent_in_yahoos_order() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"symbol": "", "holdingName": "The Medicines Co", "holdingPercent": 0.1}, "no ticker"),
-        ({"holdingName": "The Medicines Co", "holdingPercent": 0.1}, "no ticker"),
-        ({"symbol": "7203.T", "holdingName": "Toyota", "holdingPercent": 0.1}, "United States"),
+        ({"symbol": "", "holdingName": "The Medicines Co", "holdingPercent": 0.01}, "no ticker"),
+        ({"holdingName": "The Medicines Co", "holdingPercent": 0.01}, "no ticker"),
+        ({"symbol": "7203.T", "holdingName": "Toyota", "holdingPercent": 0.01}, "United States"),
+        ({"symbol": "VOD.L", "holdingName": "Vodafone", "holdingPercent": 0.01}, "United States"),
+        ({"holdingName": "US Dollar", "holdingPercent": 0.1}, "cash"),
         ({"symbol": "AAPL", "holdingName": "Apple"}, "no weight"),
         ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": math.nan}, "no weight"),
         ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": math.inf}, "between 0 and 100"),
-        ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": -0.1}, "between 0 and 100"),
+        ({"symbol": "AAPL", "holdingName": "Apple", "holdingPercent": -0.01}, "between 0 and 100"),
     ],
 )
 def test_a_row_that_is_not_a_share_is_skipped_with_its_reason(row: dict[str, Any], reason: str) -> None:
@@ -46,6 +48,31 @@ def test_a_row_that_is_not_a_share_is_skipped_with_its_reason(row: dict[str, Any
     holdings, skipped = parse_holdings(make_summary(row, good))
     assert [holding.holding_ticker for holding in holdings] == ["MSFT"]
     assert [reason in entry.reason for entry in skipped] == [True]
+
+
+@pytest.mark.parametrize("symbol", ["BRK.B", "BRK/B", "BRK B", "brk.b", "BRK-B"])
+def test_every_spelling_of_a_share_class_is_a_share(symbol: str) -> None:
+    holdings, skipped = parse_holdings(make_summary({"symbol": symbol, "holdingName": "B", "holdingPercent": 0.125}))
+    assert (holdings, skipped) == ((Holding("BRK-B", "B", 12.5),), ())
+
+
+def test_a_large_holding_that_is_no_share_refuses_the_snapshot() -> None:
+    rows = (
+        {"symbol": "7203.T", "holdingName": "Toyota", "holdingPercent": 0.125},
+        {"symbol": "A", "holdingPercent": 0.5},
+    )
+    with pytest.raises(FetchError, match=r"skipped rows carry 12.50 % of the fund.*7203.T Toyota \(12.5 %\)") as caught:
+        parse_holdings(make_summary(*rows))
+    assert caught.value.outcome is Outcome.MALFORMED
+    assert len(parse_holdings(make_summary(*rows), 13.0)[0]) == 1
+
+
+@pytest.mark.parametrize("weights", [(60.0, 40.0), (0.53, 0.53), (1.5,)])
+def test_weights_that_are_not_fractions_are_refused(weights: tuple[float, ...]) -> None:
+    rows = [{"symbol": s, "holdingPercent": w} for s, w in zip(("AA", "BB"), weights, strict=False)]
+    with pytest.raises(FetchError, match=f"weights are not fractions: they sum to {sum(weights):g}") as caught:
+        parse_holdings(make_summary(*rows))
+    assert caught.value.outcome is Outcome.MALFORMED
 
 
 @pytest.mark.parametrize("holdings", [[], None])

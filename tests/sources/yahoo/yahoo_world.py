@@ -32,7 +32,7 @@ class CountingLimiter:
             raise RateLimitedError(self.reports[0])
         self.slots += 1
 
-    def report_rate_limit(self, message: str) -> None:
+    def report_rate_limit(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
         self.reports.append(message)
 
 
@@ -57,12 +57,14 @@ def make_source(
     max_retries: int = 0,
     timeout_seconds: float = 5.0,
     holdings_provider: str = "yahoo",
+    largest_skipped_percent: float = 5.0,
 ) -> YahooSource:
     config = SourceConfig(
         "yahoo",
         endpoint=emulator.url,
         timeout_seconds=timeout_seconds,
         max_retries=max_retries,
+        largest_skipped_percent=largest_skipped_percent,
         holdings_provider=holdings_provider,
         holdings_url=emulator.url + "/holdings-daily-us-en-{ticker}.xlsx",
     )

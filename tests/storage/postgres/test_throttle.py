@@ -126,6 +126,15 @@ def test_no_request_is_sent_after_a_rate_limit(database: Database) -> None:
     assert state.requests_today == 0
 
 
+@pytest.mark.parametrize(("retry_after", "blocked"), [(7200, 7200), (60, 900)])
+def test_a_block_lasts_as_long_as_the_source_asks_for_or_longer(
+    database: Database, retry_after: float, blocked: float
+) -> None:
+    make_limiter(database, pause_seconds=900).report_rate_limit("too many", retry_after_seconds=retry_after)
+    state = read_throttle(database, "yahoo")
+    assert dt.timedelta(seconds=blocked - 10) < state.blocked_until - state.now <= dt.timedelta(seconds=blocked)
+
+
 def test_a_waiting_caller_sees_a_rate_limit(database: Database, pool: ThreadPoolExecutor) -> None:
     caller = waiting(pool, database)
     make_limiter(database).report_rate_limit("too many")
