@@ -105,6 +105,11 @@ class GateSettings(_Section):
         description="fraction of the funds whose data is required; with less the stage fails (exit code 65)",
     )
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
+    allowed_missing: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1,
+        description="so many stocks may lack data even if stock_coverage is not reached, a poor limit for a few stocks;"
+        " 0 where stock_coverage is 1",
+    )
 
 
 class QualitySettings(_Section):
