@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 BENCHMARK = "SPY"
 BENCHMARKS = ("SPY", "QQQ")
+CURRENCY = "USD"
+"""The currency of every price and market cap."""
 
 SECTOR_NAMES = {
     "XLB": "Materials",

@@ -112,6 +112,11 @@ class GateSettings(_Section):
         description="largest weight of a fund's rows that are neither shares nor cash, futures and the like, "
         "in percent; with more its holdings are refused",
     )
+    allowed_missing: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=1,
+        description="so many stocks may lack data even if stock_coverage is not reached, a poor limit for a few stocks;"
+        " 0 where stock_coverage is 1",
+    )
 
 
 class QualitySettings(_Section):

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
+from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
@@ -92,7 +93,7 @@ def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFram
     )
     no_fetch = F.lit(None).cast(known.schema["fetch"].dataType)
     if Kind.CHART in kinds:
-        bars, quotes = run.staging.read(BARS_TABLE), run.staging.read(QUOTES_TABLE)
+        bars, quotes = run.staging.read(BARS_TABLE), run.staging.read(QUOTES_TABLE).where(is_plausible_quote())
         known = known.unionAll(bars.select("ticker", "trade_date", no_day, no_day, no_fetch))
         known = known.unionAll(quotes.select("ticker", no_day, "quote_date", no_day, no_fetch))
     wanted = known.where(F.col("ticker").isin(list(tickers)))

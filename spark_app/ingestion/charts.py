@@ -53,9 +53,11 @@ class Charts(Feed):
         """The date from which on each ticker's bars are asked.
 
         One fetch covers all stored bars, so that they stand on one price basis, and every split since the oldest quote.
+        No date is before `FIRST_SESSION`, whatever is in staging.
         """
         first, known = self.sessions[0], self.known.first_days
-        return {ticker: min(first, known.get(ticker, first)) for ticker in self.tickers}
+        earliest = market_calendar.FIRST_SESSION
+        return {ticker: max(earliest, min(first, known.get(ticker, first))) for ticker in self.tickers}
 
     def due(self, cached: Landing) -> list[FetchRequest]:
         """What no fresh fetch answers, and what misses bars all the same."""

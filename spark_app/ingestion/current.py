@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_app.market_calendar import FIRST_SESSION
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind
 from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
@@ -32,8 +33,17 @@ def read_holdings(run: Run) -> DataFrame:
 
 
 def read_quotes(run: Run) -> DataFrame:
-    """Read the current quotes; columns as schemas.QUOTES."""
-    return current_quotes(run.staging.read(QUOTES_TABLE))
+    """Read the current quotes of plausible dates; columns as schemas.QUOTES."""
+    return current_quotes(run.staging.read(QUOTES_TABLE).where(is_plausible_quote()))
+
+
+def is_plausible_quote() -> Column:
+    """Whether a quote is of no session before the benchmark's first, and of no day after its fetch but the next.
+
+    The sources refuse any other; version 0.1.0 staged them.
+    """
+    day_after = F.date_add(F.to_date("fetched_at"), 1)
+    return (F.col("quote_date") >= FIRST_SESSION) & (F.col("quote_date") <= day_after)
 
 
 def fetches_to_stage(run: Run, kind: Kind, runs: Sequence[str] = ()) -> DataFrame:

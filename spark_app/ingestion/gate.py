@@ -40,7 +40,9 @@ class Verdict:
     failure: SparkAppError | None = None
 
 
-def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
+def require_answers(
+    run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float, allowed_missing: int = 0
+) -> Verdict:
     """Require an answer for a fraction of the tickers.
 
     An unknown ticker and one without data are answers, except for a fund's holdings; a failure, a malformed body and a
@@ -49,11 +51,13 @@ def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, covera
     Args:
         what: what the tickers are, for messages.
         coverage: the required fraction.
+        allowed_missing: the number of tickers that `_is_allowed` lets miss.
     """
     summary = landing.summary(kind)
     silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
     shortfall = None
-    if len(silent) > (1 - coverage) * summary.asked + _ROUNDING:
+    is_short = len(silent) > (1 - coverage) * summary.asked + _ROUNDING
+    if is_short and not _is_allowed(silent, summary.asked, coverage, allowed_missing):
         shortfall = DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
     return _verdict(run, landing, summary, what, shortfall)
 
@@ -66,6 +70,7 @@ def require_bars(
     *,
     what: str,
     coverage: float,
+    allowed_missing: int = 0,
 ) -> Verdict:
     """Require a fraction of the bars that the exchange calendar promises.
 
@@ -73,11 +78,14 @@ def require_bars(
         counted: the tickers whose bars count; the benchmark, where it is one of them, may miss none.
         what: what the tickers are, for messages.
         coverage: the required fraction of the promised bars.
+        allowed_missing: the number of tickers that `_is_allowed` lets miss.
     """
     summary = landing.summary(Kind.CHART)
     covered = completeness.coverage(counted)
     benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
-    if covered >= coverage - _ROUNDING and not benchmark_misses:
+    incomplete = [ticker for ticker in counted if ticker in completeness.missing]
+    is_covered = covered >= coverage - _ROUNDING or _is_allowed(incomplete, len(counted), coverage, allowed_missing)
+    if is_covered and not benchmark_misses:
         return _verdict(run, landing, summary, what, None)
     failed = summary.tickers_with(*_SILENT)
     without_data = f" ({_listed(summary, failed, what)})" if failed else ""
@@ -88,6 +96,14 @@ def require_bars(
         " what was fetched is kept: run it again"
     )
     return _verdict(run, landing, summary, what, shortfall)
+
+
+def _is_allowed(missing: Collection[str], asked: int, coverage: float, allowed_missing: int) -> bool:
+    """Whether so few tickers miss data that the fraction does not count: 1 of 18 is more than one in twenty.
+
+    A fraction of 1 requires all; neither all tickers nor the benchmark may miss.
+    """
+    return coverage < 1 and len(missing) <= allowed_missing and len(missing) < asked and BENCHMARK not in missing
 
 
 def _verdict(run: Run, landing: Landing, summary: FetchSummary, what: str, shortfall: SparkAppError | None) -> Verdict:

@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 from spark_app.errors import SparkAppError
+from spark_app.market_calendar import FIRST_SESSION, NEW_YORK
 from spark_app.sources.contract import Outcome
+from spark_app.universe import CURRENCY
 
 LARGEST_LONG = 2**63 - 1
 BODY_ERRORS = (
@@ -21,7 +23,12 @@ BODY_ERRORS = (
 """What Python raises while it reads a body of an unexpected shape."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EARLIEST = dt.datetime.combine(FIRST_SESSION, dt.time(), NEW_YORK)
+_CLOCKS_DIFFER = dt.timedelta(days=1)
+"""How far the source's clock may be ahead of the worker's."""
+
 _LONGEST_MESSAGE = 500
+_LONGEST_QUOTED = 40
 
 
 class FetchError(SparkAppError):
@@ -45,35 +52,67 @@ def describe(error: Exception) -> str:
 def read_number(value: Any) -> float | None:
     """Return a number as a float, None for null and NaN.
 
-    Raises: TypeError, ValueError for anything else.
+    Raises: ValueError for anything else, also for `true` and for a number written as a text; OverflowError if no
+    float holds it.
     """
-    # Without `formatted=false` Yahoo wraps numbers as {"raw": 1.5, "fmt": "1.50"}.
+    # Without `formatted=false` Yahoo wraps numbers as {"raw": 1.5, "fmt": "1.50"}, and null as {}.
     if isinstance(value, dict):
         value = value.get("raw")
-    number = math.nan if value is None else float(value)
+    if value is None:
+        return None
+    # A boolean is an int for Python, and `float` reads "1_0" as 10.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{_quoted(value)} is not a number")
+    number = float(value)
     return None if math.isnan(number) else number
 
 
 def read_whole(value: Any) -> int | None:
-    """Return a number as a whole one that fits a BIGINT, None for null and NaN.
+    """Return a whole number that fits a BIGINT, None for null and NaN; 12.0 is whole.
 
-    Raises: as `read_number`; ValueError, OverflowError if it does not fit.
+    Raises: as `read_number`; ValueError if it has a fraction or does not fit.
     """
     number = read_number(value)
     if number is None:
         return None
-    whole = value if isinstance(value, int) else int(number)
+    if not number.is_integer():
+        raise ValueError(f"{number} is not a whole number")
+    if isinstance(value, dict):
+        value = value["raw"]
+    whole = int(value)
     if abs(whole) > LARGEST_LONG:
         raise ValueError(f"{whole} is too large")
     return whole
 
 
 def read_time(epoch_seconds: Any) -> dt.datetime:
-    """Return the time (UTC) of a Yahoo time stamp, in seconds.
+    """Return the time (UTC) of a Yahoo time stamp, in whole seconds.
 
-    Raises: TypeError, OverflowError.
+    Raises: ValueError: it is missing or not a whole number; OverflowError: no calendar has that year.
     """
-    return _EPOCH + dt.timedelta(seconds=epoch_seconds)
+    seconds = read_whole(epoch_seconds)
+    if seconds is None:
+        raise ValueError("a time is missing")
+    return _EPOCH + dt.timedelta(seconds=seconds)
+
+
+def time_defect(time: dt.datetime, now: dt.datetime) -> str | None:
+    """Return why a fact cannot be of `time`, None where it can be; `now` is the worker's clock."""
+    if time < _EARLIEST:
+        return f"before {FIRST_SESSION}"
+    if time > now + _CLOCKS_DIFFER:
+        return "in the future"
+    return None
+
+
+def require_currency(currency: Any) -> None:
+    """Require prices in the universe's currency; where none is named, nothing is concluded.
+
+    Raises: FetchError: it is another one.
+    """
+    found = read_text(currency)
+    if found not in (None, CURRENCY):
+        raise FetchError(Outcome.MALFORMED, f"the prices are in {found}, not in {CURRENCY}")
 
 
 def read_text(value: Any) -> str | None:
@@ -82,3 +121,8 @@ def read_text(value: Any) -> str | None:
         return None
     # JSON may contain half a surrogate pair or a zero character; Arrow rejects the one, Postgres the other.
     return value.encode("utf-8", errors="replace").decode("utf-8").replace("\x00", " ").strip() or None
+
+
+def _quoted(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]}..."

@@ -26,10 +26,18 @@ def run(run: Run) -> StageResult:
     served = Publication(
         STOCK_HISTORY, stock_history(bars.prices(run), run.frame(members, MEMBERSHIPS), read_quotes(run))
     )
-    landing, coverage = ingested.landing, run.settings.gate.stock_coverage
+    landing, coverage, allowed = ingested.landing, run.settings.gate.stock_coverage, run.settings.gate.allowed_missing
     gate = [
-        require_bars(run, landing, ingested.completeness, stocks, what="stocks", coverage=coverage),
-        require_answers(run, landing, Kind.QUOTE, what="quotes", coverage=coverage),
+        require_bars(
+            run,
+            landing,
+            ingested.completeness,
+            stocks,
+            what="stocks",
+            coverage=coverage,
+            allowed_missing=allowed,
+        ),
+        require_answers(run, landing, Kind.QUOTE, what="quotes", coverage=coverage, allowed_missing=allowed),
     ]
     message = [
         landing.summary(Kind.CHART).describe("stocks"),

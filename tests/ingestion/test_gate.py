@@ -41,14 +41,18 @@ def landed(kind: Kind, answered: int, **failed: str) -> Landing:
     return Landing(good + [LandedTicker(kind, t, outcome, "because") for t, outcome in failed.items()])
 
 
-def judged(answered: int, *, coverage: float = 0.75, **failed: str) -> Verdict:
-    return require_answers(RUN, landed(Kind.QUOTE, answered, **failed), Kind.QUOTE, what="stocks", coverage=coverage)
+def judged(answered: int, *, coverage: float = 0.75, allowed: int = 0, **failed: str) -> Verdict:
+    landing = landed(Kind.QUOTE, answered, **failed)
+    return require_answers(RUN, landing, Kind.QUOTE, what="stocks", coverage=coverage, allowed_missing=allowed)
 
 
-def judged_bars(expected: dict[str, int], missing: dict[str, int], *, coverage: float, **failed: str) -> Verdict:
+def judged_bars(
+    expected: dict[str, int], missing: dict[str, int], *, coverage: float, allowed: int = 0, **failed: str
+) -> Verdict:
     completeness = Completeness(expected, {t: [DAY] * number for t, number in missing.items()})
     landing = landed(Kind.CHART, 1, **failed)
-    return require_bars(RUN, landing, completeness, tuple(expected), what="funds", coverage=coverage)
+    counted = tuple(expected)
+    return require_bars(RUN, landing, completeness, counted, what="funds", coverage=coverage, allowed_missing=allowed)
 
 
 @pytest.mark.parametrize("answer", [Outcome.NOT_FOUND, Outcome.NO_DATA])
@@ -73,6 +77,51 @@ def test_too_few_answers_are_not_served_and_named(failure: Outcome) -> None:
 
 def test_the_coverage_itself_is_enough() -> None:
     assert judged(3, A=Outcome.TRANSIENT) == Verdict(may_publish=True)
+
+
+@pytest.mark.parametrize(
+    ("answered", "coverage", "allowed", "failed", "may_publish"),
+    [
+        (17, 0.95, 0, ["A"], False),  # 1 of 18 is 5.6 %
+        (17, 0.95, 1, ["A"], True),
+        (16, 0.95, 1, ["A", "B"], False),
+        (16, 0.95, 2, ["A", "B"], True),
+        (17, 1.0, 1, ["A"], False),
+        (17, 0.95, 1, ["SPY"], False),
+        (38, 0.95, 1, ["A", "B"], True),  # 2 of 40 are 5 %
+        (1, 0.95, 1, ["A"], True),
+        (0, 0.95, 1, ["A"], False),
+    ],
+)
+def test_some_tickers_may_lack_data_whatever_the_fraction(
+    answered: int, coverage: float, allowed: int, failed: list[str], may_publish: bool
+) -> None:
+    verdict = judged(answered, coverage=coverage, allowed=allowed, **dict.fromkeys(failed, Outcome.MALFORMED))
+    assert verdict.may_publish is may_publish
+    assert (verdict.failure is None) is may_publish
+
+
+@pytest.mark.parametrize(
+    ("missing", "coverage", "allowed", "may_publish"),
+    [
+        ({"S0": 20}, 0.95, 0, False),  # 20 of 360 bars are 5.6 %
+        ({"S0": 20}, 0.95, 1, True),
+        ({"S0": 20, "S1": 1}, 0.95, 1, False),
+        ({"S0": 20}, 1.0, 1, False),
+    ],
+)
+def test_some_tickers_may_miss_bars_whatever_the_fraction(
+    missing: dict[str, int], coverage: float, allowed: int, may_publish: bool
+) -> None:
+    expected = {f"S{number}": 20 for number in range(18)}
+    verdict = judged_bars(expected, missing, coverage=coverage, allowed=allowed, S0=Outcome.MALFORMED)
+    assert verdict.may_publish is may_publish
+    assert (verdict.failure is None) is may_publish
+
+
+def test_neither_the_benchmark_nor_all_tickers_may_miss_bars() -> None:
+    assert not judged_bars({"SPY": 20, "XLK": 400}, {"SPY": 20}, coverage=0.9, allowed=1).may_publish
+    assert not judged_bars({"XLK": 20}, {"XLK": 20}, coverage=0.9, allowed=1).may_publish
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_app.storage.delta.staging import QUOTES_TABLE, Staging
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Known, daily_prices, sessions_ending
 from tests.integration.fetch_market import ALL_STOCKS, AS_OF, FUNDS, STAGE_1, STOCKS, fetch_market
@@ -250,3 +251,75 @@ def test_stocks_may_miss_one_bar_in_twenty_and_begin_late(fetch_world: FetchWorl
     assert report.exit_code == 0, report.message
     assert fetch_world.asked() == {two: 2, other: 2, third: 1}
     assert fetch_world.asked("quote") == {}
+
+
+def test_an_implausible_quote_in_staging_neither_stops_a_run_nor_moves_its_window(fetch_world: FetchWorld) -> None:
+    assert fetch_world.run(STAGE2).exit_code == 0
+    quote = "TIMESTAMP'{0} 00:00:00' quoted_at, DATE'{0}' quote_date, 5L market_cap, 1D price, 'Old' long_name"
+    other = "'Old' short_name, TIMESTAMP'2024-05-10 22:00:00' fetched_at, 'run' run_id, 'yahoo' source"
+    days = dict(zip(ALL_STOCKS, ("0005-01-01", "1970-01-01", "9999-12-31"), strict=False))
+    rows = [f"SELECT '{ticker}' ticker, {quote.format(day)}, {other}" for ticker, day in days.items()]
+    staging = Staging(fetch_world.spark, str(fetch_world.world.home / "staging"), "real")
+    staging.append(QUOTES_TABLE, fetch_world.spark.sql(" UNION ALL ".join(rows)))
+    # The first of them lacks a sound quote: one stock may.
+    del fetch_world.world.emulator.market.quotes[ALL_STOCKS[0]]
+    report = fetch_world.run(STAGE4)
+    assert report.exit_code == 0, report.message
+    assert len({request.query["period1"] for request in fetch_world.world.emulator.log.of("chart")}) == 1
+    served = fetch_world.world.table("collected_daily_stock_history")
+    names = {ticker: row["company_name"] for (ticker, _), row in served.items()}
+    assert [names[ticker] for ticker in days] == [None, "Stock 2", "Stock 3"]
+
+
+def test_bad_parts_of_answers_cost_only_themselves(fetch_world: FetchWorld) -> None:
+    def put_events(result: dict[str, Any]) -> None:
+        stamp = result["timestamp"][-1]
+        result["events"] = {"splits": {"a": {"date": stamp, "numerator": 1.0, "denominator": 0.0}}}
+
+    def spoil_volume(result: dict[str, Any]) -> None:
+        result["indicators"]["quote"][0]["volume"][-1] = True
+
+    def drop_time(payload: Any) -> Any:
+        del payload["quoteResponse"]["result"][0]["regularMarketTime"]
+        return payload
+
+    odd, spoilt, *_ = ALL_STOCKS
+    emulator = fetch_world.world.emulator
+    assert fetch_world.run(STAGE2).exit_code == 0
+    emulator.fail("chart", ticker=odd, edit=edited(put_events))
+    emulator.fail("chart", ticker=spoilt, times=1, edit=edited(spoil_volume))
+    emulator.fail("quote", edit=drop_time)
+    settings: dict[str, Any] = {"gate": {"stock_coverage": 0.99}}
+    report = fetch_world.run(STAGE4, settings=settings)
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == each_once(ALL_STOCKS) | {spoilt: 2}
+    market = fetch_market()
+    right = daily_prices(Known(market.bars, market.events, {}, {}), ALL_STOCKS, AS_OF)
+    served = without_text(fetch_world.world.table("collected_daily_stock_history"))
+    assert not differences({key: {c: row[c] for c in right.get(key, row)} for key, row in served.items()}, right)
+    said = {text for text, _ in fetch_world.errors()}
+    assert {text for text in said if text.startswith("chart")} == {
+        f"chart of {odd}: events skipped, no plausible amount or ratio: 2024-05-10",
+        f"chart of {spoilt}: rows skipped, a value cannot be read: 2024-05-10",
+    }
+    assert {text for text in said if text.startswith("quote")} == {
+        f"quote of {odd}: malformed: Yahoo's quote of {odd} cannot be read: ValueError: a time is missing"
+    }
+
+
+@pytest.mark.parametrize("coverage", [0.99, 1.0])
+def test_a_chart_of_another_fund_is_never_served(fetch_world: FetchWorld, coverage: float) -> None:
+    wrong: dict[str, Any] = {}
+
+    def keep(payload: Any) -> Any:
+        wrong.update(payload)
+        return payload
+
+    emulator = fetch_world.world.emulator
+    emulator.fail("chart", ticker="XLK", edit=keep)
+    assert fetch_world.run().exit_code == 0
+    emulator.faults.clear()
+    emulator.fail("chart", ticker="XLE", edit=lambda _: wrong)
+    report = fetch_world.run(refresh=True, as_of=AS_OF, settings={"gate": {"etf_coverage": coverage}})
+    assert "chart of XLE: malformed: this is the chart of XLK" in {text for text, _ in fetch_world.errors()}
+    assert not differences(served_prices(fetch_world), right_prices()), report.message

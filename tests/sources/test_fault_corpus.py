@@ -261,6 +261,13 @@ EDITS: dict[str, tuple[str, Edit, Outcome]] = {
     "chart close missing": ("chart", drop(*QUOTE_ARRAYS, "close"), Outcome.MALFORMED),
     "chart volume null": ("chart", put(None, *QUOTE_ARRAYS, "volume"), Outcome.MALFORMED),
     "chart volume missing": ("chart", drop(*QUOTE_ARRAYS, "volume"), Outcome.MALFORMED),
+    "chart of another": ("chart", put("XLV", *CHART, "meta", "symbol"), Outcome.MALFORMED),
+    "chart of another currency": ("chart", put("GBp", *CHART, "meta", "currency"), Outcome.MALFORMED),
+    "chart of weeks": ("chart", put("1wk", *CHART, "meta", "dataGranularity"), Outcome.MALFORMED),
+    "chart result no list": ("chart", put({}, "chart", "result"), Outcome.MALFORMED),
+    "chart one stamp true": ("chart", put(True, *CHART, "timestamp", 1), Outcome.MALFORMED),
+    "chart closes in text": ("chart", put(["1", "2", "3", "4"], *QUOTE_ARRAYS, "close"), Outcome.MALFORMED),
+    "holdings of another": ("holdings", put("XLV", *FUND, "quoteType", "symbol"), Outcome.MALFORMED),
     "holdings null": ("holdings", put(None, "quoteSummary"), Outcome.MALFORMED),
     "holdings result null": ("holdings", put(None, "quoteSummary", "result"), Outcome.NO_DATA),
     "holdings result empty": ("holdings", put([], "quoteSummary", "result"), Outcome.NO_DATA),
@@ -297,13 +304,101 @@ def test_an_answer_of_another_shape_is_named_and_not_guessed(
         drop("quoteResponse", "result", 0, "regularMarketTime"),
         put(None, "quoteResponse", "result", 0, "regularMarketTime"),
         put("much", "quoteResponse", "result", 0, "marketCap"),
+        put(True, "quoteResponse", "result", 0, "marketCap"),
+        put("1_0", "quoteResponse", "result", 0, "regularMarketPrice"),
+        put(0, "quoteResponse", "result", 0, "regularMarketTime"),
+        put(-62_000_000_000, "quoteResponse", "result", 0, "regularMarketTime"),
+        put("EUR", "quoteResponse", "result", 0, "currency"),
+        put(["AAPL"], "quoteResponse", "result", 0, "symbol"),
     ],
-    ids=["null", "no symbol", "no time", "null time", "text for a number"],
+    ids=[
+        "null",
+        "no symbol",
+        "no time",
+        "null time",
+        "text for a number",
+        "true for a number",
+        "text for a price",
+        "1970",
+        "year 5",
+        "euros",
+        "symbol in a list",
+    ],
 )
 def test_one_quote_that_cannot_be_read_costs_no_other(emulator: YahooEmulator, edit: Edit) -> None:
     emulator.fail("quote", edit=edit)
     answers = make_source(emulator).fetch(quotes("AAPL", "XLK"))
     assert outcomes(answers) == [("AAPL", Outcome.MALFORMED), ("XLK", Outcome.OK)]
+
+
+THURSDAY_OPEN = 1709821800  # 2024-03-07 09:30 in New York
+# The edit of a chart of four bars, the message, and the closes that are left of 10, 11, 12 and 13.
+PARTLY: dict[str, tuple[Edit, str, list[float]]] = {
+    "true for a close": (
+        put(True, *QUOTE_ARRAYS, "close", 1),
+        f"rows skipped, a value cannot be read: {FRI}",
+        [10, 12, 13],
+    ),
+    "true for a volume": (
+        put(True, *QUOTE_ARRAYS, "volume", 1),
+        f"rows skipped, a value cannot be read: {FRI}",
+        [10, 12, 13],
+    ),
+    "text for an open": (
+        put("1_0", *QUOTE_ARRAYS, "open", 0),
+        f"rows skipped, a value cannot be read: {THU}",
+        [11, 12, 13],
+    ),
+    "split 1:0": (
+        put(
+            {"1": {"date": THURSDAY_OPEN, "numerator": 1.0, "denominator": 0.0, "splitRatio": "1:0"}},
+            *CHART,
+            "events",
+            "splits",
+        ),
+        f"events skipped, no plausible amount or ratio: {THU}",
+        [10, 11, 12, 13],
+    ),
+    "dividend without an amount": (
+        put({"1": {"date": THURSDAY_OPEN}}, *CHART, "events", "dividends"),
+        f"events skipped, no plausible amount or ratio: {THU}",
+        [10, 11, 12, 13],
+    ),
+    "dividend without a date": (
+        put({"1": {"amount": 0.5}}, *CHART, "events", "dividends"),
+        "events skipped, no date",
+        [10, 11, 12, 13],
+    ),
+    "all of it": (
+        lambda payload: put("x", *QUOTE_ARRAYS, "low", 3)(put([5], *CHART, "events")(payload)),
+        f"rows skipped, a value cannot be read: {TUE}; events skipped, no date",
+        [10, 11, 12],
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "message", "closes"), PARTLY.values(), ids=PARTLY.keys())
+def test_what_cannot_be_read_of_a_chart_is_named_and_the_rest_is_used(
+    emulator: YahooEmulator, edit: Edit, message: str, closes: list[float]
+) -> None:
+    def edit_with_events(payload: Any) -> Any:
+        payload["chart"]["result"][0].setdefault("events", {})
+        return edit(payload)
+
+    emulator.fail("chart", edit=edit_with_events)
+    (answer,) = make_source(emulator).fetch(chart("XLK"))
+    assert (answer.outcome, answer.message) == (Outcome.OK, message)
+    assert [bar.close_price for bar in answer.bars] == closes
+    assert [(bar.dividend, bar.split_ratio) for bar in answer.bars] == [(0.0, 1.0)] * len(closes)
+    assert answer.raw_text
+
+
+def test_a_weight_that_is_no_number_is_named(emulator: YahooEmulator) -> None:
+    emulator.fail("holdings", edit=put(True, *TOP, "holdings", 0, "holdingPercent"))
+    (answer,) = make_source(emulator).fetch(holdings("XLK"))
+    assert (answer.outcome, answer.message) == (Outcome.OK, "rows skipped, its weight is not a number: AAPL")
+    assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
+    assert answer.raw_text == "AAPL APPLE INC (no weight)"
 
 
 def without_symbol(weight: float) -> Edit:

@@ -6,7 +6,9 @@ The shapes are those of recorded answers of the chart, quoteSummary and v7/quote
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from spark_app.market_calendar import NEW_YORK
@@ -19,16 +21,21 @@ from spark_app.sources.bodies import (
     read_text,
     read_time,
     read_whole,
+    require_currency,
+    time_defect,
 )
 from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
 from spark_app.sources.holdings import classify_holding, split_holdings, sum_of_weights
 from spark_app.sources.http import RAW_TEXT_CHARS
+from spark_app.sources.symbols import to_yahoo_symbol
 
 _LARGEST_SUM_PERCENT = 105
 """The ten largest holdings of a fund without leverage sum to at most 100 %, but for rounding."""
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
 """The envelopes of endpoints with one ticker; a 404 there is about the ticker, elsewhere about the endpoint."""
+
+_UNREADABLE_WEIGHT = "its weight is not a number"
 
 
 def refusal(status: int, body: bytes) -> FetchError:
@@ -58,7 +65,9 @@ def results(payload: dict[str, Any], envelope: str) -> list[Any]:
     listed = payload[envelope]["result"]
     if listed is None:
         raise _no_result()
-    return list(listed)
+    if not isinstance(listed, list):
+        raise TypeError("the result is not a list")
+    return listed
 
 
 def only_result(payload: dict[str, Any], envelope: str) -> Any:
@@ -72,12 +81,29 @@ def only_result(payload: dict[str, Any], envelope: str) -> Any:
     return listed[0]
 
 
+def other_symbol(label: Any, ticker: str) -> str | None:
+    """Return the symbol that an answer names if it is not `ticker`; None where it is, or where none is named."""
+    symbol = read_text(label)
+    return None if symbol is None or to_yahoo_symbol(symbol) == ticker else symbol
+
+
+def require_holdings_of(payload: dict[str, Any], ticker: str) -> None:
+    """Require that a quoteSummary answer is of the fund that was asked for, where it names one.
+
+    Raises: FetchError: it is of another one.
+    """
+    match only_result(payload, "quoteSummary"):
+        case {"quoteType": {"symbol": label}} if symbol := other_symbol(label, ticker):
+            raise FetchError(Outcome.MALFORMED, f"these are the holdings of {symbol}")
+
+
 def parse_holdings(
     payload: dict[str, Any], largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
 ) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Parse a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and the skipped rows.
 
-    Raises: FetchError: Yahoo lists no shares of this fund, or the weights cannot be right.
+    Raises: FetchError: Yahoo lists no shares of this fund, or the weights cannot be right. ValueError: none of the
+    weights can be read.
     """
     rows = only_result(payload, "quoteSummary")["topHoldings"]["holdings"]
     if not rows:
@@ -87,22 +113,27 @@ def parse_holdings(
     if fractions * 100 > _LARGEST_SUM_PERCENT:
         raise FetchError(Outcome.MALFORMED, f"Yahoo's weights are not fractions: they sum to {fractions:g}")
     holdings, skipped = split_holdings(read, largest_skipped_percent)
+    if not holdings and _has_unreadable_weight(skipped):
+        raise ValueError("no weight is a number")
     if not holdings:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no shares among the holdings of this fund")
     return holdings, skipped
 
 
-def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answer]:
+def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...], now: dt.datetime) -> list[Answer]:
     """Parse a v7/quote answer: one Answer per requested ticker. Yahoo's answer lacks tickers that it does not know.
+
+    Args:
+        now: the worker's clock (aware); a quote of a later time is malformed.
 
     Raises: FetchError: the answer has no results at all.
     """
     listed = results(payload, "quoteResponse")
-    rows = {row["symbol"]: row for row in listed if isinstance(row, dict) and "symbol" in row}
-    has_nameless = any(not isinstance(row, dict) or "symbol" not in row for row in listed)
+    rows = {symbol: row for row in listed if (symbol := _symbol_of(row)) is not None}
+    has_nameless = any(_symbol_of(row) is None for row in listed)
     absent = Outcome.MALFORMED if has_nameless else Outcome.NOT_FOUND
     return [
-        _answer_quote(ticker, rows[ticker])
+        _answer_quote(ticker, rows[ticker], now)
         if ticker in rows
         else Answer(ticker, absent, f"Yahoo gave no quote under the name {ticker}")
         for ticker in tickers
@@ -110,21 +141,41 @@ def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...]) -> list[Answ
 
 
 def _read_holding(row: dict[str, Any]) -> Holding | SkippedHolding:
-    fraction = read_number(row.get("holdingPercent"))
-    percent = None if fraction is None else fraction * 100
-    return classify_holding(read_text(row.get("symbol")) or "", read_text(row.get("holdingName")), percent)
-
-
-def _answer_quote(ticker: str, row: dict[str, Any]) -> Answer:
+    ticker, name = read_text(row.get("symbol")), read_text(row.get("holdingName"))
     try:
-        return Answer(ticker, Outcome.OK, quote=_read_quote(row))
+        fraction = read_number(row.get("holdingPercent"))
+    except BODY_ERRORS:
+        return SkippedHolding(ticker, name, None, _UNREADABLE_WEIGHT)
+    percent = None if fraction is None else fraction * 100
+    return classify_holding(ticker or "", name, percent)
+
+
+def _has_unreadable_weight(skipped: Sequence[SkippedHolding]) -> bool:
+    return any(row.reason == _UNREADABLE_WEIGHT for row in skipped)
+
+
+def _symbol_of(row: Any) -> str | None:
+    match row:
+        case {"symbol": str(symbol)}:
+            return symbol
+    return None
+
+
+def _answer_quote(ticker: str, row: dict[str, Any], now: dt.datetime) -> Answer:
+    try:
+        return Answer(ticker, Outcome.OK, quote=_read_quote(row, now))
+    except FetchError as error:
+        failure = error
     except BODY_ERRORS as error:
         failure = FetchError(Outcome.MALFORMED, f"Yahoo's quote of {ticker} cannot be read: {describe(error)}")
-        return Answer(ticker, failure.outcome, str(failure), raw_text=json.dumps(row)[:RAW_TEXT_CHARS])
+    return Answer(ticker, failure.outcome, str(failure), raw_text=json.dumps(row)[:RAW_TEXT_CHARS])
 
 
-def _read_quote(row: dict[str, Any]) -> Quote:
-    quoted_at = read_time(row["regularMarketTime"])
+def _read_quote(row: dict[str, Any], now: dt.datetime) -> Quote:
+    require_currency(row.get("currency"))
+    quoted_at = read_time(row.get("regularMarketTime"))
+    if defect := time_defect(quoted_at, now):
+        raise FetchError(Outcome.MALFORMED, f"the time of this quote, {quoted_at.isoformat()}, is {defect}")
     return Quote(
         quoted_at=quoted_at,
         quote_date=quoted_at.astimezone(NEW_YORK).date(),

@@ -5,18 +5,32 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import datetime as dt
-import math
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from spark_app.sources.bodies import FetchError, read_number, read_time, read_whole
+from spark_app.market_calendar import FIRST_SESSION
+from spark_app.sources.bodies import (
+    BODY_ERRORS,
+    FetchError,
+    read_number,
+    read_text,
+    read_time,
+    read_whole,
+    require_currency,
+)
 from spark_app.sources.contract import Bar, Outcome
-from spark_app.sources.yahoo.answers import only_result
+from spark_app.sources.yahoo.answers import only_result, other_symbol
 from spark_app.sources.yahoo.reconcile import combine_splits
 
 _ROWS_OF_NEWEST = 2
+_GRANULARITY = "1d"
+_LARGEST_DIVIDEND = 1e6
+"""In USD a share: no listed share costs as much."""
+_LARGEST_SPLIT = 1e4
+"""New shares per old share, and old per new: no listed share was split further."""
 
 
 class _Event(NamedTuple):
@@ -25,24 +39,60 @@ class _Event(NamedTuple):
     split_ratio: float = 1.0
 
 
+class _Row(NamedTuple):
+    """A row of a chart: its bar, or the error of a value that cannot be read."""
+
+    day: dt.date
+    values: tuple[Any, ...]
+    bar: Bar | None = None
+    error: Exception | None = None
+
+
+class SkippedPart(NamedTuple):
+    """A row or an event that is not used: its date, None where it has none, and the whole of it as a text."""
+
+    day: dt.date | None
+    text: str
+
+
+def require_chart_of(payload: dict[str, Any], ticker: str) -> None:
+    """Require that a chart is the one that was asked for; where a label is missing, nothing is concluded.
+
+    Raises: FetchError: it has another symbol, another currency, or other rows than one per day.
+    """
+    meta = only_result(payload, "chart")["meta"]
+    if symbol := other_symbol(meta.get("symbol"), ticker):
+        raise FetchError(Outcome.MALFORMED, f"this is the chart of {symbol}")
+    if (granularity := read_text(meta.get("dataGranularity"))) not in (None, _GRANULARITY):
+        raise FetchError(Outcome.MALFORMED, f"this chart has one row per {granularity}, not per {_GRANULARITY}")
+    require_currency(meta.get("currency"))
+
+
 def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple[Bar, ...]:
     """Parse the daily bars from `first` to `last`, ascending, one per date at the exchange.
 
     A row without any value is not a bar. Of two rows of one date (Yahoo appends the last trade to the
-    row of its session) the later one is used, unless it is incomplete.
+    row of its session) the later one is used, unless it is incomplete. A row or an event with a value that cannot be
+    read is skipped: see `find_skipped_rows` and `find_skipped_events`.
 
-    Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: the body has an unexpected shape.
+    Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: the body has an unexpected shape, or none of
+    its rows can be read.
     """
     result = only_result(payload, "chart")
     zone = _read_zone(result)
     bars: dict[dt.date, Bar] = {}
-    for bar in _read_bars(result, zone):
-        if first <= bar.trade_date <= last and (bar.trade_date not in bars or _is_complete(bar)):
+    rows = [row for row in _read_rows(result, zone) if first <= row.day <= last]
+    for bar in _bars_of(rows):
+        if bar.trade_date not in bars or _is_complete(bar):
             bars[bar.trade_date] = bar
     if not bars:
+        if error := next((row.error for row in rows if row.error), None):
+            raise error
         raise FetchError(Outcome.NO_DATA, f"Yahoo has no prices from {first} to {last}")
     complete_days = sorted(day for day, bar in bars.items() if _is_complete(bar))
     for event in _read_events(result, zone):
+        if isinstance(event, SkippedPart):
+            continue
         day = _day_of_effect(event.day, complete_days)
         if day is not None and first <= event.day:
             dividend = bars[day].dividend + event.dividend
@@ -51,27 +101,48 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     return tuple(bars[day] for day in sorted(bars))
 
 
-def find_skipped_rows(payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date) -> dict[str, list[Bar]]:
+def find_skipped_rows(
+    payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date
+) -> dict[str, list[SkippedPart]]:
     """List the rows that `parse_chart` skips and that a complete chart does not have: reason -> rows.
 
     A second row of the newest session is Yahoo's last trade, and a row of today is a session in progress: both are
     normal.
     """
     result = only_result(payload, "chart")
-    bars = list(_read_bars(result, _read_zone(result)))
+    rows = list(_read_rows(result, _read_zone(result)))
+    bars = list(_bars_of(rows))
     rows_of = Counter(bar.trade_date for bar in bars)
     newest = max(rows_of, default=last)
-    doubled = {day for day, rows in rows_of.items() if rows > 1 and first <= day <= last}
+    doubled = {day for day, number in rows_of.items() if number > 1 and first <= day <= last}
     if rows_of[newest] == _ROWS_OF_NEWEST:
         doubled.discard(newest)
     chosen = {bar.trade_date: bar for bar in sorted(bars, key=_is_complete)}
     skipped = {
         "duplicate date, the later row is used": [
-            b for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
+            SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
         ],
-        "in the future": [b for b in bars if b.trade_date > today],
+        "a value cannot be read": [
+            SkippedPart(row.day, json.dumps(row.values)) for row in rows if row.error and first <= row.day <= last
+        ],
+        f"before {FIRST_SESSION}": [SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date < FIRST_SESSION],
+        "in the future": [SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date > today],
     }
-    return {what: rows for what, rows in skipped.items() if rows}
+    return {what: parts for what, parts in skipped.items() if parts}
+
+
+def find_skipped_events(payload: dict[str, Any], today: dt.date) -> dict[str, list[SkippedPart]]:
+    """List the dividends and splits that `parse_chart` skips and that a sound chart does not have: reason -> events."""
+    result = only_result(payload, "chart")
+    skipped: dict[str, list[SkippedPart]] = {}
+    for event in _read_events(result, _read_zone(result)):
+        if isinstance(event, SkippedPart):
+            reason = "no date" if event.day is None else "no plausible amount or ratio"
+            skipped.setdefault(reason, []).append(event)
+        elif not FIRST_SESSION <= event.day <= today:
+            reason = "in the future" if event.day > today else f"before {FIRST_SESSION}"
+            skipped.setdefault(reason, []).append(SkippedPart(event.day, str(event)))
+    return skipped
 
 
 def _read_zone(result: dict[str, Any]) -> ZoneInfo:
@@ -83,35 +154,84 @@ def _read_zone(result: dict[str, Any]) -> ZoneInfo:
         raise ValueError(f"{name!r} is not a time zone") from error
 
 
-def _read_bars(result: dict[str, Any], zone: ZoneInfo) -> Iterator[Bar]:
+def _read_rows(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Row]:
     """Yield the rows that have any value, without events, by time stamp."""
     quote = result["indicators"]["quote"][0]
     if not quote:
         return
-    stamps = result["timestamp"]
-    adjusted = result["indicators"].get("adjclose") or [{"adjclose": [None] * len(stamps)}]
-    prices = zip(quote["open"], quote["high"], quote["low"], quote["close"], adjusted[0]["adjclose"], strict=True)
-    rows = zip(stamps, prices, quote["volume"], strict=True)
-    for stamp, row_prices, volume in sorted(rows, key=lambda row: row[0]):
-        open_price, high, low, close, adj_close = map(read_number, row_prices)
-        bar = Bar(_local_date(stamp, zone), open_price, high, low, close, adj_close, read_whole(volume))
-        if bar.volume or {open_price, high, low, close, adj_close} != {None}:
-            yield bar
+    stamps = [read_time(stamp) for stamp in result["timestamp"]]
+    columns = [quote[name] for name in ("open", "high", "low", "close")]
+    columns += [_adjusted_closes(result["indicators"], len(stamps)), quote["volume"]]
+    for stamp, *values in sorted(zip(stamps, *columns, strict=True), key=lambda row: row[0]):
+        row = _read_row(stamp.astimezone(zone).date(), tuple(values))
+        if row.bar is None or row.bar.volume or set(_prices(row.bar)) != {None}:
+            yield row
+
+
+def _adjusted_closes(indicators: dict[str, Any], rows: int) -> Any:
+    """Return the list of adjusted closes; where Yahoo gives none, they are unknown."""
+    match indicators.get("adjclose"):
+        case [{"adjclose": list(closes)}, *_]:
+            return closes
+    return [None] * rows
+
+
+def _read_row(day: dt.date, values: tuple[Any, ...]) -> _Row:
+    *prices, volume = values
+    try:
+        open_price, high, low, close, adj_close = map(read_number, prices)
+        return _Row(day, values, Bar(day, open_price, high, low, close, adj_close, read_whole(volume)))
+    except BODY_ERRORS as error:
+        return _Row(day, values, error=error)
+
+
+def _bars_of(rows: Iterable[_Row]) -> Iterator[Bar]:
+    return (row.bar for row in rows if row.bar is not None)
+
+
+def _prices(bar: Bar) -> tuple[float | None, ...]:
+    return (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
 
 
 def _is_complete(bar: Bar) -> bool:
     """Whether a bar has every value: one that lacks any is rejected later, and must not carry a split or a dividend."""
-    prices = (bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.adj_close_price)
-    return None not in (*prices, bar.volume)
+    return None not in (*_prices(bar), bar.volume)
 
 
-def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event]:
+def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event | SkippedPart]:
+    """Yield the dividends and splits; a SkippedPart for each of them that cannot be one."""
     events = result.get("events") or {}
-    for item in (events.get("dividends") or {}).values():
-        yield _Event(_local_date(item["date"], zone), dividend=_finite(item["amount"]))
-    for item in (events.get("splits") or {}).values():
-        ratio = _finite(item["numerator"]) / _finite(item["denominator"])
-        yield _Event(_local_date(item["date"], zone), split_ratio=ratio)
+    if not isinstance(events, dict):
+        yield SkippedPart(None, json.dumps(events))
+        return
+    for kind, read in (("dividends", _read_dividend), ("splits", _read_split)):
+        items = events.get(kind) or {}
+        for item in items.values() if isinstance(items, dict) else [items]:
+            yield _read_event(item, zone, read)
+
+
+def _read_event(item: Any, zone: ZoneInfo, read: Callable[[dict[str, Any], dt.date], _Event]) -> _Event | SkippedPart:
+    day = None
+    try:
+        day = _local_date(item["date"], zone)
+        return read(item, day)
+    except BODY_ERRORS:
+        return SkippedPart(day, json.dumps(item))
+
+
+def _read_dividend(item: dict[str, Any], day: dt.date) -> _Event:
+    amount = read_number(item["amount"])
+    if amount is None or not 0 <= amount < _LARGEST_DIVIDEND:
+        raise ValueError("a dividend without a plausible amount")
+    return _Event(day, dividend=amount)
+
+
+def _read_split(item: dict[str, Any], day: dt.date) -> _Event:
+    numerator, denominator = read_number(item["numerator"]), read_number(item["denominator"])
+    ratio = (numerator or 0) / (denominator or 0)
+    if not 1 / _LARGEST_SPLIT <= ratio <= _LARGEST_SPLIT:
+        raise ValueError("a split without a plausible ratio")
+    return _Event(day, split_ratio=ratio)
 
 
 def _day_of_effect(event_day: dt.date, days: list[dt.date]) -> dt.date | None:
@@ -126,10 +246,3 @@ def _day_of_effect(event_day: dt.date, days: list[dt.date]) -> dt.date | None:
 
 def _local_date(stamp: Any, zone: ZoneInfo) -> dt.date:
     return read_time(stamp).astimezone(zone).date()
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} in a dividend or split")
-    return number

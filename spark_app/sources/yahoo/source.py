@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -14,15 +13,22 @@ import yfinance as yf
 from yfinance.data import YfData
 from yfinance.exceptions import YFException
 
-from spark_app.errors import RateLimitedError
+from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.market_calendar import NEW_YORK
-from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe
-from spark_app.sources.contract import Answer, Bar, FetchRequest, Kind, Outcome, SourceConfig, utc_now
+from spark_app.sources.bodies import FetchError, describe
+from spark_app.sources.contract import Answer, FetchRequest, Kind, Outcome, SourceConfig, utc_now
 from spark_app.sources.holdings import describe_skipped
+from spark_app.sources.http import RAW_TEXT_CHARS
 from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
-from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
-from spark_app.sources.yahoo.chart import find_skipped_rows, parse_chart
+from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, require_holdings_of
+from spark_app.sources.yahoo.chart import (
+    SkippedPart,
+    find_skipped_events,
+    find_skipped_rows,
+    parse_chart,
+    require_chart_of,
+)
 from spark_app.sources.yahoo.reconcile import reconcile
 from spark_app.sources.yahoo.session import YahooSession
 
@@ -85,7 +91,8 @@ class YahooSource:
     def _fetch_once(self, request: FetchRequest) -> list[Answer]:
         """Fetch without retries.
 
-        Raises: FetchError: anything that can go wrong with an answer. RateLimitedError.
+        Raises: FetchError: anything that can go wrong with an answer. RateLimitedError, RunInterruptedError,
+        ServiceUnavailableError: the limiter's.
         """
         fetch = {Kind.CHART: self._fetch_chart, Kind.HOLDINGS: self._fetch_holdings, Kind.QUOTE: self._fetch_quotes}
         self._session.needs_crumb = request.kind is not Kind.CHART
@@ -93,39 +100,49 @@ class YahooSource:
         self._session.last_response = None
         try:
             return fetch[request.kind](request)
+        except SparkAppError:
+            raise
         except json.JSONDecodeError as error:
             raise FetchError(Outcome.MALFORMED, f"the answer is not JSON: {error}", may_pass=True) from error
         except OSError as error:  # the base of every error of curl_cffi
             raise FetchError(Outcome.TRANSIENT, f"the request failed: {error}", may_pass=True) from error
-        except (*BODY_ERRORS, YFException) as error:
+        except Exception as error:
+            # Whatever a parser raises: an exception that leaves a worker ends the stage.
             raise FetchError(Outcome.MALFORMED, f"the answer has another shape: {describe(error)}") from error
 
     def _fetch_chart(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
         if request.window_start is None or request.window_end is None:
             raise AssertionError("a chart request needs its window")
+        window = (request.window_start, request.window_end)
+        self._request_chart(ticker, *window)
+        # Parsed from the body and not from yfinance's frame, which turns a null volume into 0, moves an
+        # event whose bar is missing to the bar before, and drops events before the first bar.
+        payload = self._session.payload()
+        require_chart_of(payload, ticker)
+        bars, notes = reconcile(parse_chart(payload, *window))
+        today = self._clock().astimezone(NEW_YORK).date()
+        skipped = find_skipped_rows(payload, *window, today)
+        events = find_skipped_events(payload, today)
+        message, raw_text = _describe_skipped(rows=skipped, events=events)
+        message = "; ".join(part for part in (message, *notes) if part) or None
+        return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars)]
+
+    def _request_chart(self, ticker: str, first: dt.date, last: dt.date) -> None:
         client = yf.Ticker(ticker, session=self._session)
         # Saves one request per ticker; all tickers are listed in the United States.
         client._tz = NEW_YORK.key
         # yfinance caches error answers as well, and would return them to a retry.
         YfData.cache_get.cache_clear()
-        # The body, parsed below, says more than the exception.
-        with contextlib.suppress(YFException, json.JSONDecodeError):
-            client.history(
-                start=request.window_start,
-                end=request.window_end + dt.timedelta(days=1),
-                auto_adjust=False,
-                timeout=self._config.timeout_seconds,
-            )
-        # Parsed from the body and not from yfinance's frame, which turns a null volume into 0, moves an
-        # event whose bar is missing to the bar before, and drops events before the first bar.
-        window = (request.window_start, request.window_end)
-        bars, notes = reconcile(parse_chart(self._session.payload(), *window))
-        today = self._clock().astimezone(NEW_YORK).date()
-        skipped = find_skipped_rows(self._session.payload(), *window, today)
-        message, raw_text = _describe_skipped(skipped)
-        message = "; ".join(part for part in (message, *notes) if part) or None
-        return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars)]
+        end, timeout = last + dt.timedelta(days=1), self._config.timeout_seconds
+        try:
+            client.history(start=first, end=end, auto_adjust=False, timeout=timeout)
+        except SparkAppError:
+            raise
+        except Exception as error:
+            # The body says more than the exception, and yfinance also fails on values that the parsers skip.
+            if self._session.last_response is None and not isinstance(error, YFException):
+                raise
 
     def _fetch_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
@@ -134,7 +151,9 @@ class YahooSource:
         # yfinance's `funds_data` sends this same request, but fails for the whole fund when one holding has no symbol,
         # and returns None or raises UnboundLocalError for an empty answer.
         self._get(_SUMMARY_URL + ticker, {"modules": _HOLDINGS_MODULES, "formatted": "false"})
-        holdings, skipped = parse_holdings(self._session.payload(), self._config.largest_skipped_percent)
+        payload = self._session.payload()
+        require_holdings_of(payload, ticker)
+        holdings, skipped = parse_holdings(payload, self._config.largest_skipped_percent)
         # Yahoo's holdings have no date.
         snapshot_date = self._clock().astimezone(NEW_YORK).date()
         said = describe_skipped(skipped)
@@ -151,22 +170,32 @@ class YahooSource:
 
     def _fetch_quotes(self, request: FetchRequest) -> list[Answer]:
         self._get(_QUOTE_URL, {"symbols": ",".join(request.tickers), "formatted": "false"})
-        return parse_quotes(self._session.payload(), request.tickers)
+        return parse_quotes(self._session.payload(), request.tickers, self._clock())
 
     def _get(self, url: str, params: dict[str, str]) -> None:
         YfData(session=self._session).get(url, params=params, timeout=self._config.timeout_seconds)
 
 
-def _describe_skipped(skipped: Mapping[str, Sequence[Bar]]) -> tuple[str | None, str | None]:
-    """The message and the raw text of a partially parsed chart; None twice if no row was skipped."""
-    if not skipped:
-        return None, None
-    reasons = [
-        f"{reason}: {', '.join(sorted({str(bar.trade_date) for bar in rows})[:_LISTED])}"
-        for reason, rows in skipped.items()
+def _describe_skipped(**skipped: Mapping[str, Sequence[SkippedPart]]) -> tuple[str | None, str | None]:
+    """The message and the raw text of a partially parsed chart; None twice if nothing was skipped.
+
+    Args:
+        skipped: what the parts are: their reasons, and the parts.
+    """
+    messages = [
+        f"{what} skipped, {'; '.join(map(_describe, found, found.values()))}"
+        for what, found in skipped.items()
+        if found
     ]
-    raw_text = "; ".join(str(bar) for rows in skipped.values() for bar in rows[:_LISTED])
-    return "rows skipped, " + "; ".join(reasons), raw_text
+    if not messages:
+        return None, None
+    texts = [part.text for found in skipped.values() for parts in found.values() for part in parts[:_LISTED]]
+    return "; ".join(messages), "; ".join(texts)[:RAW_TEXT_CHARS]
+
+
+def _describe(reason: str, parts: Sequence[SkippedPart]) -> str:
+    days = sorted({str(part.day) for part in parts if part.day is not None})
+    return f"{reason}: {', '.join(days[:_LISTED])}" if days else reason
 
 
 def _answer_not_a_ticker(ticker: str) -> Answer:

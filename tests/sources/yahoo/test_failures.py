@@ -5,11 +5,13 @@ import time
 from typing import Any
 
 import pytest
+import yfinance as yf
 
 from spark_app.sources.contract import FetchRequest, Outcome
 from tests.emulator import YahooEmulator
 from tests.sources.yahoo.yahoo_world import (
     CountingLimiter,
+    Edit,
     chart,
     drop,
     holdings,
@@ -122,15 +124,29 @@ CHART_FAULTS = {
     "number": ({"body": "7"}, Outcome.MALFORMED),
     "deep": ({"body": "[" * 200_000}, Outcome.MALFORMED),
     "not utf-8": ({"body": b'{"chart": "\xff\xfe"}'}, Outcome.MALFORMED),
-    "no error key": ({"edit": drop("chart", "error")}, Outcome.MALFORMED),
     "no meta": ({"edit": drop("chart", "result", 0, "meta")}, Outcome.MALFORMED),
-    "no currency": ({"edit": drop("chart", "result", 0, "meta", "currency")}, Outcome.MALFORMED),
     "no timestamp": ({"edit": drop("chart", "result", 0, "timestamp")}, Outcome.MALFORMED),
     "no close": ({"edit": drop("chart", "result", 0, "indicators", "quote", 0, "close")}, Outcome.MALFORMED),
     "empty result": ({"body": {"chart": {"result": [], "error": None}}}, Outcome.NO_DATA),
     "null result": ({"body": {"chart": {"result": None, "error": None}}}, Outcome.NO_DATA),
     "null prices": ({"edit": null_prices}, Outcome.NO_DATA),
 }
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        drop("chart", "error"),
+        drop("chart", "result", 0, "meta", "currency"),
+        drop("chart", "result", 0, "meta", "symbol"),
+        drop("chart", "result", 0, "meta", "dataGranularity"),
+    ],
+    ids=["error key", "currency", "symbol", "granularity"],
+)
+def test_from_a_label_that_is_missing_nothing_is_concluded(emulator: YahooEmulator, edit: Edit) -> None:
+    emulator.fail("chart", edit=edit)
+    (answer,) = make_source(emulator).fetch(chart("XLK"))
+    assert (answer.outcome, answer.message, len(answer.bars)) == (Outcome.OK, None, 4)
 
 
 @pytest.mark.parametrize(("fault", "outcome"), CHART_FAULTS.values(), ids=CHART_FAULTS.keys())
@@ -221,3 +237,37 @@ def test_a_cookie_that_never_arrives_costs_the_timeout_of_the_settings_and_not_t
     started = time.monotonic()
     assert make_source(emulator, timeout_seconds=0.5).fetch(chart("XLK"))[0].outcome is Outcome.OK
     assert time.monotonic() - started < 3.0
+
+
+@pytest.mark.parametrize("error", [UnboundLocalError("x"), AssertionError("y"), MemoryError("z"), Exception("w")])
+@pytest.mark.parametrize(
+    ("parser", "request_"), [("parse_chart", chart("XLK")), ("parse_quotes", quotes("AAPL", "XLK"))]
+)
+def test_whatever_a_parser_raises_is_an_outcome_of_its_tickers(
+    emulator: YahooEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    parser: str,
+    request_: FetchRequest,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(f"spark_app.sources.yahoo.source.{parser}", fail)
+    answers = make_source(emulator).fetch(request_)
+    assert [(a.ticker, a.outcome) for a in answers] == [(t, Outcome.MALFORMED) for t in request_.tickers]
+    assert answers[0].message == f"the answer has another shape: {type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("error", [UnboundLocalError("x"), OSError("y"), MemoryError("z")])
+def test_a_chart_that_yfinance_fails_on_is_read_all_the_same(
+    emulator: YahooEmulator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    history = yf.Ticker.history
+
+    def fail_after_the_answer(*args: Any, **kwargs: Any) -> None:
+        history(*args, **kwargs)
+        raise error
+
+    monkeypatch.setattr(yf.Ticker, "history", fail_after_the_answer)
+    assert make_source(emulator).fetch(chart("XLK"))[0].outcome is Outcome.OK
