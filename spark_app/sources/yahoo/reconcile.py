@@ -31,8 +31,6 @@ _REPEAT_SESSIONS = 10
 _SAME = 1e-6
 """Yahoo's prices are float32: prices that differ by less are equal."""
 
-_PRICES = ("open_price", "high_price", "low_price", "close_price")
-
 
 class Reconciled(NamedTuple):
     """The bars of a chart, and one text for each change that was made to them or was left undecided."""
@@ -159,13 +157,22 @@ def _last_usable(bars: Sequence[Bar], i: int, price: Callable[[Bar], float | Non
 
 
 def _with_restated_prices(bar: Bar, ratio: float) -> Bar:
-    prices = {name: None if (price := getattr(bar, name)) is None else price / ratio for name in _PRICES}
-    return dataclasses.replace(bar, **prices, volume=_scaled_volume(bar.volume, ratio))
+    return dataclasses.replace(
+        bar,
+        open_price=_divided(bar.open_price, ratio),
+        high_price=_divided(bar.high_price, ratio),
+        low_price=_divided(bar.low_price, ratio),
+        close_price=_divided(bar.close_price, ratio),
+        volume=_scaled_volume(bar.volume, ratio),
+    )
 
 
 def _with_restated_adj_close(bar: Bar, ratio: float) -> Bar:
-    price = bar.adj_close_price
-    return bar if price is None else dataclasses.replace(bar, adj_close_price=price / ratio)
+    return dataclasses.replace(bar, adj_close_price=_divided(bar.adj_close_price, ratio))
+
+
+def _divided(price: float | None, ratio: float) -> float | None:
+    return None if price is None else price / ratio
 
 
 def _scaled_volume(volume: int | None, ratio: float) -> int | None:
