@@ -127,7 +127,7 @@ def test_a_locked_table_is_named(
     assert main(["db", "dump", str(copy)]) == 0
     monkeypatch.setattr(session, "_LOCK_SECONDS", 0.5)
     monkeypatch.setattr(commands, "_LOCK_MILLISECONDS", 500)
-    with psycopg.connect(password=database.password, application_name="report", **database.parameters) as other:
+    with psycopg.connect(url_of(database), application_name="report") as other:
         other.execute("LOCK TABLE collected_meta_etf")
         arguments = {"dump": ["dump", str(tmp_path / "another")], "restore": ["restore", "--force", str(copy)]}
         assert main(["db", *arguments[command]]) == 69

@@ -276,7 +276,7 @@ def test_a_wrong_password(run: Run, own_database: Database, monkeypatch: pytest.
     place = f"{own_database.parameters['host']}:{own_database.parameters['port']}/{own_database.parameters['dbname']}"
     monkeypatch.setenv("DATABASE_URL", f"postgresql://{own_database.parameters['user']}:s3cret@{place}")
     exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
-    assert exit_code == 69
+    assert exit_code == 2
     assert f"cannot reach PostgreSQL at {place}: " in sentence(said)
 
 

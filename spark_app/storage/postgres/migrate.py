@@ -48,12 +48,14 @@ def migrations() -> list[Migration]:
 def migrate(database: Database) -> list[str]:
     """Apply pending migrations; returns their names.
 
-    Raises: SettingsError: an applied migration was altered, or is unknown to this version.
+    Raises: SettingsError: an applied migration was altered, or is unknown to this version; the tables are not in the
+        schema `public`.
     """
     known = migrations()
     with translated_errors("migrating the schema"), database.connect() as connection:
         if _is_current(connection, known):
             return []
+        _check_schema(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         connection.execute(_LEDGER)
         applied = _applied(connection)
@@ -82,6 +84,19 @@ def has_tables(database: Database) -> bool:
 def _has_ledger(connection: psycopg.Connection) -> bool:
     row = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
     return row is not None and bool(row[0])
+
+
+def _check_schema(connection: psycopg.Connection) -> None:
+    """Make sure that no second set of tables is made: earlier versions used the first schema of the search path."""
+    found = connection.execute(
+        "SELECT schemaname FROM pg_tables WHERE tablename = 'logs_pipeline_run' AND schemaname <> 'public'"
+        " AND to_regclass('public.logs_pipeline_run') IS NULL"
+    ).fetchone()
+    if found is not None:
+        raise SettingsError(
+            f"the tables of this database are in the schema {found[0]}: "
+            "move each to public (ALTER TABLE ... SET SCHEMA public), or use another database"
+        )
 
 
 def _is_current(connection: psycopg.Connection, known: list[Migration]) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import psycopg
 
 from spark_app.storage.postgres.database import Database
+from tests.storage.postgres.logins import url_of
 
 _REPORTED = ("server_version", "server_encoding", "client_encoding", "DateStyle", "standard_conforming_strings")
 _PROCESS_OF_ITS_OWN = 2_000_000_000
@@ -49,8 +50,7 @@ class Pooler:
         self._shared.close()
 
     def _session(self) -> psycopg.Connection:
-        place = {**self._server.parameters, "sslmode": "disable"}
-        return psycopg.connect(password=self._server.password, autocommit=True, **place)
+        return psycopg.connect(url_of(self._server), autocommit=True)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

@@ -64,13 +64,13 @@ def test_a_database_that_is_down_is_one_sentence() -> None:
     assert "\n" not in str(failure.value)
 
 
-@pytest.mark.parametrize("wrong", [{"password": "s3cret"}, {"password": None}])
+@pytest.mark.parametrize("password", ["s3cret", None])
 def test_a_wrong_password_is_a_setting_and_is_not_retried(
-    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: dict[str, str | None]
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str | None
 ) -> None:
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    mistaken = replace(database, **wrong, retry_policy=RetryPolicy(retry_seconds=3600))
+    mistaken = replace(database, password=password, retry_policy=RetryPolicy(retry_seconds=3600))
     with pytest.raises(SettingsError, match="^cannot reach PostgreSQL at .* password") as failure:
         mistaken.connect_with_retries()
     assert failure.value.exit_code == 2

@@ -78,3 +78,12 @@ def test_tables_and_schemas_have_the_same_columns_and_keys(database: Database, t
         ).fetchall()
     assert {name for (name,) in columns} == set(table.schema.fieldNames())
     assert tuple(name for (name,) in key) == table.key
+
+
+def test_tables_in_another_schema_are_not_made_a_second_time(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("ALTER SCHEMA public RENAME TO market; CREATE SCHEMA public")
+        with pytest.raises(SettingsError, match="^the tables of this database are in the schema market: move each to"):
+            migrate(database)
+        connection.execute("DROP SCHEMA public; ALTER SCHEMA market RENAME TO public")
+    assert migrate(database) == []

@@ -18,7 +18,7 @@ from spark_app.storage.postgres.migrate import Migration, migrate, migrations
 from spark_app.storage.postgres.retention import measure, old_prices, remove
 from spark_app.storage.postgres.throttle import block_source
 from spark_app.storage.postgres.verify import table_facts, verifying
-from tests.storage.postgres.logins import login_as
+from tests.storage.postgres.logins import login_as, url_of
 
 PRICES = "collected_daily_etf_ohlc"
 OLD = old_prices(dt.date(2020, 1, 1))[0]
@@ -39,7 +39,7 @@ def impatient(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
 @contextlib.contextmanager
 def locked(database: Database, table: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[int]:
     """Lock the table as another program; yields its process."""
-    with psycopg.connect(password=database.password, application_name="report", **database.parameters) as other:
+    with psycopg.connect(url_of(database), application_name="report") as other:
         other.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
         yield other.info.backend_pid
 
