@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.storage.postgres.database import Database, administrator_of, embedded_server, open_database
@@ -21,6 +22,7 @@ from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.migrate import has_tables, migrate
 from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
+from spark_app.text_table import printable
 
 _USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE | db restore [--force] FILE | show"
 
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
             case _:
                 raise UsageError(_USAGE)
     except SparkAppError as error:
-        print(error, file=sys.stderr)
+        print(printable(without_secrets(str(error))), file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -17,8 +17,19 @@ from spark_app.cli.jobs import JOBS
 from spark_app.cli.opening import run_job
 from spark_app.cli.parser import parse
 from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
+from spark_app.text_table import printable
 
 logger = logging.getLogger("spark_app")
+
+
+class _PlainText(logging.Formatter):
+    """Formats the message alone, without secrets and without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Not at the start: pydantic would delay the help texts.
+        from spark_app.config.secrets import without_secrets
+
+        return printable(without_secrets(super().format(record)))
 
 
 def main(name: str, argv: Sequence[str] | None = None) -> int:
@@ -44,6 +55,7 @@ def _logging_to_terminal() -> Iterator[None]:
     try:
         logger.setLevel(logging.INFO)
         for handler in (progress, errors):
+            handler.setFormatter(_PlainText())
             root.addHandler(handler)
         yield
     finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import Any
 
+from spark_app.config.secrets import without_secrets
 from spark_app.errors import SparkAppError
 from spark_app.sources.contract import Outcome
 
@@ -22,6 +24,7 @@ BODY_ERRORS = (
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LONGEST_MESSAGE = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class FetchError(SparkAppError):
@@ -31,8 +34,8 @@ class FetchError(SparkAppError):
     """
 
     def __init__(self, outcome: Outcome, message: str, *, may_pass: bool = False) -> None:
-        # The message may quote the body, which may contain anything.
-        super().__init__((read_text(message) or "")[:_LONGEST_MESSAGE])
+        # The message may quote the body or a proxy's URL, which may contain anything.
+        super().__init__(without_secrets(read_text(message) or "")[:_LONGEST_MESSAGE])
         self.outcome = outcome
         self.may_pass = may_pass
 
@@ -77,8 +80,11 @@ def read_time(epoch_seconds: Any) -> dt.datetime:
 
 
 def read_text(value: Any) -> str | None:
-    """Return a text that any text column can store; None if it is missing or blank."""
+    """Return a text on one line that any text column can store; None if it is missing or blank.
+
+    Control characters become spaces: a terminal would obey their escape sequences.
+    """
     if not isinstance(value, str):
         return None
     # JSON may contain half a surrogate pair or a zero character; Arrow rejects the one, Postgres the other.
-    return value.encode("utf-8", errors="replace").decode("utf-8").replace("\x00", " ").strip() or None
+    return _CONTROL.sub(" ", value.encode("utf-8", errors="replace").decode("utf-8")).strip() or None

@@ -223,6 +223,14 @@ def test_a_setting_that_cannot_be(
     assert complaint in sentence(said)
 
 
+def test_a_proxy_with_a_password_that_is_not_encoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:s3cret#word@127.0.0.1:3128")
+    exit_code, said = run(STAGE_1)
+    assert exit_code == 2
+    assert "environment variable HTTPS_PROXY is not the URL of a proxy" in said
+    assert "# as %23" in said
+
+
 def test_a_negative_delay(run: Run) -> None:
     exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--delay", "-1")
     assert exit_code == 2
