@@ -9,7 +9,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """Write control characters, other than tabs and line ends, as `\\x1b`: a terminal would obey them."""
+    """Write control characters, other than tabs and line ends, as their codes: a terminal would obey them."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 

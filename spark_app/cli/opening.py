@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 def run_job(invocation: Invocation) -> int:
     """Open what the job needs and let it work; returns the exit code, 0 where there is nothing to do."""
+    from spark_app import market_calendar
     from spark_app.config.secrets import check_proxies
     from spark_app.config.settings import load_settings
 
     settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
+    market_calendar.correct(settings.calendar.closures, settings.calendar.extra_sessions)
     if invocation.job.fetches and settings.data_origin == "real":
         check_proxies()
     if invocation.job.preview and invocation.is_dry_run:

@@ -106,6 +106,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
+    if choices[0]["type"] == "array":
+        return "list of dates"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)
     if number is None:
         return "text"

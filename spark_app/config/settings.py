@@ -8,15 +8,17 @@ After a change of a setting run `make docs`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -141,6 +143,44 @@ class PortfolioSettings(_Section):
     )
 
 
+def _read_days(value: object) -> object:
+    """Take a list of dates, or a text with commas between them, as the environment has it."""
+    days = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(days, list | tuple):
+        raise ValueError("expected dates as YYYY-MM-DD")
+    return tuple(sorted({_read_day(day) for day in days}))
+
+
+def _read_day(value: object) -> dt.date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    try:
+        return dt.datetime.strptime(value if isinstance(value, str) else "", "%Y-%m-%d").date()
+    except ValueError:
+        raise ValueError("expected dates as YYYY-MM-DD") from None
+
+
+_Dates = Annotated[tuple[dt.date, ...], NoDecode, BeforeValidator(_read_days)]
+
+
+class CalendarSettings(_Section):
+    """Corrections of the exchange's calendar, for days that the installed one does not know yet."""
+
+    closures: _Dates = Field(
+        default=(),
+        description="days on which the exchange was closed, as dates; in the environment with commas between them",
+    )
+    extra_sessions: _Dates = Field(
+        default=(), description="days on which it traded although the calendar has none; until 16:00 New York"
+    )
+
+    @model_validator(mode="after")
+    def _refuse_both(self) -> Self:
+        if both := sorted(set(self.closures) & set(self.extra_sessions)):
+            raise ValueError(f"{both[0]} is both a closure and an extra session: remove it from one of them")
+        return self
+
+
 class StagingSettings(_Section):
     """Where the Delta tables are."""
 
@@ -225,6 +265,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
+    calendar: CalendarSettings = CalendarSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
     database: RetrySettings = RetrySettings()
@@ -340,6 +381,7 @@ def _describe(error: ValidationError) -> str:
         if detail["type"] == "extra_forbidden":
             parts.append(f"setting {name}: there is no such setting")
         else:
-            message = detail["msg"][0].lower() + detail["msg"][1:]
+            rule = detail["msg"].removeprefix("Value error, ")
+            message = rule[0].lower() + rule[1:]
             parts.append(f"setting {name}: {detail['input']!r}: {message}")
     return "; ".join(parts)
