@@ -138,7 +138,8 @@ class PortfolioSettings(_Section):
         BeforeValidator(lambda v: None if v == "" else str(v) if isinstance(v, float) else v),
     ] = Field(
         default=None,
-        description="largest weight of one position, a fraction with at most 8 decimals; unset = no limit",
+        description="largest weight of one position, a fraction with at most 8 decimals; unset = no limit; "
+        "with too few positions for it all weights are equal",
         examples=[0.25],
     )
 
