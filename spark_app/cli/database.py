@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,24 +114,41 @@ def restore(file: Path, *, replace: bool) -> None:
                 if not replace:
                     raise UsageError(f"the database has tables already: db restore --force {file} replaces them")
                 sweep_orphans(owner, older_than=dt.timedelta())
-            _run_client(owner, "pg_restore", "--single-transaction", "--clean", "--if-exists", *_ANYWHERE, file)
+            _restore_in_one_transaction(owner, file)
 
 
-def _run_client(database: Database, program: str, *options: str | Path) -> None:
+def _restore_in_one_transaction(owner: Database, file: Path) -> None:
+    """Replace what the dump has; a view that it lacks, made by newer code, would keep its tables from being dropped."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "restore.sql"
+        script.touch(mode=0o600)
+        _run_client(
+            owner, "pg_restore", "--clean", "--if-exists", *_ANYWHERE, "--file", script, file, is_connected=False
+        )
+        with owner.connect() as connection:
+            views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
+        dropped = [f'--command=DROP VIEW public."{name}"' for (name,) in views if name.startswith("analytics_")]
+        options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
+        _run_client(owner, "psql", *options, *dropped, "--file", script)
+
+
+def _run_client(database: Database, program: str, *options: str | Path, is_connected: bool = True) -> None:
     """Run a client program; the password reaches it through the environment, never as an argument."""
+    target = (f"--dbname={_conninfo(database)}",) if is_connected else ()
     with database.connect():
         pass  # A database that does not answer is reported as by every other command.
     done = subprocess.run(
-        [str(client_program(program)), *map(str, options), f"--dbname={_conninfo(database)}"],
+        [str(client_program(program)), *map(str, options), *target],
         env={**os.environ, **({"PGPASSWORD": database.password} if database.password else {})},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise SparkAppError(next((line for line in said if "error" in line), said[0]))
+        raise SparkAppError(next((line for line in said if "error" in line.lower()), said[0]))
 
 
 def _psql(options: Sequence[str]) -> int:

@@ -124,6 +124,17 @@ class QualitySettings(_Section):
         return {"stock_percent": self.stock_jump_percent, "fund_percent": self.fund_jump_percent}
 
 
+class VerificationSettings(_Section):
+    """When results are stale for `verify_data`: their newest session is behind the last completed one."""
+
+    warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1, description="so many sessions behind is a warning: the next run may bring them"
+    )
+    fail_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=2, description="so many sessions behind fails the check (exit code 1)"
+    )
+
+
 class PortfolioSettings(_Section):
     """How stage 5 selects and weights positions."""
 
@@ -267,6 +278,7 @@ class Settings(BaseSettings):
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     calendar: CalendarSettings = CalendarSettings()
+    verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
     database: RetrySettings = RetrySettings()
