@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from spark_app.errors import UsageError
@@ -65,7 +65,8 @@ def _corrected_closes(closures: frozenset[dt.date], extra_sessions: frozenset[dt
 def _package_closes() -> pd.Series:
     import exchange_calendars
 
-    return exchange_calendars.get_calendar("XNYS", start=FIRST_SESSION.isoformat()).closes
+    closes: pd.Series = exchange_calendars.get_calendar("XNYS", start=FIRST_SESSION.isoformat()).closes
+    return closes
 
 
 def last_completed_session(now: dt.datetime) -> dt.date:
@@ -121,7 +122,7 @@ def sessions_ending(last: dt.date, count: int) -> list[dt.date]:
     return [_date(s) for s in sessions[max(0, end - count) : end]]
 
 
-def _stamp(day: dt.date) -> object:
+def _stamp(day: dt.date) -> Any:
     import pandas as pd
 
     return pd.Timestamp(day)

@@ -80,7 +80,7 @@ def test_a_scheduler_learns_the_last_session_at_any_moment() -> None:
 def test_a_scheduler_learns_of_corrections() -> None:
     script = Path(__file__).parents[1] / "scripts" / "last_session.py"
     environment = os.environ | {"SPARK_APP_CALENDAR__CLOSURES": "2025-11-25,2025-11-26"}
-    command = [sys.executable, script, "2025-11-28T09:00"]
+    command = [sys.executable, str(script), "2025-11-28T09:00"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["2025-11-24"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from pydantic_settings import (
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
+from spark_app.config.section import Section
 from spark_app.errors import SettingsError
 
 _PREFIX = "SPARK_APP_"
@@ -43,14 +45,14 @@ def _none_if_keep(value: object) -> object:
     return None if value == "keep" else value
 
 
+def _whole_if_digits(value: object) -> object:
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
+
+
 _HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Where prices and holdings come from."""
 
     name: Literal["yahoo", "synthetic"] = Field(
@@ -75,7 +77,7 @@ class SourceSettings(_Section):
     )
 
 
-class FetchSettings(_Section):
+class FetchSettings(Section):
     """Rate limiting, retries and the cache."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -99,7 +101,7 @@ class FetchSettings(_Section):
     )
 
 
-class GateSettings(_Section):
+class GateSettings(Section):
     """How much of the data a stage needs before it serves any of it."""
 
     etf_coverage: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -109,7 +111,7 @@ class GateSettings(_Section):
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
 
 
-class QualitySettings(_Section):
+class QualitySettings(Section):
     """Price outliers: changes between two sessions that a stage keeps, and reports in `logs_consumer_error`."""
 
     stock_jump_percent: Annotated[float, Field(gt=0)] = Field(
@@ -124,7 +126,7 @@ class QualitySettings(_Section):
         return {"stock_percent": self.stock_jump_percent, "fund_percent": self.fund_jump_percent}
 
 
-class VerificationSettings(_Section):
+class VerificationSettings(Section):
     """When results are stale for `verify_data`: their newest session is behind the last completed one."""
 
     warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -135,10 +137,10 @@ class VerificationSettings(_Section):
     )
 
 
-class PortfolioSettings(_Section):
+class PortfolioSettings(Section):
     """How stage 5 selects and weights positions."""
 
-    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(lambda v: int(v) if str(v).isdigit() else v)] = Field(
+    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(_whole_if_digits)] = Field(
         default=20, description="the period, in trading sessions, whose trends decide what the portfolio contains"
     )
     top_n_per_sector: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -175,7 +177,7 @@ def _read_day(value: object) -> dt.date:
 _Dates = Annotated[tuple[dt.date, ...], NoDecode, BeforeValidator(_read_days)]
 
 
-class CalendarSettings(_Section):
+class CalendarSettings(Section):
     """Corrections of the exchange's calendar, for days that the installed one does not know yet."""
 
     closures: _Dates = Field(
@@ -193,7 +195,7 @@ class CalendarSettings(_Section):
         return self
 
 
-class StagingSettings(_Section):
+class StagingSettings(Section):
     """Where the Delta tables are."""
 
     path: str = Field(
@@ -211,7 +213,7 @@ _HistoryDays = Annotated[
 ]
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """What `apply_retention` removes: rows older than this number of calendar days; "keep" keeps them for ever."""
 
     fetches_days: _Days = Field(
@@ -239,7 +241,7 @@ class RetentionSettings(_Section):
     )
 
 
-class RetrySettings(_Section):
+class RetrySettings(Section):
     """How long a run waits for Postgres; DATABASE_URL says which one."""
 
     retry_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -251,7 +253,7 @@ class RetrySettings(_Section):
     )
 
 
-class SyntheticSettings(_Section):
+class SyntheticSettings(Section):
     """The made-up market of `--source synthetic`."""
 
     seed: Annotated[int, Field(ge=0)] = Field(default=20, description="each seed gives another market")
@@ -296,6 +298,13 @@ class Settings(BaseSettings):
     def data_origin(self) -> Literal["real", "synthetic"]:
         """What kind of data this run writes; the two kinds never share a database."""
         return "synthetic" if self.source.name == "synthetic" else "real"
+
+    def of_origin(self, origin: str) -> Settings:
+        """The same settings with a source of this kind of data."""
+        if origin == self.data_origin:
+            return self
+        name = "synthetic" if origin == "synthetic" else "yahoo"
+        return self.model_copy(update={"source": self.source.model_copy(update={"name": name})})
 
 
 class DatabaseSettings(BaseModel):

@@ -129,3 +129,35 @@ def test_a_day_is_not_both_a_closure_and_an_extra_session(monkeypatch: pytest.Mo
     monkeypatch.setenv("SPARK_APP_CALENDAR__EXTRA_SESSIONS", "2025-01-09")
     with pytest.raises(SettingsError, match="2025-01-09 is both a closure and an extra session"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[fetch]\ndelay_seconds = true\n", "setting fetch.delay_seconds: True: expected a number or a text"),
+        ("[kafka]\ntimeout_seconds = false\n", "setting kafka.timeout_seconds: False: expected a number or a text"),
+        ("[fetch]\nwave_size = '\uff15'\n", "setting fetch.wave_size: '\uff15': expected digits from 0 to 9"),
+        (
+            "[portfolio]\nbasis_sessions = '\u00b2'\n",
+            "setting portfolio.basis_sessions: '\u00b2': input should be 5, 10 or 20",
+        ),
+        (
+            "[portfolio]\nmax_weight = '\u0660.5'\n",
+            "setting portfolio.max_weight: '\u0660.5': expected digits from 0 to 9",
+        ),
+    ],
+)
+def test_values_are_read_strictly(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(config_file=str(file))
+    assert complaint in str(refused.value)
+
+
+def test_settings_of_another_kind_of_data() -> None:
+    settings = load_settings()
+    assert settings.of_origin("real") is settings
+    synthetic = settings.of_origin("synthetic")
+    assert (synthetic.data_origin, synthetic.source.timeout_seconds) == ("synthetic", settings.source.timeout_seconds)
+    assert synthetic.of_origin("real") == settings
