@@ -178,9 +178,19 @@ esac
 case "$job" in psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;; esac
 script="$root/jobs/$job.py"
 [[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "unknown job $job: see --list"
+# Spark would end with a stack trace.
+[[ $master =~ ^(local(\[([1-9][0-9]*|\*)(,[1-9][0-9]*)?\])?|local-cluster\[.*\]|spark://[^/]+:[0-9]+|yarn|k8s://.+)$ ]] ||
+  fail 2 "invalid master '$master': expected local[N], spark://HOST:PORT, yarn or k8s://URL"
 case "$master" in
   yarn*) [ -n "${HADOOP_CONF_DIR:-}${YARN_CONF_DIR:-}" ] || fail 2 "--master yarn: set HADOOP_CONF_DIR to the folder of Hadoop's settings" ;;
 esac
+# spark-submit joins a job's stderr to stdout: where they differ, the job opens ours again. Two that write to one file
+# have to append.
+stderr="/proc/$$/fd/2"
+if [ -w "$stderr" ] && ! [ "/proc/$$/fd/1" -ef "$stderr" ]; then
+  [ ! -f "$stderr" ] || exec 2>>"$stderr"
+  export LAUNCHER_STDERR="$stderr"
+fi
 # Help texts need no JVM.
 if wants_only_words "$@"; then exec "$python" "$script" "$@"; fi
 has_jars || fail 69 "the jars for Delta and PostgreSQL are not installed: run \`$0 setup\` first"

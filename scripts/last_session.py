@@ -1,6 +1,7 @@
 """Print the last completed session at each time given: `last_session.py 2025-11-28T09:00+00:00 ...`.
 
-For schedulers whose own Python does not have the trading calendar. A time without a zone is UTC.
+For schedulers whose own Python does not have the trading calendar, as the settings correct it. A time without a zone is
+UTC.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 
-from spark_app.market_calendar import last_completed_session
+from spark_app.config.settings import load_settings
+from spark_app.market_calendar import correct, last_completed_session
 
 
 def read_moment(text: str) -> dt.datetime:
@@ -20,5 +22,7 @@ def read_moment(text: str) -> dt.datetime:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("moments", nargs="+", type=read_moment, metavar="MOMENT")
+    calendar = load_settings().calendar
+    correct(calendar.closures, calendar.extra_sessions)
     for moment in parser.parse_args().moments:
         print(last_completed_session(moment))

@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 )
 
 MESSAGE_VERSION = 1
-"""The version of the messages (docs/TOPIC.md); increased when a table's columns or the message's own fields change."""
+"""The version of the messages (docs/TOPIC.md); increased when a column or another field goes or changes its meaning."""
 
 PRICE = DecimalType(18, 6)
 PERCENT = DecimalType(14, 6)
@@ -107,6 +107,7 @@ class ServedTable:
         schema: all columns, in the order of the table; those of `key` are the primary key.
         uncompared: columns whose change alone does not make a row a changed row.
         added: columns that publishing adds.
+        defaults: columns that messages of earlier versions lack, each with its value there.
     """
 
     name: str
@@ -116,6 +117,7 @@ class ServedTable:
     added: tuple[str, ...] = ("run_id",)
     loses_rows: bool = True
     """Whether a run removes stale rows, those that it no longer produces; prices are removed by retention only."""
+    defaults: tuple[tuple[str, object], ...] = ()
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -208,7 +210,9 @@ PORTFOLIO_ALLOCATION = ServedTable(
         _struct(market_cap=_LONG, market_cap_basis=_STRING),
         *(_period_columns(sessions) for sessions in (5, 10, 20)),
         _struct(portfolio_weight=PORTFOLIO_WEIGHT, allocation_reason=_STRING, run_id=_STRING),
+        _struct(is_max_weight_exceeded=BooleanType()),
     ),
+    defaults=(("is_max_weight_exceeded", False),),
 )
 PORTFOLIO_EXCLUSION = ServedTable(
     "analytics_portfolio_exclusion",

@@ -1,12 +1,21 @@
-"""Plain-text tables for the terminal."""
+"""Plain text and tables for the terminal."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Write control characters, other than tabs and line ends, as their codes: a terminal would obey them."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def draw_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """Return the table as a text; the columns with the numbers (from 0) in `right` are right-aligned."""
+    header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:

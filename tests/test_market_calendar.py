@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,45 @@ def test_a_scheduler_learns_the_last_session_at_any_moment() -> None:
     script = Path(__file__).parents[1] / "scripts" / "last_session.py"
     done = subprocess.run([sys.executable, script, *moments], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2025-11-25", "2025-11-26", "2025-11-26", "2025-11-28"]
+
+
+def test_a_scheduler_learns_of_corrections() -> None:
+    script = Path(__file__).parents[1] / "scripts" / "last_session.py"
+    environment = os.environ | {"SPARK_APP_CALENDAR__CLOSURES": "2025-11-25,2025-11-26"}
+    command = [sys.executable, str(script), "2025-11-28T09:00"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["2025-11-24"]
+
+
+@pytest.fixture
+def corrected() -> Iterator[None]:
+    """Wednesday is closed, Saturday and a session are extra sessions; a holiday is a closure already."""
+    closures = [day("2024-05-15"), day("2024-05-27")]
+    for _ in range(2):
+        calendar.correct(closures, [day("2024-05-18"), day("2024-05-14"), day("1993-01-28")])
+    yield
+    calendar.correct()
+    assert calendar.is_session(day("2024-05-15"))
+    assert not calendar.is_session(day("2024-05-18"))
+
+
+@pytest.mark.usefixtures("corrected")
+def test_a_corrected_calendar_has_the_right_sessions() -> None:
+    week = [day(d) for d in ("2024-05-13", "2024-05-14", "2024-05-16", "2024-05-17", "2024-05-18", "2024-05-20")]
+    assert calendar.sessions_between(day("2024-05-13"), day("2024-05-20")) == week
+    assert calendar.sessions_ending(day("2024-05-20"), 6) == week
+    assert calendar.session_on_or_before(day("2024-05-15")) == day("2024-05-14")
+    assert calendar.session_on_or_before(day("2024-05-19")) == day("2024-05-18")
+    assert calendar.sessions_ending(day("1993-01-29"), 5) == [day("1993-01-29")]
+
+
+@pytest.mark.usefixtures("corrected")
+def test_an_extra_session_closes_at_16_in_new_york() -> None:
+    close = dt.datetime(2024, 5, 18, 20, tzinfo=dt.UTC)
+    assert calendar.close_of(day("2024-05-18")) == close
+    assert calendar.last_completed_session(close) == day("2024-05-18")
+    assert calendar.last_completed_session(close - dt.timedelta(seconds=1)) == day("2024-05-17")
+    assert calendar.last_completed_session(dt.datetime(2024, 5, 16, 9, tzinfo=dt.UTC)) == day("2024-05-14")
 
 
 DAYS = st.dates(calendar.FIRST_SESSION, dt.date(2026, 6, 30))

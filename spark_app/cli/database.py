@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
 from spark_app.storage.postgres.database import (
@@ -32,6 +33,7 @@ from spark_app.storage.postgres.migrate import has_tables, migrate
 from spark_app.storage.postgres.remedies import locked_table
 from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
+from spark_app.text_table import printable
 
 _USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE | db restore [--force] FILE | show"
 
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
             case _:
                 raise UsageError(_USAGE)
     except SparkAppError as error:
-        print(error, file=sys.stderr)
+        print(printable(without_secrets(str(error))), file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -136,6 +138,7 @@ def _dump(database: Database, file: Path) -> None:
         [str(program), *options, "--file", str(file), f"--dbname={client.conninfo}"],
         env=_environment(database),
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         check=False,
     )
@@ -147,9 +150,13 @@ def _dump(database: Database, file: Path) -> None:
 def _restore(database: Database, file: Path) -> None:
     """Let pg_restore write the statements and psql run them, in one transaction that is committed if both succeed.
 
-    pg_restore alone sends settings of its own version, which an older server refuses.
+    pg_restore alone sends settings of its own version, which an older server refuses. A view that the dump lacks, made
+    by newer code, would keep its tables from being dropped.
     """
     client = database.client_connection()
+    with database.connect() as connection:
+        views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
+    dropped = [f'DROP VIEW public."{name}";\n'.encode() for (name,) in views if name.startswith("analytics_")]
     reading = [str(client_program("pg_restore")), "--clean", "--if-exists", *_ANYWHERE, "--file=-", str(file)]
     running = [str(client_program("psql", with_tls=client.uses_tls)), *_PSQL_OPTIONS, f"--dbname={client.conninfo}"]
     with tempfile.TemporaryFile() as of_reader, tempfile.TemporaryFile() as of_writer:
@@ -160,6 +167,7 @@ def _restore(database: Database, file: Path) -> None:
         # psql ends at the first error, and reads no more.
         with contextlib.suppress(BrokenPipeError), writer.stdin as statements, reader.stdout as script:  # type: ignore[union-attr]
             statements.write(b"BEGIN;\n")
+            statements.writelines(dropped)
             copy_script(script, statements)
             if reader.wait() == 0:
                 statements.write(b"COMMIT;\n")

@@ -65,6 +65,11 @@ class Invocation:
         """A replay takes the kind of data that the topic has, unless the command line names one."""
         return self.job.takes_any_origin and self.values["source.name"] is None
 
+    @property
+    def reads_any_origin(self) -> bool:
+        """A job that only reads takes the kind of data that the database has, unless the command line names one."""
+        return self.job.reads_any_origin and self.values["source.name"] is None
+
     def request(self, settings: Settings, now: dt.datetime) -> Request | None:
         """Return what is asked of the run; None where the named day is not a trading day, which is logged.
 

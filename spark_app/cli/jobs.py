@@ -27,6 +27,7 @@ class Job:
         options: those beside the ones that every job has (`--source`, `--config`, `--json`, `--version`).
         stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
+        reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
     """
@@ -38,6 +39,7 @@ class Job:
     runs_again: bool = False
     work: str = ""
     preview: str = ""
+    reads_any_origin: bool = False
     examples: tuple[str, ...] = ()
 
     @property
@@ -125,6 +127,7 @@ JOBS = {
             "Show the cached fetches, or drop some of them from the cache.",
             (opt.AS_OF, opt.FORGET, opt.FORGET_ALL),
             work="spark_app.operations.cache:show_cache",
+            reads_any_origin=True,
         ),
         Job(
             REPUBLISH.name,
@@ -146,6 +149,7 @@ JOBS = {
             "verify_data",
             "Check what is served: rows, gaps, flags, weights, staging against Postgres, the last runs.",
             work="spark_app.operations.verify_data:verify_data",
+            reads_any_origin=True,
         ),
         Job(
             "apply_retention",

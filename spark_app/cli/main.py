@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,12 +18,29 @@ from spark_app.cli.jobs import JOBS
 from spark_app.cli.opening import run_job
 from spark_app.cli.parser import parse
 from spark_app.errors import RunInterruptedError, SparkAppError, UsageError
+from spark_app.text_table import printable
 
 logger = logging.getLogger("spark_app")
 
 
+class _PlainText(logging.Formatter):
+    """Formats the message alone, without secrets and without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_text(super().format(record))
+
+
+def plain_text(text: str) -> str:
+    """Hide secrets and control characters."""
+    # Not at the start: pydantic would delay the help texts.
+    from spark_app.config.secrets import without_secrets
+
+    return printable(without_secrets(text))
+
+
 def main(name: str, argv: Sequence[str] | None = None) -> int:
     """Run the job of this name; returns the exit code (see spark_app/errors.py)."""
+    _use_stderr_of_launcher()
     job, words = JOBS[name], tuple(sys.argv[1:] if argv is None else argv)
     invocation = Invocation(job, words, parse(job, words), Interruption())
     with _logging_to_terminal(), invocation.interruption.watching():
@@ -44,6 +62,7 @@ def _logging_to_terminal() -> Iterator[None]:
     try:
         logger.setLevel(logging.INFO)
         for handler in (progress, errors):
+            handler.setFormatter(_PlainText())
             root.addHandler(handler)
         yield
     finally:
@@ -52,12 +71,24 @@ def _logging_to_terminal() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _use_stderr_of_launcher() -> None:
+    """Write errors where the launcher writes its own: spark-submit joins the stderr of Python to its stdout."""
+    place = os.environ.get("LAUNCHER_STDERR")
+    if not place:
+        return
+    with contextlib.suppress(OSError):  # A place that cannot be opened again, such as a socket.
+        stderr = os.open(place, os.O_WRONLY | os.O_APPEND)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def _guarded(invocation: Invocation, action: Callable[[], int]) -> int:
     """Do something; an error becomes a sentence on stderr and an exit code."""
     name = invocation.job.name
     try:
         return action()
     except SparkAppError as error:
+        invocation.summary.error = plain_text(str(error))
         logger.error("%s: %s", name, error)
         return error.exit_code
     except KeyboardInterrupt:
@@ -65,6 +96,7 @@ def _guarded(invocation: Invocation, action: Callable[[], int]) -> int:
     except Exception:
         # A signal at the very start ends the JVM before it can be taken over, and then nothing works any more.
         if not invocation.interruption.stopping.is_set():
+            invocation.summary.error = "unexpected error"
             logger.exception("%s: unexpected error", name)
             return SparkAppError.exit_code
     logger.error("%s: %s", name, "interrupted; run it again to resume")
@@ -80,6 +112,7 @@ def _write_json(invocation: Invocation, exit_code: int | None) -> int:
     if file is not None:
         stages = [asdict(report) for report in invocation.summary.reports]
         summary = {"job": invocation.job.name, "version": __version__, "exit_code": exit_code, "stages": stages}
+        summary["error"] = invocation.summary.error
         try:
             Path(file).write_text(json.dumps(summary | invocation.summary.findings, default=str, indent=2) + "\n")
         except (OSError, ValueError) as error:

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 def run_job(invocation: Invocation) -> int:
     """Open what the job needs and let it work; returns the exit code, 0 where there is nothing to do."""
+    from spark_app import market_calendar
+    from spark_app.config.secrets import check_proxies
     from spark_app.config.settings import load_settings
 
     settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
+    market_calendar.correct(settings.calendar.closures, settings.calendar.extra_sessions)
+    if invocation.job.fetches and settings.data_origin == "real":
+        check_proxies()
     if invocation.job.preview and invocation.is_dry_run:
         request = invocation.request(settings, dt.datetime.now(dt.UTC))
         if request is None or invocation.job.show(request):
@@ -53,7 +58,7 @@ def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
         from spark_app.pipeline.run import open_run
         from spark_app.storage.delta.failures import staging_in_use
 
-        request, database = prepared
+        request, database, settings = prepared
         run = open_run(request, settings, spark, database, stopping=interruption.stopping, summary=invocation.summary)
         resources.enter_context(staging_in_use(settings.staging_path))
         yield replace(run, confirm_lock=resources.enter_context(_only_writer(invocation, run)))
@@ -61,7 +66,7 @@ def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
 
 def _prepare(
     invocation: Invocation, settings: Settings, resources: contextlib.ExitStack, checked: Future[DatabaseSettings]
-) -> tuple[Request, Database] | None:
+) -> tuple[Request, Database, Settings] | None:
     """Find the as-of session and bring the database up to date, which runs until `resources` are closed.
 
     Nothing is touched before the cluster is `checked`.
@@ -69,6 +74,7 @@ def _prepare(
     from spark_app.pipeline.preparation import prepare_database
     from spark_app.storage.postgres.database import administrator_of, open_database
     from spark_app.storage.postgres.retry import RetryPolicy
+    from spark_app.storage.postgres.run_log import read_origin
 
     request = invocation.request(settings, dt.datetime.now(dt.UTC))
     if request is None:
@@ -77,8 +83,11 @@ def _prepare(
     policy = RetryPolicy(**settings.database.model_dump(), stopping=invocation.interruption.stopping)
     database = resources.enter_context(open_database(named, policy))
     admin = administrator_of(named, database)
-    prepare_database(database, settings, admin=admin, any_origin=invocation.takes_any_origin)
-    return request, database
+    is_any = invocation.takes_any_origin or invocation.reads_any_origin
+    prepare_database(database, settings, admin=admin, any_origin=is_any)
+    if invocation.reads_any_origin:
+        settings = settings.of_origin(read_origin(database) or settings.data_origin)
+    return request, database, settings
 
 
 def _checked_database(settings: Settings) -> DatabaseSettings:

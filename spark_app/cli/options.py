@@ -88,9 +88,15 @@ UNIVERSE = Option(
     default="trending",
     choices=("trending", "all"),
 )
-DELAY = Option("--delay", "pause between any two requests, 0 = none", "fetch.delay_seconds", float, metavar="SECONDS")
+DELAY = Option(
+    "--delay", "pause between any two requests, 0 = none", "fetch.delay_seconds", values.number, metavar="SECONDS"
+)
 MAX_RETRIES = Option(
-    "--max-retries", "retries of a request that failed for a passing reason", "fetch.max_retries", int, metavar="N"
+    "--max-retries",
+    "retries of a request that failed for a passing reason",
+    "fetch.max_retries",
+    values.whole,
+    metavar="N",
 )
 REFRESH = Option("--refresh", "fetch again what is cached", "refresh")
 FETCH = (DELAY, MAX_RETRIES, REFRESH)

@@ -32,7 +32,7 @@ def ticker(text: str, known: Sequence[str]) -> str:
 def date(text: str) -> dt.date:
     """Read a date, YYYY-MM-DD."""
     try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").date()
+        return dt.datetime.strptime(_ascii(text), "%Y-%m-%d").date()
     except ValueError:
         raise argparse.ArgumentTypeError(f"invalid date {_shown(text)}: expected YYYY-MM-DD") from None
 
@@ -50,9 +50,9 @@ def moment(text: str) -> dt.datetime:
 
 def topic_offsets(text: str) -> dict[str, object]:
     """Read an offset, or one for each of some partitions; the fields of a TopicStart."""
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         return {"offset": int(text)}
-    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text):
+    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"invalid offset {_shown(text)}: expected 1200, or 0:1200,1:950")
     named = (part.split(":") for part in text.split(","))
     return {"offsets": {int(partition): int(offset) for partition, offset in named}}
@@ -65,20 +65,45 @@ def topic_time(text: str) -> dict[str, object]:
 
 def positive(text: str) -> int:
     """Read a whole number above 0."""
-    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"invalid number {_shown(text)}: expected a whole number above 0")
     return int(text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number; its range is that of the setting."""
+    if not re.fullmatch("[+-]?[0-9]+", text):
+        raise argparse.ArgumentTypeError(f"invalid number {_shown(text)}: expected a whole number")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """Read a number; its range is that of the setting."""
+    try:
+        return float(_ascii(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid number {_shown(text)}: expected a number") from None
 
 
 def minutes(text: str) -> float:
     """Read minutes, at most a day."""
     try:
-        number = float(text)
+        number = float(_ascii(text))
     except ValueError:
         number = -1.0
     if not 0 <= number <= _MINUTES_OF_A_DAY:
         raise argparse.ArgumentTypeError(f"invalid number of minutes {_shown(text)}: expected 0 to {_MINUTES_OF_A_DAY}")
     return number
+
+
+def _ascii(text: str) -> str:
+    """Python reads the digits of all scripts, and 1_000.
+
+    Raises: ValueError: the text has another character than ASCII, or an underscore.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return text
 
 
 def _some_of(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:

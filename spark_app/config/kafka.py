@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from spark_app.config.secrets import secret_in_file_of, secret_of
+from spark_app.config.section import Section
 from spark_app.errors import SettingsError
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(Section):
     """The topic that gets a message for each committed row; docs/TOPIC.md describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bootstrap_servers: Annotated[str, Field(pattern=r"^([^\s,:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+|,)*$")] = Field(
         default="", description='host:port,host:port of the brokers; "" = no messages'

@@ -37,9 +37,10 @@ _VARIABLES = """
 | `SPARK_MASTER` | where Spark runs, as the launcher's `--master`; default `local[2,4]` |
 | `JAVA_HOME` | the Java that runs Spark; default: the one on `PATH` |
 | `SPARK_SUBMIT_OPTS` | options of the driver's JVM, instead of those of `conf/quick-start.sh` |
-| `HTTPS_PROXY`, `NO_PROXY` | a company's proxy, for Yahoo and the issuer |
+| `HTTPS_PROXY`, `NO_PROXY` | a company's proxy, for Yahoo and the issuer: `http://user:password@host:port`, special characters percent-encoded |
 | `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` | certificates of such a proxy |
 | `SPARK_ADDED_JARS` | installed with pip: folder of the jars that set-up fetches; default `SPARK_APP_HOME/spark` |
+| `LAUNCHER_STDERR` | set by the launcher: where a job writes errors, because spark-submit joins stderr to stdout |
 | `MAVEN_REPOSITORY_URL` | repository of the jars; default: the one that Spark itself uses |
 | `XDG_DATA_HOME` | instead of `~/.local/share` |
 
@@ -106,6 +107,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
+    if choices[0]["type"] == "array":
+        return "list of dates"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)
     if number is None:
         return "text"

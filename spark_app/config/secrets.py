@@ -1,16 +1,31 @@
-"""Secrets: read from the environment or a file that it names, and kept out of Python's logs."""
+"""Secrets: read from the environment or a file that it names, and kept out of foreign text and Python's logs."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from spark_app.errors import SettingsError
 
 _PY4J_LOGGERS = ("py4j.clientserver", "py4j.java_gateway")
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
+_URL_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", *_PROXY_VARIABLES)
+_SECRET_VARIABLES = ("KAFKA_PASSWORD", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+_HIDDEN = "***"
+# A shorter one is found inside ordinary words; in a URL it is hidden by its place.
+_SHORTEST = 4
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# With a scheme a password may have any character but a slash and a space.
+_USER_INFO = re.compile(r"(?<=://)[^\s/]*@|[\w.%+~-]+:[^\s/@:,;{}\"'<>]+@(?=[\w\[])")
+
+_from_files: set[str] = set()
 
 
 def secret_of(variable: str) -> SecretStr | None:
@@ -28,9 +43,56 @@ def secret_in_file_of(variable: str) -> SecretStr | None:
     if not file:
         return None
     try:
-        return SecretStr(Path(file).read_text().strip())
+        secret = Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{variable}: cannot read {file}: {error}") from error
+    _from_files.add(secret)
+    return SecretStr(secret)
+
+
+def without_secrets(text: str) -> str:
+    """Hide all known secrets, and the `user:password@` of any URL, in a text that others wrote."""
+    text = _USER_INFO.sub(f"{_HIDDEN}@", text)
+    for secret in sorted(_known_secrets(), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def check_proxies() -> None:
+    """Refuse a proxy variable that libcurl would not understand: its message would repeat the password.
+
+    Raises: SettingsError, which names the variable and not its value.
+    """
+    for variable in _PROXY_VARIABLES:
+        if not _is_proxy(os.environ.get(variable, "")):
+            raise SettingsError(
+                f"environment variable {variable} is not the URL of a proxy: expected http://USER:PASSWORD@HOST:PORT,"
+                " with the special characters of user and password percent-encoded (# as %23, @ as %40, / as %2F)"
+            )
+
+
+def _is_proxy(value: str) -> bool:
+    if not value:
+        return True
+    try:
+        url = urlsplit(value if "://" in value else f"http://{value}")
+        is_complete = bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
+    has_rest = url.path not in ("", "/") or url.query or url.fragment or value.endswith(("#", "?"))
+    is_encoded = url.netloc.count("@") <= 1 and not _BAD_PERCENT.search(url.netloc) and value.isprintable()
+    return url.scheme in _PROXY_SCHEMES and is_complete and is_encoded and not has_rest and " " not in value
+
+
+def _known_secrets() -> set[str]:
+    found = {os.environ.get(variable, "") for variable in _SECRET_VARIABLES} | _from_files
+    for variable in _URL_VARIABLES:
+        # Not by urlsplit: a URL that it cannot read has a password, too.
+        user_info, _, _ = os.environ.get(variable, "").rpartition("@")
+        user, _, password = user_info.rpartition("://")[2].partition(":")
+        if password != user:  # Otherwise ordinary words of our messages, such as spark_app, would be hidden.
+            found |= {password, unquote(password)}
+    return {secret for secret in found if len(secret) >= _SHORTEST}
 
 
 def keep_secrets_out_of_python_logs() -> None:

@@ -8,15 +8,18 @@ After a change of a setting run `make docs`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -25,6 +28,7 @@ from pydantic_settings import (
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
+from spark_app.config.section import Section
 from spark_app.errors import SettingsError
 
 _PREFIX = "SPARK_APP_"
@@ -41,14 +45,14 @@ def _none_if_keep(value: object) -> object:
     return None if value == "keep" else value
 
 
+def _whole_if_digits(value: object) -> object:
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
+
+
 _HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Where prices and holdings come from."""
 
     name: Literal["yahoo", "synthetic"] = Field(
@@ -73,7 +77,7 @@ class SourceSettings(_Section):
     )
 
 
-class FetchSettings(_Section):
+class FetchSettings(Section):
     """Rate limiting, retries and the cache."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -99,7 +103,7 @@ class FetchSettings(_Section):
     )
 
 
-class GateSettings(_Section):
+class GateSettings(Section):
     """How much of the data a stage needs before it serves any of it."""
 
     etf_coverage: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -119,7 +123,7 @@ class GateSettings(_Section):
     )
 
 
-class QualitySettings(_Section):
+class QualitySettings(Section):
     """Price outliers: changes between two sessions that a stage keeps, and reports in `logs_consumer_error`."""
 
     stock_jump_percent: Annotated[float, Field(gt=0)] = Field(
@@ -134,10 +138,21 @@ class QualitySettings(_Section):
         return {"stock_percent": self.stock_jump_percent, "fund_percent": self.fund_jump_percent}
 
 
-class PortfolioSettings(_Section):
+class VerificationSettings(Section):
+    """When results are stale for `verify_data`: their newest session is behind the last completed one."""
+
+    warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1, description="so many sessions behind is a warning: the next run may bring them"
+    )
+    fail_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=2, description="so many sessions behind fails the check (exit code 1)"
+    )
+
+
+class PortfolioSettings(Section):
     """How stage 5 selects and weights positions."""
 
-    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(lambda v: int(v) if str(v).isdigit() else v)] = Field(
+    basis_sessions: Annotated[Literal[5, 10, 20], BeforeValidator(_whole_if_digits)] = Field(
         default=20, description="the period, in trading sessions, whose trends decide what the portfolio contains"
     )
     top_n_per_sector: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -148,12 +163,51 @@ class PortfolioSettings(_Section):
         BeforeValidator(lambda v: None if v == "" else str(v) if isinstance(v, float) else v),
     ] = Field(
         default=None,
-        description="largest weight of one position, a fraction with at most 8 decimals; unset = no limit",
+        description="largest weight of one position, a fraction with at most 8 decimals; unset = no limit; "
+        "with too few positions for it all weights are equal",
         examples=[0.25],
     )
 
 
-class StagingSettings(_Section):
+def _read_days(value: object) -> object:
+    """Take a list of dates, or a text with commas between them, as the environment has it."""
+    days = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(days, list | tuple):
+        raise ValueError("expected dates as YYYY-MM-DD")
+    return tuple(sorted({_read_day(day) for day in days}))
+
+
+def _read_day(value: object) -> dt.date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    try:
+        return dt.datetime.strptime(value if isinstance(value, str) else "", "%Y-%m-%d").date()
+    except ValueError:
+        raise ValueError("expected dates as YYYY-MM-DD") from None
+
+
+_Dates = Annotated[tuple[dt.date, ...], NoDecode, BeforeValidator(_read_days)]
+
+
+class CalendarSettings(Section):
+    """Corrections of the exchange's calendar, for days that the installed one does not know yet."""
+
+    closures: _Dates = Field(
+        default=(),
+        description="days on which the exchange was closed, as dates; in the environment with commas between them",
+    )
+    extra_sessions: _Dates = Field(
+        default=(), description="days on which it traded although the calendar has none; until 16:00 New York"
+    )
+
+    @model_validator(mode="after")
+    def _refuse_both(self) -> Self:
+        if both := sorted(set(self.closures) & set(self.extra_sessions)):
+            raise ValueError(f"{both[0]} is both a closure and an extra session: remove it from one of them")
+        return self
+
+
+class StagingSettings(Section):
     """Where the Delta tables are."""
 
     path: str = Field(
@@ -171,7 +225,7 @@ _HistoryDays = Annotated[
 ]
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """What `apply_retention` removes: rows older than this number of calendar days; "keep" keeps them for ever."""
 
     fetches_days: _Days = Field(
@@ -199,7 +253,7 @@ class RetentionSettings(_Section):
     )
 
 
-class RetrySettings(_Section):
+class RetrySettings(Section):
     """How long a run waits for Postgres; DATABASE_URL says which one."""
 
     retry_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -211,7 +265,7 @@ class RetrySettings(_Section):
     )
 
 
-class SyntheticSettings(_Section):
+class SyntheticSettings(Section):
     """The made-up market of `--source synthetic`."""
 
     seed: Annotated[int, Field(ge=0)] = Field(default=20, description="each seed gives another market")
@@ -237,6 +291,8 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
+    calendar: CalendarSettings = CalendarSettings()
+    verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
     database: RetrySettings = RetrySettings()
@@ -254,6 +310,13 @@ class Settings(BaseSettings):
     def data_origin(self) -> Literal["real", "synthetic"]:
         """What kind of data this run writes; the two kinds never share a database."""
         return "synthetic" if self.source.name == "synthetic" else "real"
+
+    def of_origin(self, origin: str) -> Settings:
+        """The same settings with a source of this kind of data."""
+        if origin == self.data_origin:
+            return self
+        name = "synthetic" if origin == "synthetic" else "yahoo"
+        return self.model_copy(update={"source": self.source.model_copy(update={"name": name})})
 
 
 class DatabaseSettings(BaseModel):
@@ -352,6 +415,7 @@ def _describe(error: ValidationError) -> str:
         if detail["type"] == "extra_forbidden":
             parts.append(f"setting {name}: there is no such setting")
         else:
-            message = detail["msg"][0].lower() + detail["msg"][1:]
+            rule = detail["msg"].removeprefix("Value error, ")
+            message = rule[0].lower() + rule[1:]
             parts.append(f"setting {name}: {detail['input']!r}: {message}")
     return "; ".join(parts)

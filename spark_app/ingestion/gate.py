@@ -19,7 +19,7 @@ from spark_app.ingestion.landing import NOT_ASKED, Landing
 from spark_app.pipeline.fetch_summary import FetchSummary
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind, Outcome
-from spark_app.universe import BENCHMARK
+from spark_app.universe import BENCHMARK, FUNDS
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def require_bars(
     percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
     needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent
     shortfall = DataIncompleteError(
-        f"bars are missing: {completeness.describe(counted)}; {needed}{without_data};"
+        f"bars are missing: {completeness.describe(counted)}; {needed}{without_data}{_closure(completeness, counted)};"
         " what was fetched is kept: run it again"
     )
     return _verdict(run, landing, summary, what, shortfall)
@@ -104,6 +104,14 @@ def _is_allowed(missing: Collection[str], asked: int, coverage: float, allowed_m
     A fraction of 1 requires all; neither all tickers nor the benchmark may miss.
     """
     return coverage < 1 and len(missing) <= allowed_missing and len(missing) < asked and BENCHMARK not in missing
+
+
+def _closure(completeness: Completeness, counted: Collection[str]) -> str:
+    """Name the one day of which the benchmark and all other funds miss the bar: the exchange may have been closed."""
+    if BENCHMARK not in counted or len(counted) < len(FUNDS):
+        return ""
+    missed = set.intersection(*(set(completeness.missing.get(ticker, ())) for ticker in counted))
+    return f"; if the exchange was closed on {missed.pop()}, add it to calendar.closures" if len(missed) == 1 else ""
 
 
 def _verdict(run: Run, landing: Landing, summary: FetchSummary, what: str, shortfall: SparkAppError | None) -> Verdict:

@@ -25,13 +25,17 @@ def recover_unstaged(run: Run) -> None:
     others = unstaged_runs(run.database, run.request.run_id)
     if not others:
         return
-    runs = tuple(sorted({other.run_id for other in others}))
+    key = RunKey(run.request.run_id, run.stage, run.as_of, {})
+    landed = run.staging.fetches_of([other.run_id for other in others]).select("run_id").distinct().collect()
+    if not (runs := tuple(sorted(row["run_id"] for row in landed))):
+        mark_recovered(run.database, key, others, ())
+        return
     staged = stage_bars(run, market_calendar.FIRST_SESSION, runs=runs)
     stage_holdings(run, runs=runs)
     stage_quotes(run, runs=runs)
     outliers = tuple(outlier.error for outlier in outliers_of(run, runs))
     errors = (*staged.rejected, *outliers, *_failed_requests(run, runs))
-    mark_recovered(run.database, RunKey(run.request.run_id, run.stage, run.as_of, {}), others, errors)
+    mark_recovered(run.database, key, others, errors)
     logger.info("%s: staged what %d runs had left, %d bars of it rejected", run.stage, len(runs), len(staged.rejected))
 
 

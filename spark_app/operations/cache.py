@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -32,6 +32,7 @@ def show_cache(run: Run) -> int:
     """Show what is cached, or drop what the request names from the cache; returns the exit code."""
     prepare_staging(run)
     cached, request = list_cache(run), run.request
+    run.summary.findings["cache"] = [asdict(fetch) for fetch in cached]
     if not request.forget and not request.forget_all:
         logger.info("%s", draw_cache(run, cached))
         return 0

@@ -28,7 +28,7 @@ from spark_app.schemas import (
 )
 from spark_app.sources.contract import Kind
 from spark_app.stages.market import served_trends, trends_of, with_benchmark
-from spark_app.stages.stage5_portfolio_allocation import decide, require_feasible
+from spark_app.stages.stage5_portfolio_allocation import decide
 from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
 from spark_app.transforms.holdings import ranked_holdings, sector_memberships
@@ -114,7 +114,6 @@ def _portfolios(run: Run, trends: Sequence[Row]) -> list[Publication]:
     members = sector_memberships(read_holdings(run), run.as_of_frame())
     decisions = decide(run, members, trends, options)
     positions = portfolio_positions(decisions, options).collect()
-    require_feasible(positions, options)
     exclusions = portfolio_exclusions(decisions).collect()
     return [
         run.serve_dates(PORTFOLIO_ALLOCATION, positions),

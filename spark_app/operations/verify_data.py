@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import psycopg
 
+from spark_app import market_calendar
 from spark_app.config.installation import LAUNCHER
 from spark_app.ingestion.completeness import Completeness
 from spark_app.operations import BACKFILL, STAGGERED_BACKFILL
@@ -55,17 +56,23 @@ _OTHERS = {
     "logs_pipeline_run": "started_at",
     "logs_consumer_error": "received_at",
 }
+_COMPUTED = {
+    "trends": TRENDING_SECTORS.name,
+    # A date without any position has no row of a table, but one of this view.
+    "portfolios": "analytics_portfolio_turnover",
+}
 _GOOD = ("ok", "nothing_to_do")
 _LISTED = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `passed` is None where there is nothing to fail."""
+    """What one check found; `passed` is None where there is nothing to fail, `is_warning` where it is worth a look."""
 
     check: str
     found: str
     passed: bool | None = True
+    is_warning: bool = False
 
 
 def verify_data(run: Run) -> int:
@@ -94,6 +101,7 @@ def verify(run: Run) -> list[Finding]:
             findings.append(_check_agreement(table, compare_prices(run, connection, table)))
         findings.append(_check_agreement(ETF_HOLDINGS, compare_holdings(run, connection)))
         findings += _check_analytics(connection)
+        findings += _check_dates(run, connection, sizes)
         findings += _check_runs(run, connection)
         findings.append(_list_pending(connection))
         return findings + _list_sizes(run, sizes)
@@ -102,7 +110,8 @@ def verify(run: Run) -> list[Finding]:
 def draw_findings(findings: Sequence[Finding]) -> str:
     """Draw the findings as one table."""
     words = {True: "pass", False: "FAIL", None: ""}
-    return draw_table(("check", "found", "result"), [(f.check, f.found, words[f.passed]) for f in findings])
+    rows = [(f.check, f.found, "warn" if f.is_warning else words[f.passed]) for f in findings]
+    return draw_table(("check", "found", "result"), rows)
 
 
 def _check_collected(connection: psycopg.Connection, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
@@ -168,6 +177,35 @@ def _check_analytics(connection: psycopg.Connection) -> list[Finding]:
         _check_named("weights of each date", facts.wrong_weights(connection), "sum to exactly 1"),
         _check_named("flags and ranks of positions", facts.wrong_positions(connection), "follow from stored returns"),
     ]
+
+
+def _check_dates(run: Run, connection: psycopg.Connection, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
+    """Whether the newest results are those of the last completed session, and which sessions have none."""
+    computed = {what: facts.computed_dates(connection, table) for what, table in _COMPUTED.items()}
+    newest = {
+        "prices of funds": sizes[ETF_OHLC.name].last,
+        **{what: dates[-1] for what, dates in computed.items() if dates},
+    }
+    findings = [check_newest(run, what, day) for what, day in newest.items() if day is not None]
+    return findings + [check_sequence(what, dates) for what, dates in computed.items() if dates]
+
+
+def check_newest(run: Run, what: str, newest: dt.date) -> Finding:
+    """Compare the newest session of some results with the last completed one."""
+    limits, last = run.settings.verification, market_calendar.last_completed_session(run.request.now)
+    behind = len([day for day in market_calendar.sessions_between(newest, last) if day > newest])
+    found = f"{newest}, {behind} sessions behind the last completed one ({last})" if behind else str(newest)
+    is_failed = behind >= limits.fail_after_sessions
+    is_warning = not is_failed and behind >= limits.warn_after_sessions
+    return Finding(f"newest session of {what}", found, passed=not is_failed, is_warning=is_warning)
+
+
+def check_sequence(what: str, dates: Sequence[dt.date]) -> Finding:
+    """Name the sessions between the first and the last date that have no result: nobody may have asked for them."""
+    computed = set(dates)
+    missing = [str(day) for day in market_calendar.sessions_between(dates[0], dates[-1]) if day not in computed]
+    found = f"no results for {len(missing)} sessions: {_some(missing)}" if missing else "none"
+    return Finding(f"gaps between the dates of {what}", found, is_warning=bool(missing))
 
 
 def _check_named(check: str, wrong: Sequence[str], right: str) -> Finding:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from spark_app.config.secrets import without_secrets
 from spark_app.errors import DataIncompleteError, RateLimitedError, RunInterruptedError, SparkAppError
 from spark_app.pipeline.result import StageReport, StageResult
 from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.run_log import RowCounts, RunResult
+from spark_app.text_table import printable
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ def log_row_of(result: StageResult) -> RunResult:
     return RunResult(
         status=_STATUS.get(type(failure), "failed") if failure else "ok",
         exit_code=failure.exit_code if failure else 0,
-        message=str(failure) if failure else result.message,
+        message=printable(without_secrets(str(failure) if failure else result.message)),
         requests=result.fetched.requests,
         tickers_asked=result.fetched.asked,
         tickers_ok=len(result.fetched.answered),

@@ -48,6 +48,8 @@ class Stage:
         found: dict[str, object] = {}
         for name in self.parameters:
             found |= PARAMETERS[name](request, settings)
+        if corrections := settings.calendar.model_dump(mode="json", exclude_defaults=True):
+            found["calendar"] = corrections
         if request.known_at is not None:
             found["known_at"] = str(request.known_at)
         if request.tickers is not None:

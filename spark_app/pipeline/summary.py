@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """The reports of the stages that a job ran, and other findings by name."""
+    """The reports of the stages that a job ran, other findings by name, and the error that the job ended with."""
 
     reports: list[StageReport] = field(default_factory=list)
+    error: str | None = None
     findings: dict[str, list[dict[str, object]]] = field(default_factory=dict)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import Any
 
+from spark_app.config.secrets import without_secrets
 from spark_app.errors import SparkAppError
 from spark_app.market_calendar import FIRST_SESSION, NEW_YORK
 from spark_app.sources.contract import Outcome
@@ -29,6 +31,7 @@ _CLOCKS_DIFFER = dt.timedelta(days=1)
 
 _LONGEST_MESSAGE = 500
 _LONGEST_QUOTED = 40
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class FetchError(SparkAppError):
@@ -38,8 +41,8 @@ class FetchError(SparkAppError):
     """
 
     def __init__(self, outcome: Outcome, message: str, *, may_pass: bool = False) -> None:
-        # The message may quote the body, which may contain anything.
-        super().__init__((read_text(message) or "")[:_LONGEST_MESSAGE])
+        # The message may quote the body or a proxy's URL, which may contain anything.
+        super().__init__(without_secrets(read_text(message) or "")[:_LONGEST_MESSAGE])
         self.outcome = outcome
         self.may_pass = may_pass
 
@@ -116,11 +119,14 @@ def require_currency(currency: Any) -> None:
 
 
 def read_text(value: Any) -> str | None:
-    """Return a text that any text column can store; None if it is missing or blank."""
+    """Return a text on one line that any text column can store; None if it is missing or blank.
+
+    Control characters become spaces: a terminal would obey their escape sequences.
+    """
     if not isinstance(value, str):
         return None
     # JSON may contain half a surrogate pair or a zero character; Arrow rejects the one, Postgres the other.
-    return value.encode("utf-8", errors="replace").decode("utf-8").replace("\x00", " ").strip() or None
+    return _CONTROL.sub(" ", value.encode("utf-8", errors="replace").decode("utf-8")).strip() or None
 
 
 def _quoted(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from spark_app.config.secrets import without_secrets
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
 from spark_app.sources.build import build_source
@@ -91,8 +92,8 @@ def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.
             "window_start": request.window_start,
             "window_end": request.window_end,
             "outcome": answer.outcome.value,
-            "message": answer.message,
-            "raw_text": answer.raw_text,
+            "message": _without_secrets(answer.message),
+            "raw_text": _without_secrets(answer.raw_text),
             "requests": answer.requests,
             "seconds": answer.seconds,
             "bars": [vars(bar) for bar in answer.bars],
@@ -107,3 +108,7 @@ def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.
         for answer in answers
     ]
     return pd.DataFrame(rows, columns=FETCHES.fieldNames()).astype({"requests": "int32", "seconds": "float64"})
+
+
+def _without_secrets(text: str | None) -> str | None:
+    return None if text is None else without_secrets(text)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame, Row
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
-from spark_app.errors import DataIncompleteError, SettingsError
+from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.current import read_bars, read_quotes
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
@@ -47,11 +47,11 @@ def run(run: Run) -> StageResult:
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()
     _require_stock_bars(run, positions, exclusions)
-    require_feasible(positions, options)
     parts = [
         describe_trending(trends, options.basis_sessions),
         f"{len(positions)} positions",
         _describe_exclusions(exclusions),
+        describe_exceeded(positions, options),
         describe_look_ahead(run, members),
     ]
     return StageResult(
@@ -85,17 +85,13 @@ def _require_stock_bars(run: Run, positions: Sequence[Row], exclusions: Sequence
         )
 
 
-def require_feasible(positions: Sequence[Row], options: PortfolioOptions) -> None:
-    """Refuse a largest weight that the positions of a date cannot keep.
-
-    Raises: SettingsError: there are too few of them.
-    """
-    for as_of_date in sorted({row["as_of_date"] for row in positions if row["portfolio_weight"] is None}):
-        number = sum(row["as_of_date"] == as_of_date for row in positions)
-        raise SettingsError(
-            f"setting portfolio.max_weight: {options.max_weight} x {number} positions of {as_of_date} "
-            f"is less than 1: raise it, or leave it out"
-        )
+def describe_exceeded(positions: Sequence[Row], options: PortfolioOptions) -> str:
+    """Report the dates with too few positions for the largest weight, "" where there is none."""
+    dates = sorted({row["as_of_date"] for row in positions if row["is_max_weight_exceeded"]})
+    if not dates:
+        return ""
+    of_dates = str(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
+    return f"max_weight {options.max_weight} cannot be kept with the positions of {of_dates}: weighted equally"
 
 
 def _describe_exclusions(exclusions: Sequence[Row]) -> str:

@@ -66,13 +66,12 @@ def portfolio_positions(decisions: DataFrame, options: PortfolioOptions) -> Data
     """Weight the positions: the members without an exclusion.
 
     Columns in: those of `portfolio_decisions`.
-    Columns out: those of schemas.PORTFOLIO_ALLOCATION less run_id. portfolio_weight sums to exactly 1 per date;
-        it is null on dates that have too few positions for `max_weight`.
+    Columns out: those of schemas.PORTFOLIO_ALLOCATION less run_id. portfolio_weight sums to exactly 1 per date.
     """
     positions = decisions.where(F.col("exclusion").isNull())
     return (
         with_portfolio_weight(positions, max_weight=options.max_weight)
-        .withColumn("allocation_reason", _allocation_reason(options.basis_sessions))
+        .withColumn("allocation_reason", F.concat(_allocation_reason(options.basis_sessions), _limit_reason(options)))
         .select(*served_columns(PORTFOLIO_ALLOCATION))
     )
 
@@ -98,3 +97,8 @@ def _allocation_reason(basis_sessions: int) -> Column:
         "etf_ticker",
         F.col(f"rank_{basis}").cast("string"),
     )
+
+
+def _limit_reason(options: PortfolioOptions) -> Column:
+    told = f"; too few positions for a largest weight of {options.max_weight}, so all weights are equal"
+    return F.when(F.col("is_max_weight_exceeded"), told).otherwise("")

@@ -24,41 +24,50 @@ def with_portfolio_weight(positions: DataFrame, *, max_weight: Decimal | None = 
 
     Weights are rounded by the largest remainder method, ties by ticker. With `max_weight` (a fraction with at most 8
     decimals) the excess of the positions above it is distributed among those below it in proportion to their market
-    caps, repeatedly until none exceeds it.
+    caps, repeatedly until none exceeds it. On a date with too few positions for `max_weight` all weights are equal, the
+    smallest excess.
 
     Columns in: as_of_date, ticker, market_cap (positive), any others; unique per (as_of_date, ticker).
-    Columns out: those of `positions`, portfolio_weight DECIMAL(9,8), a fraction; null on dates with too few
-        positions for `max_weight`.
+    Columns out: those of `positions`, portfolio_weight DECIMAL(9,8), a fraction; is_max_weight_exceeded, the same for
+        all positions of a date.
     """
     limit = UNITS if max_weight is None else int(max_weight * UNITS)
     of_date = Window.partitionBy("as_of_date")
     largest_remainder = of_date.orderBy(F.desc("remainder"), "ticker")
 
-    shared = _with_units(positions, limit)
+    is_exceeded = F.col("is_max_weight_exceeded")
+    judged = (
+        positions.withColumn("is_max_weight_exceeded", F.count("*").over(of_date) * limit < UNITS)
+        .withColumn("weighted_cap", _whole(F.when(is_exceeded, 1).otherwise(F.col("market_cap"))))
+        .withColumn("limit", F.when(is_exceeded, UNITS).otherwise(limit))
+    )
+    shared = _with_units(judged)
     remaining_units = UNITS - F.sum("units").over(of_date)
     gets_one_more = F.row_number().over(largest_remainder) <= remaining_units
     units = F.col("units") + F.when(gets_one_more, 1).otherwise(0)
-    is_feasible = F.count("*").over(of_date) * limit >= UNITS
-    weight = F.when(is_feasible, units.cast("decimal(9,0)") * F.lit(_UNIT)).cast(PORTFOLIO_WEIGHT)
-    return shared.select(*positions.columns, weight.alias("portfolio_weight"))
+    weight = (units.cast("decimal(9,0)") * F.lit(_UNIT)).cast(PORTFOLIO_WEIGHT)
+    return shared.select(*positions.columns, weight.alias("portfolio_weight"), "is_max_weight_exceeded")
 
 
-def _with_units(positions: DataFrame, limit: int) -> DataFrame:
-    """Add whole units, rounded down, and the remainder of that division (comparable within a date)."""
+def _with_units(positions: DataFrame) -> DataFrame:
+    """Add whole units, rounded down, and the remainder of that division (comparable within a date).
+
+    Columns in: as_of_date, ticker, weighted_cap, limit (units, the same for all positions of a date), any others.
+    """
     of_date = Window.partitionBy("as_of_date")
-    at_limit = F.col("is_at_limit")
+    at_limit, limit = F.col("is_at_limit"), F.col("limit")
     free_cap = F.nullif(F.sum(F.when(~at_limit, _cap())).over(of_date), F.lit(Decimal(0)))
     free_units = UNITS - F.count_if(at_limit).over(of_date) * limit
     share = _cap() * _whole(free_units)
     whole_units = F.when(at_limit, limit).otherwise(F.call_function("div", share, free_cap))
     return (
-        _with_is_at_limit(positions, limit)
+        _with_is_at_limit(positions)
         .withColumn("units", whole_units)
         .withColumn("remainder", F.when(at_limit, F.lit(Decimal(0))).otherwise(share % free_cap))
     )
 
 
-def _with_is_at_limit(positions: DataFrame, limit: int) -> DataFrame:
+def _with_is_at_limit(positions: DataFrame) -> DataFrame:
     """Mark the positions whose weight is the limit, without distributing the excess round by round.
 
     With all larger positions at the limit, a position is at it if its share of the remaining units exceeds it. If one
@@ -66,18 +75,19 @@ def _with_is_at_limit(positions: DataFrame, limit: int) -> DataFrame:
     """
     largest_first = (
         Window.partitionBy("as_of_date")
-        .orderBy(F.desc("market_cap"), "ticker")
+        .orderBy(F.desc("weighted_cap"), "ticker")
         .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
     cap_from_here = F.sum(_cap()).over(Window.partitionBy("as_of_date")) - F.sum(_cap()).over(largest_first) + _cap()
+    limit = F.col("limit")
     larger_positions = (F.row_number().over(largest_first) - 1).cast("bigint")
     units_from_here = UNITS - larger_positions * limit
-    exceeds = _cap() * _whole(units_from_here) > cap_from_here * _whole(F.lit(limit))
+    exceeds = _cap() * _whole(units_from_here) > cap_from_here * _whole(limit)
     return positions.withColumn("is_at_limit", exceeds)
 
 
 def _cap() -> Column:
-    return _whole(F.col("market_cap"))
+    return F.col("weighted_cap")
 
 
 def _whole(number: Column) -> Column:

@@ -15,6 +15,7 @@ from spark_app.cli import database as commands
 from spark_app.cli.database import copy_script, main
 from spark_app.storage.postgres import session
 from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.migrate import migrate
 from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
 
@@ -77,6 +78,20 @@ def test_a_dump_goes_into_an_empty_database(
         connection.execute("DROP SCHEMA public CASCADE; DROP SCHEMA loading CASCADE; CREATE SCHEMA public")
     assert main(["db", "restore", str(tmp_path / "copy")]) == 0
     assert errors(database) == ["before"]
+
+
+def test_a_dump_of_an_earlier_version_replaces_a_newer_schema(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(database, monkeypatch)
+    with database.connect() as connection:
+        connection.execute("DROP VIEW analytics_portfolio_turnover; DELETE FROM schema_migrations WHERE version > 7")
+    note(database, "before")
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    assert migrate(database) == ["0008_portfolio_turnover.sql"]
+    assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
+    assert errors(database) == ["before"]
+    assert migrate(database) == ["0008_portfolio_turnover.sql"]
 
 
 def test_a_broken_dump_leaves_the_database_as_it_was(

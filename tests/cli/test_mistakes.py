@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.cli.main import main
 from spark_app.storage.postgres.database import Database
+from spark_app.universe import PRICED_FUNDS
 from tests.declared import STAGES
 
 STAGE_1, STAGE_2, STAGE_3, STAGE_4, STAGE_5 = STAGES
@@ -85,7 +87,7 @@ def sentence(said: str) -> str:
         (["--days", "0"], "invalid number '0': expected a whole number above 0"),
         (["--as-off", A_SESSION], "unrecognized arguments: --as-off 2024-05-10"),
         (["--source", "bloomberg"], "invalid choice: 'bloomberg'"),
-        (["--delay", "soon"], "invalid float value: 'soon'"),
+        (["--delay", "soon"], "invalid number 'soon': expected a number"),
     ],
 )
 def test_a_command_line_that_cannot_be_read(run: Run, arguments: list[str], complaint: str) -> None:
@@ -144,7 +146,13 @@ def test_a_command_line_that_cannot_be_read(run: Run, arguments: list[str], comp
             ["--rate-limit-sleep", "0"],
             "argument --rate-limit-sleep: invalid number '0': expected a whole number above 0",
         ),
-        (BACKFILL, ["--max-retries", "few"], "argument --max-retries: invalid int value: 'few'"),
+        (BACKFILL, ["--max-retries", "few"], "argument --max-retries: invalid number 'few': expected a whole number"),
+        (BACKFILL, ["--max-retries", "\uff13"], "invalid number '\uff13': expected a whole number"),
+        (BACKFILL, ["--delay", "\uff13"], "invalid number '\uff13': expected a number"),
+        (BACKFILL, ["--delay", "1_0"], "invalid number '1_0': expected a number"),
+        (BACKFILL, ["--days", "\u0663"], "invalid number '\u0663': expected a whole number above 0"),
+        (BACKFILL, ["--as-of", "2024-05-1\u0660"], "invalid date '2024-05-1\u0660': expected YYYY-MM-DD"),
+        (STAGGERED, ["--delay-minutes", "\u0665"], "invalid number of minutes '\u0665'"),
         (BACKFILL, ["--start-from", "XLV"], "unrecognized arguments: --start-from XLV"),
         (STAGGERED, ["--tickers", "SPY,XLK"], "argument --tickers: unknown ticker 'SPY': choose from XLK, XLV"),
         (STAGGERED, ["--start-from", "SPY"], "argument --start-from: unknown ticker 'SPY': choose from XLK"),
@@ -221,6 +229,14 @@ def test_a_setting_that_cannot_be(
     exit_code, said = run(STAGE_1, "--as-of", A_SESSION)
     assert exit_code == 2
     assert complaint in sentence(said)
+
+
+def test_a_proxy_with_a_password_that_is_not_encoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:s3cret#word@127.0.0.1:3128")
+    exit_code, said = run(STAGE_1)
+    assert exit_code == 2
+    assert "environment variable HTTPS_PROXY is not the URL of a proxy" in said
+    assert "# as %23" in said
 
 
 def test_a_negative_delay(run: Run) -> None:
@@ -310,6 +326,34 @@ def test_stage_5_before_stage_4(run: Run, kept_spark: SparkSession, own_database
     exit_code, said = run(STAGE_5, "--as-of", A_SESSION, "--source", "synthetic")
     assert exit_code == 65
     assert sentence(said).endswith("run stage 4 first")
+
+
+def test_jobs_that_read_take_the_kind_of_data_that_is_there(
+    run: Run, kept_spark: SparkSession, own_database: Database, tmp_path: Path
+) -> None:
+    assert run(STAGE_1, "--as-of", A_SESSION, "--source", "synthetic") == (0, "")
+    file = tmp_path / "cache.json"
+    assert run(CACHE, "--json", str(file)) == (0, "")
+    cached = json.loads(file.read_text())["cache"]
+    assert [(fetch["kind"], fetch["ticker"]) for fetch in cached] == [
+        ("chart", ticker) for ticker in sorted(PRICED_FUNDS)
+    ]
+    assert cached[0]["window_end"] >= A_SESSION
+    exit_code, said = run(VERIFY)
+    assert exit_code == 1
+    assert "rows of collected_meta_etf" in sentence(said)
+    exit_code, said = run(VERIFY, "--source", "yahoo")
+    assert exit_code == 2
+    assert "this database holds synthetic data" in sentence(said)
+
+
+def test_the_summary_of_a_refused_run_says_why(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    exit_code, said = run(STAGE_1, "--as-of", "2999-01-04", "--json", str(file))
+    summary = json.loads(file.read_text())
+    assert (exit_code, summary["exit_code"], summary["stages"]) == (2, 2, [])
+    assert summary["error"].startswith("--as-of 2999-01-04 is not over yet: the last completed session is ")
+    assert summary["error"] in said
 
 
 def test_synthetic_data_for_a_database_with_real_data(run: Run, own_database: Database) -> None:

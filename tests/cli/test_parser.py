@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,8 @@ from spark_app.cli.jobs import JOBS
 from spark_app.cli.parser import parse
 from spark_app.pipeline.request import resume_command
 
+ROOT = Path(__file__).resolve().parents[2]
+SENTENCE = "stage1_etf_ohlc: argument --as-of: invalid date 'soon': expected YYYY-MM-DD; see --help\n"
 DAY = dt.date(2024, 5, 10)
 LAUNCHER = "./spark_jobs_launcher.sh"
 BACKFILL, STAGGERED = "backfill_etf_benchmarks", "staggered_sector_backfill"
@@ -46,3 +52,17 @@ def test_a_ticker_that_is_no_sector_fund_is_refused(text: str, capsys: pytest.Ca
         parse(JOBS[STAGGERED], ["--tickers", text])
     assert stopped.value.code == 2
     assert "choose from XLK, XLV" in capsys.readouterr().err
+
+
+def test_errors_go_to_the_stderr_of_the_launcher(tmp_path: Path) -> None:
+    place = tmp_path / "stderr"
+    place.write_text("before\n")
+    command = [sys.executable, "-m", "jobs.stage1_etf_ohlc", "--as-of", "soon"]
+    for name, expected in ((str(place), ""), (str(tmp_path / "no folder" / "x"), SENTENCE), ("", SENTENCE)):
+        environment = os.environ | {"LAUNCHER_STDERR": name}
+        # As spark-submit does: both go to stdout.
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment, cwd=ROOT
+        )
+        assert (done.returncode, done.stdout) == (2, expected)
+    assert place.read_text() == f"before\n{SENTENCE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,3 +100,64 @@ def test_a_password_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(tmp_path / "missing"))
     with pytest.raises(SettingsError, match="DATABASE_PASSWORD_FILE"):
         load_database_settings()
+
+
+def test_corrections_of_the_calendar_come_from_the_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = (dt.date(2024, 5, 15), dt.date(2025, 1, 9))
+    file = tmp_path / "settings.toml"
+    for written in ('[2025-01-09, "2024-05-15", 2025-01-09]', '"2025-01-09, 2024-05-15"'):
+        file.write_text(f"[calendar]\nclosures = {written}\n")
+        assert load_settings(config_file=str(file)).calendar.closures == days
+    monkeypatch.setenv("SPARK_APP_CALENDAR__CLOSURES", "2025-01-09,2024-05-15")
+    assert load_settings().calendar.closures == days
+    monkeypatch.setenv("SPARK_APP_CALENDAR__CLOSURES", "")
+    assert load_settings().calendar.closures == ()
+
+
+@pytest.mark.parametrize("written", ["2025-1-x", "2025-02-30", "9", "2025-01-09T10:00", "[2025-01-09]"])
+def test_a_correction_that_is_no_date(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_APP_CALENDAR__EXTRA_SESSIONS", written)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"setting calendar.extra_sessions: {written!r}: expected dates as YYYY-MM-DD"
+
+
+def test_a_day_is_not_both_a_closure_and_an_extra_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_APP_CALENDAR__CLOSURES", "2025-01-09")
+    monkeypatch.setenv("SPARK_APP_CALENDAR__EXTRA_SESSIONS", "2025-01-09")
+    with pytest.raises(SettingsError, match="2025-01-09 is both a closure and an extra session"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[fetch]\ndelay_seconds = true\n", "setting fetch.delay_seconds: True: expected a number or a text"),
+        ("[kafka]\ntimeout_seconds = false\n", "setting kafka.timeout_seconds: False: expected a number or a text"),
+        ("[fetch]\nwave_size = '\uff15'\n", "setting fetch.wave_size: '\uff15': expected digits from 0 to 9"),
+        (
+            "[portfolio]\nbasis_sessions = '\u00b2'\n",
+            "setting portfolio.basis_sessions: '\u00b2': input should be 5, 10 or 20",
+        ),
+        (
+            "[portfolio]\nmax_weight = '\u0660.5'\n",
+            "setting portfolio.max_weight: '\u0660.5': expected digits from 0 to 9",
+        ),
+    ],
+)
+def test_values_are_read_strictly(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(config_file=str(file))
+    assert complaint in str(refused.value)
+
+
+def test_settings_of_another_kind_of_data() -> None:
+    settings = load_settings()
+    assert settings.of_origin("real") is settings
+    synthetic = settings.of_origin("synthetic")
+    assert (synthetic.data_origin, synthetic.source.timeout_seconds) == ("synthetic", settings.source.timeout_seconds)
+    assert synthetic.of_origin("real") == settings

@@ -24,6 +24,7 @@ from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.delta.staging import Staging
 from spark_app.storage.postgres.database import Database
+from spark_app.universe import FUNDS
 
 COMMAND = "./spark_jobs_launcher.sh stage4_stock_history --as-of 2023-06-30"
 DAY = dt.date(2023, 6, 30)
@@ -65,6 +66,26 @@ def test_a_fund_without_holdings_is_not_answered_for(nothing: Outcome) -> None:
     verdict = require_answers(RUN, landed(Kind.HOLDINGS, 11, XLK=nothing), Kind.HOLDINGS, what="funds", coverage=1.0)
     assert not verdict.may_publish
     assert f"no data for 1 of 12 funds: XLK ({nothing.value}: because)" in str(verdict.failure)
+
+
+@pytest.mark.parametrize(
+    ("others_miss", "hint"),
+    [
+        ([DAY], "; if the exchange was closed on 2023-06-30, add it to calendar.closures;"),
+        ([DAY, dt.date(2023, 6, 29)], "; if the exchange was closed on 2023-06-30, add it to calendar.closures;"),
+        ([dt.date(2023, 6, 29)], ""),
+        ([], ""),
+    ],
+)
+def test_a_day_that_all_funds_miss_may_be_a_closure(others_miss: list[dt.date], hint: str) -> None:
+    missing = {ticker: others_miss for ticker in FUNDS if others_miss} | {"SPY": [DAY]}
+    completeness = Completeness(dict.fromkeys(FUNDS, 21), missing)
+    verdict = require_bars(RUN, landed(Kind.CHART, 1), completeness, FUNDS, what="funds", coverage=1.0)
+    assert isinstance(verdict.failure, DataIncompleteError)
+    named = (
+        str(verdict.failure).partition("SPY must miss none")[2].removesuffix(" what was fetched is kept: run it again")
+    )
+    assert named == (hint or ";")
 
 
 @pytest.mark.parametrize("failure", [Outcome.TRANSIENT, Outcome.MALFORMED])

@@ -127,6 +127,7 @@ def portfolio(known: Known, day: dt.date) -> tuple[Rows, Rows]:
             "market_cap": caps[ticker],
             "market_cap_basis": "quoted" if _quote_date(quote) <= day else "later_quote",
             "portfolio_weight": weight,
+            "is_max_weight_exceeded": False,
         }
         for n in PERIODS:
             held[day, ticker] |= {

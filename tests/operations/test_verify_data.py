@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.operations.verify_data import Finding, verify
+from spark_app.config.settings import Settings
+from spark_app.operations.verify_data import Finding, check_newest, check_sequence, draw_findings, verify
+from spark_app.pipeline.request import Request
 from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.database import Database
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER
@@ -87,6 +91,37 @@ def test_a_sound_installation_passes(run: Run) -> None:
     assert found(findings, "staging and collected_daily_stock_history") == f"{33 * 21} {agreed}"
     assert found(findings, "last stage5_portfolio_allocation").startswith("ok for 2024-05-10, ended ")
     assert found(findings, "size of staging bars").endswith("MB")
+    assert found(findings, "newest session of prices of funds") == "2024-05-10"
+    assert found(findings, "newest session of portfolios") == "2024-05-10"
+    assert found(findings, "gaps between the dates of trends") == "none"
+    assert not [finding for finding in findings if finding.is_warning]
+
+
+@pytest.mark.parametrize(
+    ("now", "found", "passed", "is_warning"),
+    [
+        # Friday, 2024-05-24, is the newest; Monday is Memorial Day.
+        ("2024-05-28T19:59", "2024-05-24", True, False),
+        ("2024-05-28T20:00", "2024-05-24, 1 sessions behind the last completed one (2024-05-28)", True, True),
+        ("2024-05-30T09:00", "2024-05-24, 2 sessions behind the last completed one (2024-05-29)", False, False),
+    ],
+)
+def test_stale_results_are_a_warning_first_and_then_a_failure(
+    now: str, found: str, passed: bool, is_warning: bool
+) -> None:
+    nothing: Any = None
+    friday = dt.date(2024, 5, 24)
+    request = Request("run", friday, dt.datetime.fromisoformat(f"{now}+00:00"))
+    run = Run(request, Settings(), nothing, nothing, nothing)
+    assert check_newest(run, "trends", friday) == Finding("newest session of trends", found, passed, is_warning)
+
+
+def test_a_session_without_results_between_two_that_have_them_is_a_warning() -> None:
+    dates = [dt.date(2024, 5, 23), dt.date(2024, 5, 24), dt.date(2024, 5, 29), dt.date(2024, 5, 31)]
+    finding = check_sequence("trends", dates)
+    assert finding.found == "no results for 2 sessions: 2024-05-28, 2024-05-30"
+    assert (finding.passed, finding.is_warning) == (True, True)
+    assert draw_findings([finding]).endswith("  warn")
 
 
 # Put together as no finding tells of more than one damage: never two in a table, nor in tables that one check compares.

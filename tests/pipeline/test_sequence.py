@@ -57,6 +57,16 @@ def test_everything_is_pending_at_first_and_nothing_at_the_end(database: Databas
     assert pending(database) == []
 
 
+def test_a_correction_of_the_calendar_makes_every_stage_another_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(database, *STAGES)
+    monkeypatch.setenv("SPARK_APP_CALENDAR__CLOSURES", "2023-06-19")
+    assert pending(database) == list(STAGES)
+    done(database, *STAGES, calendar={"closures": ["2023-06-19"]})
+    assert pending(database) == []
+
+
 def test_a_run_resumes_at_the_stage_that_failed(database: Database) -> None:
     done(database, *STAGES[:3])
     done(database, STAGES[3], status="failed")

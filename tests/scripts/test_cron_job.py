@@ -130,8 +130,20 @@ def test_a_place_that_cannot_be_written_is_named(clone: Path) -> None:
     assert "cannot make the folder /proc/nothing/logs/cron" in done.stdout
 
 
+def test_the_crontab_verifies_and_dumps_after_the_stages_and_removes_what_is_old(clone: Path) -> None:
+    upkeep = ENTRY.findall(CRONTAB)[5:8]
+    assert [when for when, _ in upkeep] == ["0 14 * * 1-5", "0 15 * * 1-5", "0 16 * * 6"]
+    for _, command in upkeep:
+        assert as_cron(clone, command).returncode == 0
+    assert called(clone) == ["verify_data", "db", "apply_retention"]
+    (log,) = [log for log in logs(clone) if log.name.startswith("db.")]
+    home = clone / "var"
+    assert log.read_text().splitlines() == ["db", "dump", f"{home}/spark_app.dump", f"home={home}"]
+
+
 def test_the_crontab_runs_the_five_stages_from_monday_to_friday_an_hour_apart(clone: Path) -> None:
-    *stages, alternative = ENTRY.findall(CRONTAB)
+    entries = ENTRY.findall(CRONTAB)
+    stages, alternative = entries[:5], entries[-1]
     assert [when.split() for when, _ in stages] == [["0", str(hour), "*", "*", "1-5"] for hour in range(9, 14)]
     for _, command in stages:
         assert as_cron(clone, command).returncode == 0

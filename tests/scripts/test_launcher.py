@@ -91,6 +91,51 @@ def test_the_command_line_beats_spark_master_of_the_environment(clone: Path) -> 
     assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "local")
 
 
+@pytest.mark.parametrize("master", ["bogus", "spark://host", "local[0]", "local[x]", "yarn-client", "", "local; id"])
+def test_a_master_that_spark_does_not_know_is_refused_in_one_sentence(clone: Path, master: str) -> None:
+    refused = _run(clone / "spark_jobs_launcher.sh", "--master", master, "one_job")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"spark_jobs_launcher.sh: invalid master '{master}': expected local[N], spark://HOST:PORT, yarn or k8s://URL\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "master",
+    [
+        *("local", "local[*]", "local[2,4]", "local[*,3]", "local-cluster[2,1,1024]"),
+        *("spark://a:7077", "spark://a:7077,b:7077", "spark://[::1]:7077", "k8s://https://a:6443"),
+    ],
+)
+def test_the_masters_that_spark_knows_are_passed_on(clone: Path, master: str) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", "--master", master, "one_job")
+    assert done.stdout.splitlines()[:2] == ["--master", master]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="without /proc errors stay in stdout")
+@pytest.mark.parametrize(
+    ("redirected", "shown"),
+    [
+        # Two programs that write to one file append; spark-submit itself has the pid of the launcher.
+        ("2>err", ["progress", "--err", "of java", "of the job"]),
+        (">out 2>&1; cat out", ["none", "progress", "of java", "--err"]),
+    ],
+)
+def test_a_job_learns_where_stderr_is_unless_it_is_that_of_stdout(
+    clone: Path, redirected: str, shown: list[str]
+) -> None:
+    told = (
+        "#!/usr/bin/env bash\n"
+        'if [ "${LAUNCHER_STDERR:-none}" = "/proc/$$/fd/2" ]; then echo "of the job" >>"$LAUNCHER_STDERR"\n'
+        'else echo "${LAUNCHER_STDERR:-none}"; fi\n'
+        "echo progress; echo of java >&2\n"
+    )
+    _write_program(clone / ".venv" / "lib" / "python3.11" / "site-packages" / "pyspark" / "bin" / "spark-submit", told)
+    shell = f"touch err; ./spark_jobs_launcher.sh one_job {redirected}; echo --err; cat err"
+    done = subprocess.run(["bash", "-c", shell], cwd=clone, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.splitlines()) == sorted(shown)
+
+
 def test_yarn_needs_the_folder_of_hadoops_settings(clone: Path) -> None:
     refused = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
     assert (refused.returncode, refused.stdout) == (2, "")

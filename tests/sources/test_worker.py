@@ -95,6 +95,14 @@ def test_answers_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [request.tickers for request in source.asked] == [("A",)]
 
 
+def test_no_answer_lands_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pass#word@host:3128")
+    told = "no proxy at 'http://user:pass#word@host:3128', pass#word"
+    use_source(monkeypatch, FakeSource({"A": Answer("A", Outcome.TRANSIENT, told, told)}))
+    (frame,) = run_worker(make_batch(("chart", ["A"], THU, TUE)))
+    assert list(frame.iloc[0][["message", "raw_text"]]) == ["no proxy at 'http://***@host:3128', ***"] * 2
+
+
 def test_after_a_rate_limit_no_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource({"B": Answer("B", Outcome.RATE_LIMITED, "not before noon", requests=1, provider="issuer")})
     use_source(monkeypatch, source)

@@ -115,6 +115,7 @@ def test_a_portfolio_worked_out_by_hand(decided: DataFrame) -> None:
         "portfolio_weight": Decimal("0.25000000"),
         "allocation_reason": "Information Technology trends over 20 sessions;"
         " MSFT returned 20.000000 % against 10.000000 % of XLK, rank 3 in its sector",
+        "is_max_weight_exceeded": False,
     }
     assert actual["AAPL"]["portfolio_weight"] == Decimal("0.75000000")
 
@@ -138,13 +139,25 @@ def test_every_other_member_has_its_exclusion(decided: DataFrame) -> None:
     ]
 
 
-@pytest.mark.parametrize(("max_weight", "expected"), [("0.6", {Decimal("0.6"), Decimal("0.4")}), ("0.4", {None})])
-def test_no_weight_exceeds_the_largest_or_all_are_null(
-    decided: DataFrame, max_weight: str, expected: set[Decimal | None]
+REASON = "; too few positions for a largest weight of 0.4, so all weights are equal"
+
+
+@pytest.mark.parametrize(
+    ("max_weight", "weights", "is_exceeded"),
+    [
+        ("0.6", {"AAPL": "0.60000000", "MSFT": "0.40000000"}, False),
+        ("0.4", dict.fromkeys(("AAPL", "MSFT"), "0.50000000"), True),
+    ],
+)
+def test_a_largest_weight_never_leaves_a_date_without_a_portfolio(
+    decided: DataFrame, max_weight: str, weights: dict[str, str], is_exceeded: bool
 ) -> None:
     # A weight comes after the decisions, which know no largest one.
-    positions = portfolio_positions(decided, PortfolioOptions(top_n_per_sector=2, max_weight=Decimal(max_weight)))
-    assert {row.portfolio_weight for row in positions.collect()} == expected
+    options = PortfolioOptions(top_n_per_sector=2, max_weight=Decimal(max_weight))
+    positions = portfolio_positions(decided, options).collect()
+    assert {row.ticker: str(row.portfolio_weight) for row in positions} == weights
+    assert [row.is_max_weight_exceeded for row in positions] == [is_exceeded] * 2
+    assert [row.allocation_reason.endswith(REASON) for row in positions] == [is_exceeded] * 2
 
 
 def test_the_basis_period_decides(spark: SparkSession) -> None:

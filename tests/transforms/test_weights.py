@@ -18,15 +18,12 @@ from tests.transforms.frames import FEW_EXAMPLES, frame, session
 POSITIONS = "as_of_date date, ticker string, market_cap bigint"
 
 
-def _weights(spark: SparkSession, caps: dict[str, int], max_weight: str | None = None) -> dict[str, str | None]:
+def _weights(spark: SparkSession, caps: dict[str, int], max_weight: str | None = None) -> dict[str, str]:
     positions = frame(spark, [(session(0), ticker, cap) for ticker, cap in caps.items()], POSITIONS)
     limit = None if max_weight is None else Decimal(max_weight)
     weighted = with_portfolio_weight(positions, max_weight=limit)
     assert dict(weighted.dtypes)["portfolio_weight"] == "decimal(9,8)"
-    return {
-        row.ticker: None if row.portfolio_weight is None else format(row.portfolio_weight, "f")
-        for row in weighted.collect()
-    }
+    return {row.ticker: format(row.portfolio_weight, "f") for row in weighted.collect()}
 
 
 @pytest.mark.parametrize(
@@ -67,9 +64,32 @@ def test_a_limit_that_just_suffices_makes_all_equal(spark: SparkSession) -> None
     assert set(_weights(spark, {"A": 90, "B": 5, "C": 4, "D": 1}, "0.25").values()) == {"0.25000000"}
 
 
-def test_too_few_positions_for_the_limit_have_no_weight(spark: SparkSession) -> None:
-    assert _weights(spark, {"A": 5, "B": 5, "C": 5}, "0.33333333") == {"A": None, "B": None, "C": None}
-    assert _weights(spark, {"A": 5}, "0.5") == {"A": None}
+def test_too_few_positions_for_the_limit_have_equal_weights(spark: SparkSession) -> None:
+    # 3 x 0.33333333 is 0.99999999: the missing unit goes to the first ticker.
+    expected = {"A": "0.33333334", "B": "0.33333333", "C": "0.33333333"}
+    assert _weights(spark, {"A": 5, "B": 900, "C": 1}, "0.33333333") == expected
+    assert _weights(spark, {"A": 5}, "0.5") == {"A": "1.00000000"}
+
+
+def test_a_limit_is_exceeded_only_on_dates_with_too_few_positions(spark: SparkSession) -> None:
+    rows = [
+        (session(0), "A", 3),
+        (session(0), "B", 1),
+        (session(1), "A", 9),
+        (session(1), "B", 1),
+        (session(1), "C", 1),
+    ]
+    weighted = with_portfolio_weight(frame(spark, rows, POSITIONS), max_weight=Decimal("0.4"))
+    # On the second date A is cut to 0.4, and B and C have 0.3 each.
+    assert sorted(
+        (r.as_of_date, r.ticker, str(r.portfolio_weight), r.is_max_weight_exceeded) for r in weighted.collect()
+    ) == [
+        (session(0), "A", "0.50000000", True),
+        (session(0), "B", "0.50000000", True),
+        (session(1), "A", "0.40000000", False),
+        (session(1), "B", "0.30000000", False),
+        (session(1), "C", "0.30000000", False),
+    ]
 
 
 def test_dates_do_not_mix(spark: SparkSession) -> None:
@@ -86,7 +106,7 @@ def test_dates_do_not_mix(spark: SparkSession) -> None:
 
 def test_no_positions_keep_the_schema(spark: SparkSession) -> None:
     weighted = with_portfolio_weight(frame(spark, [], POSITIONS))
-    assert weighted.columns == ["as_of_date", "ticker", "market_cap", "portfolio_weight"]
+    assert weighted.columns == ["as_of_date", "ticker", "market_cap", "portfolio_weight", "is_max_weight_exceeded"]
     assert weighted.collect() == []
 
 
@@ -149,7 +169,8 @@ def test_any_weights_sum_to_one_none_exceeds_the_limit_and_larger_caps_have_no_l
     for positions in by_date.values():
         weights = [weight for _, weight in sorted(positions)]
         if len(positions) * limit < 1:
-            assert set(weights) == {None}
+            assert sum(weights) == 1
+            assert max(weights) - min(weights) <= Decimal("0.00000001")
             continue
         assert sum(weights) == 1
         assert min(weights) >= 0

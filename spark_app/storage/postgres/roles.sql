@@ -60,7 +60,7 @@ BEGIN
         'collected_daily_etf_ohlc', 'collected_daily_benchmark_ohlc', 'collected_meta_etf',
         'collected_daily_stock_history',
         'analytics_trending_sectors', 'analytics_portfolio_allocation', 'analytics_portfolio_exclusion',
-        'analytics_portfolio_changes',
+        'analytics_portfolio_changes', 'analytics_portfolio_turnover',
         'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop',
         'logs_topic_outbox'
     ] LOOP

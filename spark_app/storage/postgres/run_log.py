@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.types.json import Jsonb
 
+from spark_app.config.secrets import without_secrets
 from spark_app.errors import UsageError
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.retry import retried
@@ -179,4 +180,4 @@ def _check_origin(connection: psycopg.Connection, origin: str) -> None:
 
 
 def _storable(text: str | None) -> str | None:
-    return None if text is None else text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return None if text is None else without_secrets(text).replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -244,6 +244,12 @@ def read_allocations(connection: psycopg.Connection) -> Allocations:
     return _all(connection, Allocations, sql.SQL(_ALLOCATIONS))[0]
 
 
+def computed_dates(connection: psycopg.Connection, table: str) -> list[dt.date]:
+    """List the as-of dates of a table or view of analytics, in order."""
+    query = sql.SQL("SELECT DISTINCT as_of_date FROM {} ORDER BY 1").format(sql.Identifier(table))
+    return [date for (date,) in connection.execute(query).fetchall()]
+
+
 def last_runs(connection: psycopg.Connection) -> list[LoggedRun]:
     """List the last run of each stage."""
     return _all(connection, LoggedRun, sql.SQL(_LAST_RUNS))

@@ -135,3 +135,23 @@ def test_a_bad_message_among_good_ones_costs_only_itself() -> None:
     found = batch.to_pylist()
     assert [row["offset"] for row in found if row["error"] is None] == [0, 2]
     assert found[1]["raw_value"] == "\\xffno json"
+
+
+def test_a_column_that_older_messages_lack_has_its_default() -> None:
+    name = "analytics_portfolio_allocation"
+    row: dict[str, object] = {
+        "as_of_date": "2023-06-30",
+        "ticker": "AAPL",
+        "company_name": None,
+        "sector": "Information Technology",
+        "market_cap": 7,
+        "market_cap_basis": "quoted",
+        "portfolio_weight": "1.00000000",
+        "allocation_reason": "x",
+        **{f"{column}_{n}d": None for n in (5, 10, 20) for column in ("return", "sector_avg", "is_trending", "rank")},
+        "run_id": "run-1",
+    }
+    for given, expected in (({}, False), ({"is_max_weight_exceeded": True}, True)):
+        stored = read_message(b"any", value({**row, **given}, table=name), NO_HEADERS).row
+        assert stored is not None
+        assert json.loads(stored)["is_max_weight_exceeded"] is expected

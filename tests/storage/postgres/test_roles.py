@@ -49,6 +49,7 @@ NOT_THE_PIPELINES_WORK = (
     *(f"TRUNCATE {table}" for table in TABLES),
     *(f"DROP TABLE {table}" for table in TABLES),
     "DROP VIEW analytics_portfolio_changes",
+    "DROP VIEW analytics_portfolio_turnover",
     "UPDATE logs_consumer_error SET error_msg = ''",
     "UPDATE logs_data_origin SET origin = 'synthetic'",
     "INSERT INTO logs_fetch_throttle (source) VALUES ('other')",
@@ -212,7 +213,7 @@ def test_the_pipeline_has_no_other_rights(pipeline: Database) -> None:
 
 def test_a_reader_reads_everything_and_changes_nothing(login: Login) -> None:
     reader = login("spark_app_reader")
-    for table in (*TABLES, "analytics_portfolio_changes"):
+    for table in (*TABLES, "analytics_portfolio_changes", "analytics_portfolio_turnover"):
         run(reader, f"SELECT * FROM {table}")
     for table in TABLES:
         (column,) = run(reader, f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum = 1")

@@ -1,0 +1,75 @@
+"""The view `analytics_portfolio_turnover`, with turnovers worked out by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from spark_app.storage.postgres.database import Database
+
+POSITION = (
+    "INSERT INTO analytics_portfolio_allocation (as_of_date, ticker, sector, market_cap, market_cap_basis,"
+    " is_trending_5d, is_trending_10d, is_trending_20d, portfolio_weight, allocation_reason, run_id)"
+    " VALUES (%s, %s, 'Energy', 1, 'quoted', true, true, true, %s, 'x', 'run')"
+)
+RUN = (
+    "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at)"
+    " VALUES (%s, 'stage5_portfolio_allocation', %s, %s, '{}', now(), now())"
+)
+EXCLUSION = (
+    "INSERT INTO analytics_portfolio_exclusion (as_of_date, ticker, sector, reason, detail, run_id)"
+    " VALUES (%s, 'A', 'Energy', 'not_trending', 'x', 'run')"
+)
+TREND = (
+    "INSERT INTO analytics_trending_sectors (as_of_date, etf_ticker, period_days, sector_name, is_trending,"
+    " unavailable_reason, run_id) VALUES (%s, 'XLE', 20, 'Energy', false, 'x', 'run')"
+)
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2024, 5, number)
+
+
+def turnovers(database: Database) -> list[tuple[int, int | None, Decimal]]:
+    with database.connect() as connection:
+        query = "SELECT as_of_date, previous_date, turnover FROM analytics_portfolio_turnover ORDER BY 1"
+        rows = connection.execute(query).fetchall()
+    return [(date.day, previous and previous.day, turnover) for date, previous, turnover in rows]
+
+
+def test_turnover_is_half_the_sum_of_the_changes_and_1_from_or_to_nothing(database: Database) -> None:
+    weights = {
+        2: {"A": "0.5", "B": "0.3", "C": "0.2"},
+        3: {"A": "0.5", "B": "0.3", "C": "0.2"},
+        # A -0.1, B -0.3, D +0.4: 0.8 / 2.
+        7: {"A": "0.4", "C": "0.2", "D": "0.4"},
+        10: {"E": "1"},
+        14: {"E": "1"},
+    }
+    with database.connect() as connection:
+        for number, of_day in weights.items():
+            for ticker, weight in of_day.items():
+                connection.execute(POSITION, (day(number), ticker, weight))
+        # The first date, 13 and 15 have no position; on 16 the stage failed.
+        for number, status in ((1, "ok"), (2, "ok"), (15, "ok"), (16, "failed")):
+            connection.execute(RUN, (f"run-{number}", day(number), status))
+        connection.execute(EXCLUSION, (day(13),))
+    assert turnovers(database) == [
+        (1, None, Decimal(0)),
+        (2, 1, Decimal(1)),
+        (3, 2, Decimal(0)),
+        (7, 3, Decimal("0.4")),
+        (10, 7, Decimal(1)),
+        (13, 10, Decimal(1)),
+        (14, 13, Decimal(1)),
+        (15, 14, Decimal(1)),
+    ]
+
+
+def test_dates_that_retention_removed_do_not_count(database: Database) -> None:
+    with database.connect() as connection:
+        for number in (1, 2):
+            connection.execute(RUN, (f"run-{number}", day(number), "ok"))
+        connection.execute(TREND, (day(2),))
+        connection.execute(POSITION, (day(2), "A", "1"))
+    assert turnovers(database) == [(2, None, Decimal(1))]
