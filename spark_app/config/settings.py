@@ -105,6 +105,11 @@ class GateSettings(_Section):
         description="fraction of the funds whose data is required; with less the stage fails (exit code 65)",
     )
     stock_coverage: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="the same for stocks")
+    delisted_after_sessions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5,
+        description="a stock's chart has ended when its last bar is this many sessions before the as-of session;"
+        " no later bars of it are required",
+    )
 
 
 class QualitySettings(_Section):

@@ -18,16 +18,13 @@ from spark_app.ingestion.completeness import Completeness
 from spark_app.ingestion.landing import NOT_ASKED, Landing
 from spark_app.pipeline.fetch_summary import FetchSummary
 from spark_app.pipeline.run import Run
-from spark_app.sources.contract import Kind, Outcome
+from spark_app.sources.contract import ABSENT, Kind, Outcome
 from spark_app.universe import BENCHMARK
 
 logger = logging.getLogger(__name__)
 
 _LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
 _SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
-_NOTHING = {Kind.HOLDINGS: (*_SILENT, Outcome.NO_DATA, Outcome.NOT_FOUND)}
-"""The outcomes that are no answer, where they differ from `_SILENT`: a fund always has holdings."""
-
 _LISTED = 10
 _ROUNDING = 1e-9
 
@@ -40,20 +37,20 @@ class Verdict:
     failure: SparkAppError | None = None
 
 
-def require_answers(run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float) -> Verdict:
-    """Require an answer for a fraction of the tickers.
-
-    An unknown ticker and one without data are answers, except for a fund's holdings; a failure, a malformed body and a
-    rate limit are none.
+def require_answers(
+    run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float, absent: Collection[str] = ()
+) -> Verdict:
+    """Require data of a fraction of the tickers.
 
     Args:
         what: what the tickers are, for messages.
         coverage: the required fraction.
+        absent: the tickers of which it is confirmed that there is no data; they do not count.
     """
     summary = landing.summary(kind)
-    silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
+    silent = [ticker for ticker in summary.tickers_with(*_SILENT, *ABSENT) if ticker not in absent]
     shortfall = None
-    if len(silent) > (1 - coverage) * summary.asked + _ROUNDING:
+    if len(silent) > (1 - coverage) * (summary.asked - len(absent)) + _ROUNDING:
         shortfall = DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
     return _verdict(run, landing, summary, what, shortfall)
 
@@ -79,7 +76,7 @@ def require_bars(
     benchmark_misses = BENCHMARK in counted and BENCHMARK in completeness.missing
     if covered >= coverage - _ROUNDING and not benchmark_misses:
         return _verdict(run, landing, summary, what, None)
-    failed = summary.tickers_with(*_SILENT)
+    failed = [ticker for ticker in summary.tickers_with(*_SILENT, *ABSENT) if ticker not in completeness.absent]
     without_data = f" ({_listed(summary, failed, what)})" if failed else ""
     percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
     needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent

@@ -29,7 +29,14 @@ def run(run: Run) -> StageResult:
     landing, coverage = ingested.landing, run.settings.gate.stock_coverage
     gate = [
         require_bars(run, landing, ingested.completeness, stocks, what="stocks", coverage=coverage),
-        require_answers(run, landing, Kind.QUOTE, what="quotes", coverage=coverage),
+        require_answers(
+            run,
+            landing,
+            Kind.QUOTE,
+            what="quotes",
+            coverage=coverage,
+            absent=ingested.confirmed_absent(Kind.QUOTE),
+        ),
     ]
     message = [
         landing.summary(Kind.CHART).describe("stocks"),

@@ -22,6 +22,7 @@ from spark_app.sources.issuer.workbook import fetch_issuer_holdings
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes
 from spark_app.sources.yahoo.chart import find_skipped_rows, parse_chart
+from spark_app.sources.yahoo.listing import find_covered_from
 from spark_app.sources.yahoo.session import YahooSession
 
 _SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
@@ -121,7 +122,8 @@ class YahooSource:
         bars = parse_chart(self._session.payload(), *window)
         today = self._clock().astimezone(NEW_YORK).date()
         skipped = find_skipped_rows(self._session.payload(), *window, today)
-        return [Answer(ticker, Outcome.OK, *_describe_skipped(skipped), bars=bars)]
+        covered_from = find_covered_from(self._session.payload(), bars, request.window_start)
+        return [Answer(ticker, Outcome.OK, *_describe_skipped(skipped), bars=bars, covered_from=covered_from)]
 
     def _fetch_holdings(self, request: FetchRequest) -> list[Answer]:
         (ticker,) = request.tickers
