@@ -78,15 +78,22 @@ def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known
         {row["ticker"]: row[name] for row in rows if row[name] is not None}
         for name in ("first_bar", "first_day", "first_asked", "last_bar")
     )
-    absent_on = {(kind, row["ticker"]): days for row in rows for kind, days in _absent_days(row).items()}
+    absent_on = {
+        (kind, row["ticker"]): days for row in rows for kind, days in absent_days(row["absences"], row["data"]).items()
+    }
     return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on)
 
 
-def _absent_days(row: Row) -> dict[str, frozenset[dt.date]]:
-    """Kind -> the days on which there was no data of one ticker, since there last was some."""
-    last_data = {data["kind"]: data["fetched_at"] for data in sorted(row["data"], key=lambda data: data["fetched_at"])}
+def absent_days(absences: Sequence[Row], data: Sequence[Row]) -> dict[str, frozenset[dt.date]]:
+    """Kind -> the days on which there was no data of one ticker, since there last was some.
+
+    Args:
+        absences: kind, fetched_at, fetched_on of the answers without data.
+        data: kind, fetched_at of the newest one with data of each kind.
+    """
+    last_data = {row["kind"]: row["fetched_at"] for row in data}
     days: dict[str, set[dt.date]] = {}
-    for absence in row["absences"]:
+    for absence in absences:
         kind = absence["kind"]
         if kind not in last_data or absence["fetched_at"] > last_data[kind]:
             days.setdefault(kind, set()).add(absence["fetched_on"])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from pyspark.sql import Row
 
-from spark_app.ingestion.cache import FORGOTTEN, Known
+from spark_app.ingestion.cache import FORGOTTEN, Known, absent_days
 from spark_app.sources.contract import FetchRequest, Kind, Outcome
 
 MON, TUE, WED = (dt.date(2024, 3, day) for day in (11, 12, 13))
@@ -63,3 +63,12 @@ def test_a_chart_that_lacks_its_older_sessions_is_not_cached() -> None:
     for start, cached in ((TUE, []), (MON, ["A"])):
         known = Known({}, {}, {}, {(Kind.CHART, "A"): [fetch(Outcome.OK, start=start, kind=Kind.CHART)]})
         assert [t.ticker for t in known.cached([request]).tickers] == cached
+
+
+def test_only_the_days_without_data_since_there_last_was_some_count() -> None:
+    def absent(kind: Kind, day: dt.date) -> Row:
+        return Row(kind=kind, fetched_at=dt.datetime.combine(day, dt.time(9), dt.UTC), fetched_on=day)
+
+    absences = [absent(Kind.CHART, MON), absent(Kind.CHART, WED), absent(Kind.QUOTE, MON), absent(Kind.QUOTE, TUE)]
+    data = [Row(kind=Kind.CHART, fetched_at=dt.datetime(2024, 3, 12, 9, tzinfo=dt.UTC))]
+    assert absent_days(absences, data) == {Kind.CHART: {WED}, Kind.QUOTE: {MON, TUE}}
