@@ -81,6 +81,8 @@ FETCHES = _joined(
 )
 """One row per requested ticker; outcome and payload are written together.
 
+`window_start` is the first date that a chart covers: the one that was asked for, or the date of its first bar where the
+chart begins later and does not say that the ticker was first traded then.
 `left_out`, a name of 0.1.0, contains the skipped rows of a holdings answer.
 """
 

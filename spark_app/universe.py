@@ -34,6 +34,15 @@ FUNDS = ("SPY", "XLK", "XLV", "XLF", "XLE", "XLY", "XLP", "XLI", "XLB", "XLU", "
 PRICED_FUNDS = tuple(dict.fromkeys((*FUNDS, *BENCHMARKS)))
 """All funds whose daily prices are collected."""
 
+FIRST_SESSIONS = {
+    "SPY": dt.date(1993, 1, 29),
+    **dict.fromkeys(("XLB", "XLE", "XLF", "XLI", "XLK", "XLP", "XLU", "XLV", "XLY"), dt.date(1998, 12, 22)),
+    "QQQ": dt.date(1999, 3, 10),
+    "XLRE": dt.date(2015, 10, 8),
+    "XLC": dt.date(2018, 6, 19),
+}
+"""The first session of each priced fund; from then on it has a bar on every session."""
+
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
 

@@ -121,6 +121,11 @@ class GateSettings(Section):
         description="so many stocks may lack data even if stock_coverage is not reached, a poor limit for a few stocks;"
         " 0 where stock_coverage is 1",
     )
+    delisted_after_sessions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5,
+        description="a stock's chart has ended when its last bar is this many sessions before the as-of session;"
+        " no later bars of it are required",
+    )
 
 
 class QualitySettings(Section):

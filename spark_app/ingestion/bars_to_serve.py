@@ -57,6 +57,12 @@ class BarsToServe:
             parts.append(f"{len(outliers)} outliers (see logs_consumer_error): {listed}")
         if missing.missing:
             parts.append(f"missing: {missing.describe()}")
+        if missing.ended:
+            parts.append(
+                f"charts ended: {describe_tickers([f'{t} {day}' for t, day in sorted(missing.ended.items())])}"
+            )
+        if missing.absent:
+            parts.append(f"no data, confirmed by another day: {describe_tickers(sorted(missing.absent))}")
         if self.restated:
             parts.append(f"restated: {describe_tickers(self.restated)}")
         return parts

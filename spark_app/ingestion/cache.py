@@ -1,31 +1,31 @@
 """The cache: fetches of earlier runs in staging that are still fresh.
 
 A fetch is fresh while it is not older than `fetch.cache_hours`, was made after the close of the as-of session, and
-covers the window that is asked for.
+covers the window that is asked for. That there is no data is cached only where another day confirmed it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
+from spark_app.ingestion.absence import confirmed_absences
 from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
-from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TABLE
 
 FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
 
-# An unknown ticker is an answer, too: asking again would cost the same request.
-_ANSWERS = (Outcome.OK, Outcome.NOT_FOUND)
+_ANSWERS = (Outcome.OK, *ABSENT)
 _COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at")
 
 
@@ -33,26 +33,33 @@ _COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapsho
 class Known:
     """What staging knows of some tickers.
 
-    `first_bars` are the dates of their earliest bars, `first_days` of their earliest bars or quotes, `first_asked`
-    the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table without their payload,
-    by kind and ticker, the newest first.
+    `first_bars` and `last_bars` are the dates of their earliest and newest bars, `first_days` of their earliest bars or
+    quotes, `first_asked` the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table
+    without their payload, by kind and ticker, the newest first; `absent_on` the days (New York) on which the source
+    had no data, since it last had some or the ticker was forgotten.
     """
 
     first_bars: Mapping[str, dt.date]
     first_days: Mapping[str, dt.date]
     first_asked: Mapping[str, dt.date]
     fetches: Mapping[tuple[str, str], Sequence[Row]]
+    last_bars: Mapping[str, dt.date] = field(default_factory=dict)
+    absent_on: Mapping[tuple[str, str], frozenset[dt.date]] = field(default_factory=dict)
 
     def cached(self, requests: Sequence[FetchRequest]) -> Landing:
-        """Return the outcomes that fresh fetches give for the tickers of `requests`."""
-        wanted = (self._fresh(request, ticker) for request in requests for ticker in request.tickers)
-        return Landing([_as_landed(row) for row in wanted if row is not None])
+        """Return the outcomes that fresh fetches give for the tickers of `requests`, all of one kind."""
+        wanted = [(request, ticker) for request in requests for ticker in request.tickers]
+        keys = [(request.kind, ticker) for request, ticker in wanted]
+        absent_on = {key[1]: self.absent_on[key] for key in keys if key in self.absent_on}
+        confirmed = confirmed_absences(absent_on, asked=len(wanted))
+        fresh = (self._fresh(request, ticker, is_absent=ticker in confirmed) for request, ticker in wanted)
+        return Landing([_as_landed(row) for row in fresh if row is not None])
 
-    def _fresh(self, request: FetchRequest, ticker: str) -> Row | None:
+    def _fresh(self, request: FetchRequest, ticker: str, *, is_absent: bool) -> Row | None:
         for row in self.fetches.get((request.kind, ticker), ()):
             if row["outcome"] == FORGOTTEN:
                 return None
-            if _covers(row, request):
+            if _covers(row, request) and (is_absent or row["outcome"] not in ABSENT):
                 return row
         return None
 
@@ -68,41 +75,77 @@ def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known
     for row in rows:
         for fetch in sorted(row["fetches"], key=lambda fetch: fetch["fetched_at"], reverse=True):
             fetches.setdefault((fetch["kind"], row["ticker"]), []).append(fetch)
-    first_bars, first_days, first_asked = (
+    first_bars, first_days, first_asked, last_bars = (
         {row["ticker"]: row[name] for row in rows if row[name] is not None}
-        for name in ("first_bar", "first_day", "first_asked")
+        for name in ("first_bar", "first_day", "first_asked", "last_bar")
     )
-    return Known(first_bars, first_days, first_asked, fetches)
+    absent_on = {
+        (kind, row["ticker"]): days for row in rows for kind, days in absent_days(row["absences"], row["data"]).items()
+    }
+    return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on)
+
+
+def absent_days(absences: Sequence[Row], data: Sequence[Row]) -> dict[str, frozenset[dt.date]]:
+    """Kind -> the days on which there was no data of one ticker, since there last was some.
+
+    Args:
+        absences: kind, fetched_at, fetched_on of the answers without data.
+        data: kind, fetched_at of the newest one with data of each kind.
+    """
+    last_data = {row["kind"]: row["fetched_at"] for row in data}
+    days: dict[str, set[dt.date]] = {}
+    for absence in absences:
+        kind = absence["kind"]
+        if kind not in last_data or absence["fetched_at"] > last_data[kind]:
+            days.setdefault(kind, set()).add(absence["fetched_on"])
+    return {kind: frozenset(found) for kind, found in days.items()}
 
 
 def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFrame:
-    is_fresh = F.col("outcome").isin(*_ANSWERS, FORGOTTEN) & _is_recent(run)
+    is_answer = F.col("outcome").isin(*_ANSWERS, FORGOTTEN)
+    is_fresh = is_answer & _is_recent(run)
     is_chart = (F.col("kind") == Kind.CHART) & (F.col("outcome") == Outcome.OK)
     fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"))
+    absence = F.struct("kind", "fetched_at", fetched_on().alias("fetched_on"))
+    is_absent = F.col("outcome").isin(*ABSENT)
     no_day = F.lit(None).cast(DateType())
     known = (
         run.staging.read(FETCHES_TABLE)
-        .where(F.col("kind").isin(kinds) & (is_fresh | is_chart))
+        .where(F.col("kind").isin(kinds) & is_answer)
         .select(
             "ticker",
             no_day.alias("bar_day"),
             no_day.alias("quote_day"),
             F.when(is_chart, F.col("window_start")).alias("asked_day"),
             F.when(is_fresh, fetch).alias("fetch"),
+            F.when(is_absent, absence).alias("absence"),
+            F.when(~is_absent, F.struct("kind", "fetched_at")).alias("data"),
         )
     )
-    no_fetch = F.lit(None).cast(known.schema["fetch"].dataType)
+    empty = [F.lit(None).cast(known.schema[name].dataType) for name in ("fetch", "absence", "data")]
     if Kind.CHART in kinds:
         bars, quotes = run.staging.read(BARS_TABLE), run.staging.read(QUOTES_TABLE).where(is_plausible_quote())
-        known = known.unionAll(bars.select("ticker", "trade_date", no_day, no_day, no_fetch))
-        known = known.unionAll(quotes.select("ticker", no_day, "quote_date", no_day, no_fetch))
+        known = known.unionAll(bars.select("ticker", "trade_date", no_day, no_day, *empty))
+        known = known.unionAll(quotes.select("ticker", no_day, "quote_date", no_day, *empty))
     wanted = known.where(F.col("ticker").isin(list(tickers)))
     return wanted.groupBy("ticker").agg(
         F.min("bar_day").alias("first_bar"),
+        F.max("bar_day").alias("last_bar"),
         F.min(F.least("bar_day", "quote_day")).alias("first_day"),
         F.min("asked_day").alias("first_asked"),
         F.collect_list("fetch").alias("fetches"),
+        F.collect_list("absence").alias("absences"),
+        F.array_compact(F.array(*[_newest_of("data", kind) for kind in kinds])).alias("data"),
     )
+
+
+def _newest_of(name: str, kind: Kind) -> Column:
+    return F.max(F.when(F.col(f"{name}.kind") == kind, F.col(name)))
+
+
+def fetched_on() -> Column:
+    """The day (New York) of a row of `fetches`; times are in UTC, the time zone of the session."""
+    return F.to_date(F.from_utc_timestamp("fetched_at", market_calendar.NEW_YORK.key))
 
 
 def first_fresh_moment(run: Run) -> dt.datetime:
@@ -124,5 +167,5 @@ def _covers(row: Row, request: FetchRequest) -> bool:
 
 
 def _as_landed(row: Row) -> LandedTicker:
-    columns = ("kind", "ticker", "outcome", "message", "snapshot_date", "left_out")
+    columns = ("kind", "ticker", "outcome", "message", "snapshot_date", "left_out", "window_start")
     return LandedTicker(**{name: row[name] for name in columns}, is_cached=True)

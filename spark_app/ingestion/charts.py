@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
+from spark_app.ingestion.absence import ended_charts
 from spark_app.ingestion.cache import read_known
 from spark_app.ingestion.completeness import Completeness, judge_completeness
 from spark_app.ingestion.current import PROVENANCE, fetches_to_stage
@@ -18,18 +18,14 @@ from spark_app.ingestion.feeds import Feed, Outlier, Staged
 from spark_app.ingestion.landing import Landing
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BAR
-from spark_app.sources.contract import FetchRequest, Kind, Outcome
+from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.storage.postgres.run_log import ConsumerError
 from spark_app.transforms.new_rows import new_bars
 from spark_app.transforms.outliers import with_outlier
 from spark_app.transforms.prices import with_bar_defect
-from spark_app.universe import FUNDS
-
-logger = logging.getLogger(__name__)
-
-_WITHOUT_LISTING = (Outcome.NOT_FOUND, Outcome.NO_DATA)
+from spark_app.universe import FIRST_SESSIONS, FUNDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,30 +67,41 @@ class Charts(Feed):
         first_dates = self.first_dates
         return stage_bars(self.run, min(first_dates[ticker] for ticker in fetched), tickers=fetched)
 
-    def incomplete(self, landing: Landing, completeness: Completeness) -> list[FetchRequest]:
-        """The tickers that were fetched by this run and still miss bars; the synthetic market would say the same."""
-        if landing.is_rate_limited or landing.is_interrupted or self.run.settings.data_origin == "synthetic":
-            return []
+    def doubtful(self, landing: Landing, completeness: Completeness, /) -> Collection[str]:
+        """The tickers that were fetched by this run and still miss bars."""
         charts = landing.of_kind(self.kind).values()
-        fetched = {t.ticker for t in charts if t.outcome in (Outcome.OK, Outcome.NO_DATA) and not t.is_cached}
-        again = [ticker for ticker in self.tickers if ticker in fetched and ticker in completeness.missing]
-        if again:
-            logger.info("%s: bars are missing, fetching again: %s", self.run.stage, completeness.describe(again))
-        return self.requests(again)
+        fetched = {t.ticker for t in charts if t.outcome in (Outcome.OK, *ABSENT) and not t.is_cached}
+        return fetched & completeness.missing.keys()
+
+    def describe_missing(self, tickers: Sequence[str], completeness: Completeness, /) -> str:
+        return completeness.describe(tickers)
 
     def completeness(self, landing: Landing) -> Completeness:
         """Compare the staged bars of the served sessions with the exchange calendar."""
-        day = F.col("trade_date")
+        recent = self.run.window(self.run.settings.gate.delisted_after_sessions)
+        day, tickers = F.col("trade_date"), {*self.tickers, *FUNDS}
         bars = self.run.staging.read(BARS_TABLE).where(
-            F.col("ticker").isin(list(self.tickers)) & (day >= self.sessions[0])
+            F.col("ticker").isin(list(tickers)) & (day >= min(self.sessions[0], recent[0]))
         )
         in_window = F.collect_set(F.when(day <= self.run.as_of, day)).alias("dates")
-        rows = bars.groupBy("ticker").agg(in_window, F.min(day).alias("first_bar")).collect()
-        first_bars = dict(self.known.first_bars)
+        rows = bars.groupBy("ticker").agg(in_window, F.min(day).alias("first"), F.max(day).alias("last")).collect()
+        first_bars, last_bars = dict(self.known.first_bars), dict(self.known.last_bars)
         for row in rows:
-            first_bars[row["ticker"]] = min(row["first_bar"], first_bars.get(row["ticker"], dt.date.max))
+            first_bars[row["ticker"]] = min(row["first"], first_bars.get(row["ticker"], dt.date.max))
+            last_bars[row["ticker"]] = max(row["last"], last_bars.get(row["ticker"], dt.date.min))
         present = {row["ticker"]: frozenset(row["dates"]) for row in rows}
-        return judge_completeness(self.served_sessions, present, self._expected_from(landing, first_bars))
+        answered = [t.ticker for t in landing.answered(self.kind) if t.ticker in last_bars]
+        return judge_completeness(
+            self.served_sessions,
+            present,
+            self._expected_from(landing, first_bars),
+            ended=ended_charts(
+                {ticker: last_bars[ticker] for ticker in answered},
+                {fund: present.get(fund, frozenset()) for fund in FUNDS},
+                recent,
+            ),
+            absent={t: last_bars.get(t) for t in self.confirmed_absent(landing)},
+        )
 
     def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
         """Ask for each ticker's bars from its first date to the last completed session.
@@ -107,19 +114,24 @@ class Charts(Feed):
         return [FetchRequest(self.kind, (ticker,), first_dates[ticker], last) for ticker in tickers]
 
     def _expected_from(self, landing: Landing, first_bars: Mapping[str, dt.date]) -> dict[str, dt.date]:
-        """From which date on each ticker must have bars; a stock that the source does not list is skipped.
+        """From which date on each ticker should have bars.
 
-        It is the ticker's first bar, where earlier ones were asked for and there were none.
+        A fund's first session is known. A stock's is its first bar, where a chart covers the window from the start.
         """
-        unlisted = landing.summary(self.kind).tickers_with(*_WITHOUT_LISTING)
-        fetched, first_dates, first_session = landing.fetched(self.kind), self.first_dates, self.sessions[0]
+        covered = self._covered_from(landing)
         expected = {}
         for ticker in self.tickers:
-            first_asked = first_dates[ticker] if ticker in fetched else self.known.first_asked.get(ticker, dt.date.max)
-            if ticker in first_bars or ticker in FUNDS or ticker not in unlisted:
-                is_listed_later = ticker in first_bars and first_asked <= first_session
-                expected[ticker] = first_bars[ticker] if is_listed_later else dt.date.min
+            is_listed_later = ticker in first_bars and covered.get(ticker, dt.date.max) <= self.sessions[0]
+            expected[ticker] = FIRST_SESSIONS.get(ticker, first_bars[ticker] if is_listed_later else dt.date.min)
         return expected
+
+    def _covered_from(self, landing: Landing) -> dict[str, dt.date]:
+        """The earliest date that a chart of each ticker covers, fetched by this run or before."""
+        covered = dict(self.known.first_asked)
+        for t in landing.tickers:
+            if t.kind == self.kind and t.outcome == Outcome.OK and t.window_start is not None:
+                covered[t.ticker] = min(t.window_start, covered.get(t.ticker, dt.date.max))
+        return covered
 
 
 def missing_bars(run: Run, tickers: Sequence[str]) -> Completeness:

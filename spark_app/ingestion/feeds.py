@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from spark_app.ingestion.absence import confirmed_absences
 from spark_app.ingestion.cache import Known
-from spark_app.ingestion.landing import Landing
+from spark_app.ingestion.completeness import Completeness, describe_tickers
+from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import FetchRequest, Kind
 from spark_app.storage.postgres.run_log import ConsumerError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,35 @@ class Feed(ABC):
         """List what has to be asked for: what no fresh fetch answers."""
         return self.requests([ticker for ticker in self.tickers if ticker not in cached.of_kind(self.kind)])
 
+    def confirmed_absent(self, landing: Landing) -> frozenset[str]:
+        """The tickers without data of this kind, as answers of two days say; the synthetic market is never wrong."""
+        absent = landing.absent(self.kind)
+        if self.run.settings.data_origin == "synthetic":
+            return frozenset(t.ticker for t in absent)
+        known = self.known.absent_on
+        absent_on = {t.ticker: {*known.get((self.kind, t.ticker), ()), *_day_of(t)} for t in absent}
+        return confirmed_absences(absent_on, asked=len(self.tickers))
+
+    def incomplete(self, landing: Landing, completeness: Completeness) -> list[FetchRequest]:
+        """List what this run fetches again; the synthetic market would say the same."""
+        if landing.is_rate_limited or landing.is_interrupted or self.run.settings.data_origin == "synthetic":
+            return []
+        doubtful = self.doubtful(landing, completeness)
+        again = [ticker for ticker in self.tickers if ticker in doubtful]
+        if again:
+            missing = self.describe_missing(again, completeness)
+            logger.info("%s: %s are missing, fetching again: %s", self.run.stage, self.table, missing)
+        return self.requests(again)
+
+    def doubtful(self, landing: Landing, _completeness: Completeness, /) -> Collection[str]:
+        """The tickers that were fetched by this run and have no data, although they are known to exist."""
+        fetched = {t.ticker for t in landing.absent(self.kind) if not t.is_cached}
+        return fetched - self.confirmed_absent(landing)
+
+    def describe_missing(self, tickers: Sequence[str], _completeness: Completeness, /) -> str:
+        """List what is missing of some tickers."""
+        return describe_tickers(tickers)
+
     @abstractmethod
     def requests(self, tickers: Sequence[str]) -> list[FetchRequest]:
         """Return the requests that ask for these tickers."""
@@ -98,3 +132,7 @@ class Feed(ABC):
     @abstractmethod
     def stage(self, landing: Landing, /) -> Staged:
         """Append the rows of this run's fetches that are new or differ."""
+
+
+def _day_of(ticker: LandedTicker) -> tuple[dt.date, ...]:
+    return () if ticker.fetched_on is None else (ticker.fetched_on,)

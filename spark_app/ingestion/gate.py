@@ -18,16 +18,13 @@ from spark_app.ingestion.completeness import Completeness
 from spark_app.ingestion.landing import NOT_ASKED, Landing
 from spark_app.pipeline.fetch_summary import FetchSummary
 from spark_app.pipeline.run import Run
-from spark_app.sources.contract import Kind, Outcome
+from spark_app.sources.contract import ABSENT, Kind, Outcome
 from spark_app.universe import BENCHMARK, FUNDS
 
 logger = logging.getLogger(__name__)
 
 _LEFT = (Outcome.RATE_LIMITED, NOT_ASKED)
 _SILENT = (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.RATE_LIMITED, NOT_ASKED)
-_NOTHING = {Kind.HOLDINGS: (*_SILENT, Outcome.NO_DATA, Outcome.NOT_FOUND)}
-"""The outcomes that are no answer, where they differ from `_SILENT`: a fund always has holdings."""
-
 _LISTED = 10
 _ROUNDING = 1e-9
 
@@ -41,23 +38,29 @@ class Verdict:
 
 
 def require_answers(
-    run: Run, landing: Landing, kind: Kind, *, what: str, coverage: float, allowed_missing: int = 0
+    run: Run,
+    landing: Landing,
+    kind: Kind,
+    *,
+    what: str,
+    coverage: float,
+    allowed_missing: int = 0,
+    absent: Collection[str] = (),
 ) -> Verdict:
-    """Require an answer for a fraction of the tickers.
-
-    An unknown ticker and one without data are answers, except for a fund's holdings; a failure, a malformed body and a
-    rate limit are none.
+    """Require data of a fraction of the tickers.
 
     Args:
         what: what the tickers are, for messages.
         coverage: the required fraction.
         allowed_missing: the number of tickers that `_is_allowed` lets miss.
+        absent: the tickers of which it is confirmed that there is no data; they do not count.
     """
     summary = landing.summary(kind)
-    silent = summary.tickers_with(*_NOTHING.get(kind, _SILENT))
+    silent = [ticker for ticker in summary.tickers_with(*_SILENT, *ABSENT) if ticker not in absent]
     shortfall = None
-    is_short = len(silent) > (1 - coverage) * summary.asked + _ROUNDING
-    if is_short and not _is_allowed(silent, summary.asked, coverage, allowed_missing):
+    asked = summary.asked - len(absent)
+    is_short = len(silent) > (1 - coverage) * asked + _ROUNDING
+    if is_short and not _is_allowed(silent, asked, coverage, allowed_missing):
         shortfall = DataIncompleteError(f"{_listed(summary, silent, what)}; what was fetched is kept: run it again")
     return _verdict(run, landing, summary, what, shortfall)
 
@@ -87,7 +90,7 @@ def require_bars(
     is_covered = covered >= coverage - _ROUNDING or _is_allowed(incomplete, len(counted), coverage, allowed_missing)
     if is_covered and not benchmark_misses:
         return _verdict(run, landing, summary, what, None)
-    failed = summary.tickers_with(*_SILENT)
+    failed = [ticker for ticker in summary.tickers_with(*_SILENT, *ABSENT) if ticker not in completeness.absent]
     without_data = f" ({_listed(summary, failed, what)})" if failed else ""
     percent = f"{covered:.1%} of the bars of {len(counted)} {what} are there and {coverage:.1%} are needed"
     needed = f"{BENCHMARK} must miss none" if benchmark_misses else percent

@@ -44,6 +44,10 @@ class Ingested:
         """The funds whose holdings are known, each with the date of its snapshot."""
         return [(t.ticker, t.snapshot_date) for t in self.landing.answered(Kind.HOLDINGS) if t.snapshot_date]
 
+    def confirmed_absent(self, kind: Kind) -> frozenset[str]:
+        """The tickers that have no data of one kind, as answers of two days say."""
+        return next(feed.confirmed_absent(self.landing) for feed in self.feeds if feed.kind == kind)
+
     def result(self, message: Iterable[str], *served: Publication, gate: Sequence[Verdict]) -> StageResult:
         """Return the result of the stage: rows are served only if every verdict lets them pass.
 
@@ -67,14 +71,14 @@ def ingest(
     """Bring the bars, holdings and quotes of these tickers up to date for the as-of session of the run.
 
     Asked for is what no fresh fetch in staging answers. Each wave lands in `fetches` by one append; then rows that are
-    new or differ are staged. What still misses bars is fetched again.
+    new or differ are staged. What still misses bars, or has no data although it should, is fetched again.
     """
     recover_unstaged(run)
     feeds = _feeds(run, charts, holdings, quotes)
     landing = Landing.of(feed.cached for feed in feeds)
     landing = landing.joined(land(run, [request for feed in feeds for request in feed.due(landing)]))
     ingested = Ingested(feeds, landing, _stage(feeds, landing), _completeness(feeds, landing))
-    return _with_missing_bars(run, ingested)
+    return _with_missing(run, ingested)
 
 
 def _feeds(run: Run, charts: Sequence[str], holdings: Sequence[str], quotes: Sequence[str]) -> list[Feed]:
@@ -92,11 +96,9 @@ def _stage(feeds: Sequence[Feed], landing: Landing) -> Staged:
     return staged
 
 
-def _with_missing_bars(run: Run, first: Ingested) -> Ingested:
-    """Fetch again what was fetched and still misses bars."""
-    again = [
-        request for charts in _charts(first.feeds) for request in charts.incomplete(first.landing, first.completeness)
-    ]
+def _with_missing(run: Run, first: Ingested) -> Ingested:
+    """Fetch again what was fetched and still misses bars, or has no data although it should."""
+    again = [request for feed in first.feeds for request in feed.incomplete(first.landing, first.completeness)]
     if not again:
         return first
     second = land(run, again)

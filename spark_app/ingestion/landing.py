@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spark_app.pipeline.fetch_summary import FetchSummary
-from spark_app.sources.contract import Kind, Outcome
+from spark_app.sources.contract import ABSENT, Kind, Outcome
 from spark_app.storage.postgres.run_log import ConsumerError
 
 NOT_ASKED = "not_asked"
@@ -24,6 +24,8 @@ class LandedTicker:
         rows: bars, holdings or quotes in the answer.
         left_out: rows of a holdings answer that are no shares.
         is_cached: an earlier fetch answers, nothing was asked.
+        window_start: the first date that a chart covers.
+        fetched_on: the day (New York) of the fetch, None where nothing was fetched.
     """
 
     kind: str
@@ -36,6 +38,8 @@ class LandedTicker:
     rows: int = 0
     left_out: int = 0
     is_cached: bool = False
+    window_start: dt.date | None = None
+    fetched_on: dt.date | None = None
 
 
 @dataclass
@@ -70,6 +74,10 @@ class Landing:
         """The tickers whose data of one kind was fetched by this run."""
         return [t.ticker for t in self.answered(kind) if not t.is_cached]
 
+    def absent(self, kind: Kind) -> list[LandedTicker]:
+        """The tickers of which the source says that it has no data of one kind."""
+        return [t for t in self.of_kind(kind).values() if t.outcome in ABSENT]
+
     def partially_parsed(self) -> list[LandedTicker]:
         """The tickers whose data was fetched by this run, and some of it skipped."""
         return [t for t in self.tickers if t.outcome == Outcome.OK and t.message and not t.is_cached]
@@ -85,13 +93,15 @@ class Landing:
         )
 
     def errors(self) -> tuple[ConsumerError, ...]:
-        """What was wrong with the answers, for `logs_consumer_error`."""
+        """What was wrong with the answers, for `logs_consumer_error`; what two answers say is one error."""
         failed = [t for t in self.tickers if t.outcome != Outcome.OK and not t.is_cached]
-        return tuple(
+        errors = [
             ConsumerError(f"{t.kind} of {t.ticker}: {t.outcome}: {t.message}", t.raw_text)
             for t in failed
             if t.requests or t.outcome not in _NOT_ASKED
-        ) + tuple(ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.partially_parsed())
+        ]
+        errors += [ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.partially_parsed()]
+        return tuple(dict.fromkeys(errors))
 
     def joined(self, later: Landing) -> Landing:
         """Both together; of a ticker that is in both the later outcome counts."""

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
+from spark_app.ingestion.cache import fetched_on
 from spark_app.ingestion.landing import NOT_ASKED, LandedTicker, Landing, without_request
 from spark_app.ingestion.progress import WaveProgress
 from spark_app.pipeline.run import Run
@@ -136,8 +137,9 @@ def payload_rows() -> Column:
 
 
 def _landed_columns() -> Column:
-    columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date")
-    return F.struct(*columns, payload_rows().alias("rows"), F.size("left_out").alias("left_out"))
+    columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date", "window_start")
+    counted = (payload_rows().alias("rows"), F.size("left_out").alias("left_out"))
+    return F.struct(*columns, *counted, fetched_on().alias("fetched_on"))
 
 
 def _workers(run: Run, wave: Sequence[FetchRequest]) -> int:

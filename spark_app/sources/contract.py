@@ -33,6 +33,10 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
 
 
+ABSENT = (Outcome.NOT_FOUND, Outcome.NO_DATA)
+"""The outcomes of an answer that says there is no data; it may be wrong."""
+
+
 @dataclass(frozen=True)
 class FetchRequest:
     """One request: the chart or the holdings of one ticker, or the quotes of up to 50.
@@ -107,6 +111,7 @@ class Answer:
     `message` is a sentence for people about what was wrong, also with an answer that parsed only partially; `raw_text`
     the start of the body or the skipped rows. `requests` counts HTTP requests, `seconds` is their duration; of several
     tickers that share one request the first carries both.
+    `covered_from` is the first date that a chart covers, None where it covers its window from the start.
     """
 
     ticker: str
@@ -116,6 +121,7 @@ class Answer:
     requests: int = 0
     seconds: float = 0.0
     bars: tuple[Bar, ...] = ()
+    covered_from: dt.date | None = None
     snapshot_date: dt.date | None = None
     holdings: tuple[Holding, ...] = ()
     skipped: tuple[SkippedHolding, ...] = ()

@@ -89,7 +89,7 @@ def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.
         {
             "kind": request.kind.value,
             "ticker": answer.ticker,
-            "window_start": request.window_start,
+            "window_start": answer.covered_from or request.window_start,
             "window_end": request.window_end,
             "outcome": answer.outcome.value,
             "message": _without_secrets(answer.message),

@@ -37,7 +37,15 @@ def run(run: Run) -> StageResult:
             coverage=coverage,
             allowed_missing=allowed,
         ),
-        require_answers(run, landing, Kind.QUOTE, what="quotes", coverage=coverage, allowed_missing=allowed),
+        require_answers(
+            run,
+            landing,
+            Kind.QUOTE,
+            what="quotes",
+            coverage=coverage,
+            allowed_missing=allowed,
+            absent=ingested.confirmed_absent(Kind.QUOTE),
+        ),
     ]
     message = [
         landing.summary(Kind.CHART).describe("stocks"),

@@ -28,6 +28,18 @@ def test_a_ticker_without_any_bar_misses_all_of_them() -> None:
     assert found.missing == {"XLK": [MON, TUE]}
 
 
+def test_after_its_end_a_ticker_misses_nothing() -> None:
+    found = judge_completeness(
+        [MON, TUE, WED, THU],
+        {"ENDED": {TUE}, "GONE": {MON}},
+        dict.fromkeys(("ENDED", "GONE", "NEVER"), ALWAYS),
+        ended={"ENDED": TUE},
+        absent={"GONE": MON, "NEVER": None},
+    )
+    assert (found.expected, found.missing) == ({"ENDED": 2, "GONE": 1, "NEVER": 0}, {"ENDED": [MON]})
+    assert (found.ended, found.absent) == ({"ENDED": TUE}, {"GONE": MON, "NEVER": None})
+
+
 def test_nothing_expected_is_complete() -> None:
     assert judge_completeness([MON], {}, {}).coverage(["GONE"]) == 1
 

@@ -57,8 +57,27 @@ def judged_bars(
 
 
 @pytest.mark.parametrize("answer", [Outcome.NOT_FOUND, Outcome.NO_DATA])
-def test_an_unknown_ticker_is_an_answer(answer: Outcome) -> None:
-    assert judged(1, coverage=1.0, A=answer) == Verdict(may_publish=True)
+def test_a_ticker_without_data_counts_until_that_is_confirmed(answer: Outcome) -> None:
+    landing = landed(Kind.QUOTE, 1, A=answer)
+    doubtful = require_answers(RUN, landing, Kind.QUOTE, what="quotes", coverage=1.0)
+    assert not doubtful.may_publish
+    assert isinstance(doubtful.failure, DataIncompleteError)
+    assert f"no data for 1 of 2 quotes: A ({answer.value}: because)" in str(doubtful.failure)
+    confirmed = require_answers(RUN, landing, Kind.QUOTE, what="quotes", coverage=1.0, absent={"A"})
+    assert confirmed == Verdict(may_publish=True)
+
+
+def test_confirmed_absences_do_not_make_room_for_others() -> None:
+    # Of 10 tickers that count one in ten may miss; with the confirmed ones it would be two in twenty.
+    absent = {f"GONE{number}": Outcome.NOT_FOUND for number in range(10)}
+    landing = landed(Kind.QUOTE, 8, A=Outcome.TRANSIENT, B=Outcome.TRANSIENT, **absent)
+    verdict = require_answers(RUN, landing, Kind.QUOTE, what="quotes", coverage=0.9, absent=absent.keys())
+    assert not verdict.may_publish
+
+
+def test_the_reason_of_missing_bars_is_named_where_the_source_has_no_data() -> None:
+    verdict = judged_bars({"T0": 20, "A": 20}, {"A": 20}, coverage=0.95, A=Outcome.NOT_FOUND)
+    assert "(no data for 1 of 2 funds: A (not_found: because))" in str(verdict.failure)
 
 
 @pytest.mark.parametrize("nothing", [Outcome.NOT_FOUND, Outcome.NO_DATA])

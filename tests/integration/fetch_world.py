@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.pipeline.result import StageReport
 from spark_app.storage.delta.staging import Staging
@@ -49,6 +50,14 @@ class FetchWorld:
     def staged(self, table: str) -> list[Any]:
         """Read all rows of a staging table."""
         return Staging(self.spark, str(self.world.home / "staging"), "real").read(table).collect()
+
+    def date_back(self, tickers: Sequence[str], age: dt.timedelta) -> None:
+        """Make what was landed of some tickers older, in a copy: as if an earlier run had fetched it as well."""
+        staging = Staging(self.spark, str(self.world.home / "staging"), "real")
+        landed = staging.read("fetches").where(F.col("ticker").isin(list(tickers)))
+        earlier = (F.col("fetched_at") - F.lit(age)).alias("fetched_at")
+        others = [name for name in landed.columns if name not in ("fetched_at", "run_id")]
+        staging.append("fetches", landed.select(*others, earlier, F.lit("earlier").alias("run_id")))
 
     def outcomes(self, kind: str = "chart") -> dict[str, str]:
         """The last landed outcome of each ticker."""

@@ -43,7 +43,9 @@ def filled(home: Path, spark: SparkSession) -> Iterator[FetchWorld]:
         filled = FetchWorld(world, spark)
         reports = [filled.run(stage, days=10) for stage in (STAGE1, STAGE2, STAGE4)]
         assert [report.exit_code for report in reports] == [0, 0, 0], reports
-        assert filled.asked() == each_once([*STAGE_1, *ALL_STOCKS, "GONE"])
+        assert filled.asked() == each_once([*STAGE_1, *ALL_STOCKS]) | {"GONE": 2}
+        # Another day confirms that.
+        filled.date_back(["GONE"], dt.timedelta(days=1))
         yield filled
 
 

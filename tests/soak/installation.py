@@ -46,6 +46,8 @@ class Installation:
         }
         settings = {f"SPARK_APP_SOURCE__{key}": value for key, value in source.items()}
         settings |= {"SPARK_APP_FETCH__WAVE_SIZE": str(_WAVE_SIZE), "SPARK_APP_FETCH__DELAY_SECONDS": "0"}
+        # The unknown holding may be one of three stocks.
+        settings |= {"SPARK_APP_GATE__STOCK_COVERAGE": "0.5"}
         environment = {**os.environ, **settings, "SPARK_APP_HOME": str(self.home)}
         process = Submitted([str(_LAUNCHER), *job], environment, self.home)
         try:

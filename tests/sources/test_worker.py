@@ -72,6 +72,12 @@ def run_worker(*batches: pd.DataFrame) -> Iterator[pd.DataFrame]:
     return answer_requests(iter(batches), config=CONFIG, make_limiter=CountingLimiter, run_id="run-1", clock=clock)
 
 
+def test_a_chart_that_begins_late_has_the_first_date_that_it_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_source(monkeypatch, FakeSource({"SHORT": Answer("SHORT", Outcome.OK, covered_from=FRI)}))
+    (short, whole) = run_worker(make_batch(("chart", ["SHORT"], THU, TUE), ("chart", ["WHOLE"], THU, TUE)))
+    assert [frame.iloc[0]["window_start"] for frame in (short, whole)] == [FRI, THU]
+
+
 def test_each_request_gives_a_frame_with_a_row_per_ticker(monkeypatch: pytest.MonkeyPatch) -> None:
     use_source(monkeypatch, FakeSource())
     frames = list(run_worker(make_batch(("chart", ["A"], THU, TUE), ("quote", ["B", "C"], None, None))))

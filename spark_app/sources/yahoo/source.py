@@ -29,6 +29,7 @@ from spark_app.sources.yahoo.chart import (
     parse_chart,
     require_chart_of,
 )
+from spark_app.sources.yahoo.listing import find_covered_from
 from spark_app.sources.yahoo.reconcile import reconcile
 from spark_app.sources.yahoo.session import YahooSession
 
@@ -126,7 +127,8 @@ class YahooSource:
         events = find_skipped_events(payload, today)
         message, raw_text = _describe_skipped(rows=skipped, events=events)
         message = "; ".join(part for part in (message, *notes) if part) or None
-        return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars)]
+        covered_from = find_covered_from(payload, bars, request.window_start)
+        return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars, covered_from=covered_from)]
 
     def _request_chart(self, ticker: str, first: dt.date, last: dt.date) -> None:
         client = yf.Ticker(ticker, session=self._session)

@@ -1,0 +1,51 @@
+"""Whether an answer without data is believed: only if another day confirms it, and if it is not one of many.
+
+Every ticker that a run asks for is known to exist: a fund, or a stock in the holdings of one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+
+from spark_app.universe import FIRST_SESSIONS
+
+_CONFIRMING_DAYS = 2
+_FEW = 2
+# Of 500 stocks about 25 a year lose their listing; a faulty source loses most of them at once.
+_MANY = 0.25
+
+
+def confirmed_absences(absent_on: Mapping[str, Collection[dt.date]], asked: int) -> frozenset[str]:
+    """Return the tickers of which two days say that they have no data; none of them if these are too many.
+
+    Args:
+        absent_on: ticker without data -> the days (New York) on which the source said so, since it last had data.
+        asked: the number of tickers that were asked for.
+    """
+    if are_too_many(len(absent_on), asked):
+        return frozenset()
+    return frozenset(
+        ticker
+        for ticker, days in absent_on.items()
+        if ticker not in FIRST_SESSIONS and len(set(days)) >= _CONFIRMING_DAYS
+    )
+
+
+def are_too_many(number: int, asked: int) -> bool:
+    """Whether so many tickers of `asked` cannot have lost their listing: the source is at fault."""
+    return number > max(_FEW, _MANY * asked)
+
+
+def ended_charts(
+    last_bars: Mapping[str, dt.date], fund_bars: Mapping[str, Collection[dt.date]], recent: Collection[dt.date]
+) -> dict[str, dt.date]:
+    """Return the stocks whose chart ended before the `recent` sessions while those of most funds go on.
+
+    Args:
+        last_bars: ticker -> the date of its last bar, of the tickers whose chart was answered.
+        fund_bars: fund -> sessions that it has a bar of.
+    """
+    ended = {t: last for t, last in last_bars.items() if t not in FIRST_SESSIONS and last < min(recent)}
+    go_on = all(2 * sum(day in days for days in fund_bars.values()) > len(fund_bars) for day in recent)
+    return ended if go_on and not are_too_many(len(ended), len(last_bars)) else {}
