@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import zlib
-from collections.abc import Sequence
 
 from openpyxl import Workbook
 
@@ -26,21 +25,13 @@ def workbook_bytes(fund: str, snapshot: Snapshot) -> bytes:
     """Build the .xlsx of a fund: four lines about the fund, a header row, its holdings, the disclaimer."""
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("holdings")
-    for row in (*_preamble(fund, snapshot), HEADER, *map(_row, _complete(snapshot.holdings)), (), ()):
+    for row in (*_preamble(fund, snapshot), HEADER, *map(_row, snapshot.holdings), (), ()):
         sheet.append(row)
     for line in _DISCLAIMER:
         sheet.append((line,))
     buffer = io.BytesIO()
     workbook.save(buffer)
     return buffer.getvalue()
-
-
-def _complete(holdings: Sequence[Holding]) -> Sequence[Holding]:
-    """Add cash to the holdings of a made-up fund so that they sum to 100 percent, as in a real file."""
-    total = sum(holding.percent for holding in holdings)
-    if 99 <= total <= 101:
-        return holdings
-    return *holdings, Holding("-", "US DOLLAR", round(100 - total, 6))
 
 
 def _preamble(fund: str, snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:

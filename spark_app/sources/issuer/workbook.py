@@ -68,8 +68,11 @@ def fetch_issuer_holdings(
     snapshot_date, holdings, skipped = parse_workbook(response.content, ticker, largest_skipped_percent)
     if snapshot_date > today:
         raise FetchError(Outcome.MALFORMED, f"the workbook of {ticker} is dated {snapshot_date}, after today ({today})")
-    said = describe_skipped(skipped)
-    return Answer(ticker, Outcome.OK, *said, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)
+    message, raw_text = describe_skipped(skipped)
+    message = "; ".join(part for part in (_describe_sum([*holdings, *skipped]), message) if part) or None
+    return Answer(
+        ticker, Outcome.OK, message, raw_text, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped
+    )
 
 
 def parse_workbook(
@@ -138,15 +141,22 @@ def _read_cells(content: bytes) -> list[_Row]:
 
 
 def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
-    """Raise unless the weights of all rows, of a complete file, sum to about 100 percent."""
-    total = sum_of_weights(rows)
-    if total is None or _LEAST_SUM <= total <= _LARGEST_SUM:
-        return
+    """Raise for weights that are fractions, and for rows that are in the file twice.
+
+    A file may be cut after its largest holdings: their weights are right.
+    """
+    total = sum_of_weights(rows) or 0.0
     if _LEAST_SUM <= 100 * total <= _LARGEST_SUM:
         raise FetchError(
             Outcome.MALFORMED, f"the weights of {ticker} are fractions: they sum to {total:.4f}, expected about 100"
         )
-    raise FetchError(Outcome.MALFORMED, f"the weights of {ticker} sum to {total:.2f} %, expected about 100 %")
+    if total > _LARGEST_SUM:
+        raise FetchError(Outcome.MALFORMED, f"the weights of {ticker} sum to {total:.2f} %, expected about 100 %")
+
+
+def _describe_sum(rows: list[Holding | SkippedHolding]) -> str | None:
+    total = sum_of_weights(rows) or 0.0
+    return f"the weights sum to {total:.2f} %: the file is not complete" if total < _LEAST_SUM else None
 
 
 def _read_date(rows: list[_Row]) -> dt.date:
