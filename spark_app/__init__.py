@@ -16,4 +16,4 @@ config        settings, secrets, paths
 Facts for all of them are at the root: `schemas` (every table), `universe` (the funds), `market_calendar`, `errors`.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
