@@ -140,7 +140,7 @@ def test_weights_keep_their_eight_decimals(spark: SparkSession, database: Databa
     weights = [Decimal("1.00000000"), Decimal("0.00000001"), Decimal("0.12345678")]
     periods = (None, None, False, None) * 3
     rows = [
-        (DAY, f"T{place}", None, "Energy", 1, "quoted", *periods, weight, "because", False, "run-00000001")
+        (DAY, f"T{place}", None, "Energy", 1, "quoted", *periods, weight, "because", "run-00000001", False)
         for place, weight in enumerate(weights)
     ]
     send(database, Publication(PORTFOLIO_ALLOCATION, spark.createDataFrame(rows, PORTFOLIO_ALLOCATION.schema)))
