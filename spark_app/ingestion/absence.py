@@ -1,4 +1,4 @@
-"""Whether an answer without data is believed: only if another day confirms it, and if it is not one of many.
+"""Whether an answer without data is believed: for a recent session if another day confirms it, and never one of many.
 
 Every ticker that a run asks for is known to exist: a fund, or a stock in the holdings of one.
 """
@@ -11,24 +11,32 @@ from collections.abc import Collection, Mapping
 from spark_app.universe import FIRST_SESSIONS
 
 _CONFIRMING_DAYS = 2
+_OLD_DAYS = 60
+"""Of stocks in holdings of so long ago some have lost their listing or have another ticker: one answer is enough."""
 _FEW = 2
 # Of 500 stocks about 25 a year lose their listing; a faulty source loses most of them at once.
 _MANY = 0.25
 
 
-def confirmed_absences(absent_on: Mapping[str, Collection[dt.date]], asked: int) -> frozenset[str]:
-    """Return the tickers of which two days say that they have no data; none of them if these are too many.
+def confirming_days(as_of: dt.date, now: dt.datetime) -> int:
+    """Return the number of days that must say that a ticker has no data, for the stocks of an as-of session."""
+    return 1 if (now.date() - as_of).days > _OLD_DAYS else _CONFIRMING_DAYS
+
+
+def confirmed_absences(
+    absent_on: Mapping[str, Collection[dt.date]], asked: int, days_needed: int = _CONFIRMING_DAYS
+) -> frozenset[str]:
+    """Return the tickers of which enough days say that they have no data; none of them if these are too many.
 
     Args:
         absent_on: ticker without data -> the days (New York) on which the source said so, since it last had data.
         asked: the number of tickers that were asked for.
+        days_needed: as of `confirming_days`.
     """
     if are_too_many(len(absent_on), asked):
         return frozenset()
     return frozenset(
-        ticker
-        for ticker, days in absent_on.items()
-        if ticker not in FIRST_SESSIONS and len(set(days)) >= _CONFIRMING_DAYS
+        ticker for ticker, days in absent_on.items() if ticker not in FIRST_SESSIONS and len(set(days)) >= days_needed
     )
 
 

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
-from spark_app.ingestion.absence import confirmed_absences
+from spark_app.ingestion.absence import confirmed_absences, confirming_days
 from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
@@ -45,13 +45,14 @@ class Known:
     fetches: Mapping[tuple[str, str], Sequence[Row]]
     last_bars: Mapping[str, dt.date] = field(default_factory=dict)
     absent_on: Mapping[tuple[str, str], frozenset[dt.date]] = field(default_factory=dict)
+    confirming_days: int = 2
 
     def cached(self, requests: Sequence[FetchRequest]) -> Landing:
         """Return the outcomes that fresh fetches give for the tickers of `requests`, all of one kind."""
         wanted = [(request, ticker) for request in requests for ticker in request.tickers]
         keys = [(request.kind, ticker) for request, ticker in wanted]
         absent_on = {key[1]: self.absent_on[key] for key in keys if key in self.absent_on}
-        confirmed = confirmed_absences(absent_on, asked=len(wanted))
+        confirmed = confirmed_absences(absent_on, len(wanted), self.confirming_days)
         fresh = (self._fresh(request, ticker, is_absent=ticker in confirmed) for request, ticker in wanted)
         return Landing([_as_landed(row) for row in fresh if row is not None])
 
@@ -66,10 +67,10 @@ class Known:
 
 def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
     """Read what staging knows of `tickers`, in one query; with `--refresh` no fetch is fresh."""
-    kinds = list(kinds)
+    kinds, needed = list(kinds), confirming_days(run.as_of, run.request.now)
     # Only charts ask for the dates that are known of a ticker.
     if run.request.refresh and Kind.CHART not in kinds:
-        return Known({}, {}, {}, {})
+        return Known({}, {}, {}, {}, confirming_days=needed)
     rows = _known_rows(run, tickers, kinds).collect()
     fetches: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -82,7 +83,7 @@ def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known
     absent_on = {
         (kind, row["ticker"]): days for row in rows for kind, days in absent_days(row["absences"], row["data"]).items()
     }
-    return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on)
+    return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on, needed)
 
 
 def absent_days(absences: Sequence[Row], data: Sequence[Row]) -> dict[str, frozenset[dt.date]]:

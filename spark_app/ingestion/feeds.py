@@ -103,7 +103,7 @@ class Feed(ABC):
             return frozenset(t.ticker for t in absent)
         known = self.known.absent_on
         absent_on = {t.ticker: {*known.get((self.kind, t.ticker), ()), *_day_of(t)} for t in absent}
-        return confirmed_absences(absent_on, asked=len(self.tickers))
+        return confirmed_absences(absent_on, len(self.tickers), self.known.confirming_days)
 
     def incomplete(self, landing: Landing, completeness: Completeness) -> list[FetchRequest]:
         """List what this run fetches again; the synthetic market would say the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from spark_app.ingestion.absence import confirmed_absences, ended_charts
+from spark_app.ingestion.absence import confirmed_absences, confirming_days, ended_charts
 
 MON, TUE, WED, THU = (dt.date(2024, 3, day) for day in (11, 12, 13, 14))
 STOCKS = [f"S{number}" for number in range(36)]
@@ -60,3 +60,11 @@ def test_many_charts_that_stop_at_once_have_not_ended() -> None:
     last_bars = dict.fromkeys(STOCKS, THU)
     assert len(ended_charts(last_bars | dict.fromkeys(STOCKS[:9], MON), FUND_BARS, RECENT)) == 9
     assert ended_charts(last_bars | dict.fromkeys(STOCKS[:10], MON), FUND_BARS, RECENT) == {}
+
+
+def test_of_stocks_of_long_ago_one_answer_is_enough() -> None:
+    now = dt.datetime(2024, 5, 11, 9, tzinfo=dt.UTC)
+    days = [confirming_days(day, now) for day in (dt.date(2024, 5, 10), dt.date(2024, 3, 12), dt.date(2024, 3, 11))]
+    assert days == [2, 2, 1]
+    assert confirmed_absences({"GONE": {MON}}, 36, days_needed=1) == {"GONE"}
+    assert confirmed_absences({key: {MON} for key in "ABCDEFGHIJ"}, 36, days_needed=1) == frozenset()
