@@ -30,8 +30,8 @@ def classify_holding(symbol: str, name: str | None, percent: float | None) -> Ho
 
     `symbol` is spelt as the source does, "" for none.
     """
-    ticker = to_yahoo_symbol(symbol)
-    ticker = "" if ticker in _NO_TICKER else ticker
+    # Before it is spelt as Yahoo does: N/A would become a share class.
+    ticker = "" if symbol.strip().upper() in _NO_TICKER else to_yahoo_symbol(symbol)
     reason = _kind(ticker, (name or "").upper()) or _defect(ticker, percent)
     if reason is None and percent is not None:
         return Holding(ticker, name, percent)

@@ -91,3 +91,10 @@ def test_skipped_rows_of_no_known_kind_are_told() -> None:
         "2602335D CONTRA HOLOGIC (0.25 %); * A footnote (no weight)",
     )
     assert describe_skipped(rows[:1]) == (None, None)
+
+
+@pytest.mark.parametrize("symbol", ["", "-", "N/A", " n/a "])
+def test_a_symbol_that_stands_for_none_is_no_share_class(symbol: str) -> None:
+    row = classify_holding(symbol, "ESCROW", 0.5)
+    assert isinstance(row, SkippedHolding)
+    assert (row.holding_ticker, row.reason) == (None, "it has no ticker")
