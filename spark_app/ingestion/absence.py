@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping
 
 from spark_app.universe import FIRST_SESSIONS
 
-_CONFIRMING_DAYS = 2
+CONFIRMING_DAYS = 2
+"""The days (New York) that must say so before it is believed that a stock of a recent session has no data."""
+
 _OLD_DAYS = 60
 """Of stocks in holdings of so long ago some have lost their listing or have another ticker: one answer is enough."""
 _FEW = 2
@@ -20,11 +22,11 @@ _MANY = 0.25
 
 def confirming_days(as_of: dt.date, now: dt.datetime) -> int:
     """Return the number of days that must say that a ticker has no data, for the stocks of an as-of session."""
-    return 1 if (now.date() - as_of).days > _OLD_DAYS else _CONFIRMING_DAYS
+    return 1 if (now.date() - as_of).days > _OLD_DAYS else CONFIRMING_DAYS
 
 
 def confirmed_absences(
-    absent_on: Mapping[str, Collection[dt.date]], asked: int, days_needed: int = _CONFIRMING_DAYS
+    absent_on: Mapping[str, Collection[dt.date]], asked: int, days_needed: int = CONFIRMING_DAYS
 ) -> frozenset[str]:
     """Return the tickers of which enough days say that they have no data; none of them if these are too many.
 

@@ -62,7 +62,7 @@ class BarsToServe:
                 f"charts ended: {describe_tickers([f'{t} {day}' for t, day in sorted(missing.ended.items())])}"
             )
         if missing.absent:
-            parts.append(f"no data, confirmed by another day: {describe_tickers(sorted(missing.absent))}")
+            parts.append(f"no longer listed: {describe_tickers(sorted(missing.absent))}")
         if self.restated:
             parts.append(f"restated: {describe_tickers(self.restated)}")
         return parts

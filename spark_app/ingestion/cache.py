@@ -1,7 +1,7 @@
 """The cache: fetches of earlier runs in staging that are still fresh.
 
 A fetch is fresh while it is not older than `fetch.cache_hours`, was made after the close of the as-of session, and
-covers the window that is asked for. That there is no data is cached only where another day confirmed it.
+covers the window that is asked for. That there is no data is cached where it is believed (absence.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
-from spark_app.ingestion.absence import confirmed_absences, confirming_days
+from spark_app.ingestion.absence import CONFIRMING_DAYS, confirmed_absences, confirming_days
 from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
@@ -36,7 +36,7 @@ class Known:
     `first_bars` and `last_bars` are the dates of their earliest and newest bars, `first_days` of their earliest bars or
     quotes, `first_asked` the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table
     without their payload, by kind and ticker, the newest first; `absent_on` the days (New York) on which the source
-    had no data, since it last had some or the ticker was forgotten.
+    had no data, since it last had some or the ticker was forgotten. `confirming_days` of them are needed to believe it.
     """
 
     first_bars: Mapping[str, dt.date]
@@ -45,7 +45,7 @@ class Known:
     fetches: Mapping[tuple[str, str], Sequence[Row]]
     last_bars: Mapping[str, dt.date] = field(default_factory=dict)
     absent_on: Mapping[tuple[str, str], frozenset[dt.date]] = field(default_factory=dict)
-    confirming_days: int = 2
+    confirming_days: int = CONFIRMING_DAYS
 
     def cached(self, requests: Sequence[FetchRequest]) -> Landing:
         """Return the outcomes that fresh fetches give for the tickers of `requests`, all of one kind."""

@@ -97,7 +97,7 @@ class Feed(ABC):
         return self.requests([ticker for ticker in self.tickers if ticker not in cached.of_kind(self.kind)])
 
     def confirmed_absent(self, landing: Landing) -> frozenset[str]:
-        """The tickers without data of this kind, as answers of two days say; the synthetic market is never wrong."""
+        """The tickers of which it is believed that there is no data; the synthetic market is never wrong."""
         absent = landing.absent(self.kind)
         if self.run.settings.data_origin == "synthetic":
             return frozenset(t.ticker for t in absent)

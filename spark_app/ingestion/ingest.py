@@ -45,7 +45,7 @@ class Ingested:
         return [(t.ticker, t.snapshot_date) for t in self.landing.answered(Kind.HOLDINGS) if t.snapshot_date]
 
     def confirmed_absent(self, kind: Kind) -> frozenset[str]:
-        """The tickers that have no data of one kind, as answers of two days say."""
+        """The tickers of which it is believed that there is no data of one kind."""
         return next(feed.confirmed_absent(self.landing) for feed in self.feeds if feed.kind == kind)
 
     def result(self, message: Iterable[str], *served: Publication, gate: Sequence[Verdict]) -> StageResult:

@@ -139,7 +139,7 @@ def test_an_absence_leaves_the_gate_and_is_cached_once_another_day_confirms_it(f
     fetch_world.forget_log()
     second = fetch_world.run(STAGE4, settings=ALL_NEEDED)
     assert second.exit_code == 0, second.message
-    assert f"no data, confirmed by another day: {GONE}" in second.message
+    assert f"no longer listed: {GONE}" in second.message
     assert len(fetch_world.world.table(HISTORY)) == 32 * 21
     assert (fetch_world.asked(), fetch_world.asked("quote")) == ({}, {})
 
