@@ -160,7 +160,7 @@ def _source_config(run: Run) -> SourceConfig:
         holdings_url=source.holdings_url,
         timeout_seconds=source.timeout_seconds,
         max_retries=run.settings.fetch.max_retries,
-        largest_skipped_percent=run.settings.gate.skipped_holdings_percent,
+        skipped_holdings_percent=run.settings.gate.skipped_holdings_percent,
         synthetic_seed=synthetic.seed,
         synthetic_stocks_per_sector=synthetic.stocks_per_sector,
         synthetic_leading_sectors=synthetic.leading_sectors,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-LARGEST_SKIPPED_PERCENT = 5.0
+SKIPPED_HOLDINGS_PERCENT = 5.0
 """The largest weight of a fund in skipped rows, unless the settings say otherwise."""
 
 
@@ -164,7 +164,7 @@ class SourceConfig:
 
     `endpoint` is None for Yahoo itself, else the URL of a proxy or emulator. `sessions` are all
     trading sessions of the synthetic market, `max_retries` the retries of a transient failure,
-    `largest_skipped_percent` the largest weight of a fund in skipped rows.
+    `skipped_holdings_percent` the largest weight of a fund in skipped rows.
     """
 
     name: str
@@ -173,7 +173,7 @@ class SourceConfig:
     holdings_url: str = ""
     timeout_seconds: float = 20.0
     max_retries: int = 3
-    largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+    skipped_holdings_percent: float = SKIPPED_HOLDINGS_PERCENT
     synthetic_seed: int = 20
     synthetic_stocks_per_sector: int = 12
     synthetic_leading_sectors: int = 2

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from spark_app.sources.bodies import FetchError
-from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Holding, Outcome, SkippedHolding
+from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Holding, Outcome, SkippedHolding
 from spark_app.sources.symbols import is_us_share, to_yahoo_symbol
 
 _NO_TICKER = ("", "-", "N/A")
@@ -39,23 +39,23 @@ def classify_holding(symbol: str, name: str | None, percent: float | None) -> Ho
 
 
 def split_holdings(
-    rows: Iterable[Holding | SkippedHolding], largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+    rows: Iterable[Holding | SkippedHolding], skipped_holdings_percent: float = SKIPPED_HOLDINGS_PERCENT
 ) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Split the rows of a fund into its shares and the skipped rows.
 
     Short positions and weights above 100 are among the skipped rows, with the size of their weight.
 
-    Raises: FetchError: skipped rows of no known kind carry more than `largest_skipped_percent` of the fund.
+    Raises: FetchError: skipped rows of no known kind carry more than `skipped_holdings_percent` of the fund.
     """
     rows = tuple(rows)
     skipped = tuple(row for row in rows if isinstance(row, SkippedHolding))
     unknown = sorted(_of_no_known_kind(skipped), key=_weight, reverse=True)
     percent = sum(map(_weight, unknown))
-    if percent > largest_skipped_percent:
+    if percent > skipped_holdings_percent:
         raise FetchError(
             Outcome.MALFORMED,
             f"skipped rows carry {percent:.2f} % of the fund, and gate.skipped_holdings_percent allows "
-            f"{largest_skipped_percent:g} %: {', '.join(map(_describe, unknown[:_NAMED]))}",
+            f"{skipped_holdings_percent:g} %: {', '.join(map(_describe, unknown[:_NAMED]))}",
         )
     return tuple(row for row in rows if isinstance(row, Holding)), skipped
 

@@ -431,7 +431,7 @@ def test_a_large_holding_without_a_symbol_refuses_the_snapshot(emulator: YahooEm
 
 def test_the_setting_allows_more_skipped_weight(emulator: YahooEmulator) -> None:
     emulator.fail("holdings", edit=without_symbol(0.6))
-    (answer,) = make_source(emulator, largest_skipped_percent=60.0).fetch(holdings("XLK"))
+    (answer,) = make_source(emulator, skipped_holdings_percent=60.0).fetch(holdings("XLK"))
     assert [h.holding_ticker for h in answer.holdings] == ["BRK-B"]
 
 

@@ -19,14 +19,13 @@ from typing import Any
 import openpyxl
 
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
-from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Answer, Holding, Outcome, SkippedHolding
+from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, SkippedHolding
 from spark_app.sources.holdings import classify_holding, describe_skipped, split_holdings, sum_of_weights
 from spark_app.sources.http import LimitedSession
 from spark_app.sources.symbols import to_yahoo_symbol
 
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")
-_EMPTY = ("", "-", "N/A")
 
 _LEAST_SUM, _LARGEST_SUM = 95.0, 105.0
 """Real files sum to 99.4 to 100.8 percent (2021 to 2026)."""
@@ -51,13 +50,13 @@ def fetch_issuer_holdings(
     ticker: str,
     *,
     today: dt.date,
-    largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT,
+    skipped_holdings_percent: float = SKIPPED_HOLDINGS_PERCENT,
 ) -> Answer:
     """Fetch and parse the workbook of one fund; `{ticker}` in the URL becomes the ticker in lower case.
 
     Args:
         today: the date in New York; a later snapshot is malformed.
-        largest_skipped_percent: as for `split_holdings`.
+        skipped_holdings_percent: as for `split_holdings`.
     Raises: FetchError, RateLimitedError, OSError (the connection failed).
     """
     response = session.get(url_pattern.replace("{ticker}", ticker.lower()))
@@ -65,7 +64,7 @@ def fetch_issuer_holdings(
         raise FetchError(Outcome.NOT_FOUND, f"the issuer has no holdings file of {ticker}")
     if response.status_code != 200:
         raise FetchError(Outcome.TRANSIENT, f"the issuer answered with status {response.status_code}", may_pass=True)
-    snapshot_date, holdings, skipped = parse_workbook(response.content, ticker, largest_skipped_percent)
+    snapshot_date, holdings, skipped = parse_workbook(response.content, ticker, skipped_holdings_percent)
     if snapshot_date > today:
         raise FetchError(Outcome.MALFORMED, f"the workbook of {ticker} is dated {snapshot_date}, after today ({today})")
     message, raw_text = describe_skipped(skipped)
@@ -76,11 +75,11 @@ def fetch_issuer_holdings(
 
 
 def parse_workbook(
-    content: bytes, ticker: str, largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+    content: bytes, ticker: str, skipped_holdings_percent: float = SKIPPED_HOLDINGS_PERCENT
 ) -> tuple[dt.date, tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Parse the date of a fund's snapshot, its shares (weights in percent) and the skipped rows.
 
-    Raises: FetchError: this is not a holdings workbook of `ticker`, it lists no share, or it lacks some of the weight.
+    Raises: FetchError: this is not a holdings workbook of `ticker`, it lists no share, or its weights cannot be right.
     """
     try:
         _require_sound_file(content)
@@ -94,7 +93,7 @@ def parse_workbook(
     if not _names_fund(rows, ticker):
         raise FetchError(Outcome.MALFORMED, f"this is not the workbook of {ticker}")
     _require_percent(read, ticker)
-    holdings, skipped = split_holdings(read, largest_skipped_percent)
+    holdings, skipped = split_holdings(read, skipped_holdings_percent)
     if not holdings:
         raise FetchError(Outcome.NO_DATA, f"the workbook of {ticker} names no share")
     return snapshot_date, holdings, skipped
@@ -190,9 +189,7 @@ def _read_holding(row: _Row) -> Holding | SkippedHolding:
 
 
 def _read_percent(cell: Any) -> float | None:
-    """Return None for a text as well: footnotes are in all columns."""
-    if cell in _EMPTY:
-        return None
+    """Return None for a text, such as "-" or a footnote: those are in all columns."""
     try:
         return read_number(cell)
     except BODY_ERRORS:

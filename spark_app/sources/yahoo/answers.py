@@ -24,7 +24,7 @@ from spark_app.sources.bodies import (
     require_currency,
     time_defect,
 )
-from spark_app.sources.contract import LARGEST_SKIPPED_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
+from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
 from spark_app.sources.holdings import classify_holding, split_holdings, sum_of_weights
 from spark_app.sources.http import RAW_TEXT_CHARS
 from spark_app.sources.symbols import to_yahoo_symbol
@@ -98,7 +98,7 @@ def require_holdings_of(payload: dict[str, Any], ticker: str) -> None:
 
 
 def parse_holdings(
-    payload: dict[str, Any], largest_skipped_percent: float = LARGEST_SKIPPED_PERCENT
+    payload: dict[str, Any], skipped_holdings_percent: float = SKIPPED_HOLDINGS_PERCENT
 ) -> tuple[tuple[Holding, ...], tuple[SkippedHolding, ...]]:
     """Parse a quoteSummary answer: the holdings in Yahoo's order, weights in percent, and the skipped rows.
 
@@ -112,7 +112,7 @@ def parse_holdings(
     fractions = (sum_of_weights(read) or 0.0) / 100
     if fractions * 100 > _LARGEST_SUM_PERCENT:
         raise FetchError(Outcome.MALFORMED, f"Yahoo's weights are not fractions: they sum to {fractions:g}")
-    holdings, skipped = split_holdings(read, largest_skipped_percent)
+    holdings, skipped = split_holdings(read, skipped_holdings_percent)
     if not holdings and _has_unreadable_weight(skipped):
         raise ValueError("no weight is a number")
     if not holdings:

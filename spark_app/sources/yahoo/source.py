@@ -155,7 +155,7 @@ class YahooSource:
         self._get(_SUMMARY_URL + ticker, {"modules": _HOLDINGS_MODULES, "formatted": "false"})
         payload = self._session.payload()
         require_holdings_of(payload, ticker)
-        holdings, skipped = parse_holdings(payload, self._config.largest_skipped_percent)
+        holdings, skipped = parse_holdings(payload, self._config.skipped_holdings_percent)
         # Yahoo's holdings have no date.
         snapshot_date = self._clock().astimezone(NEW_YORK).date()
         said = describe_skipped(skipped)
@@ -167,7 +167,7 @@ class YahooSource:
             self._config.holdings_url,
             ticker,
             today=self._clock().astimezone(NEW_YORK).date(),
-            largest_skipped_percent=self._config.largest_skipped_percent,
+            skipped_holdings_percent=self._config.skipped_holdings_percent,
         )
 
     def _fetch_quotes(self, request: FetchRequest) -> list[Answer]:

@@ -124,7 +124,7 @@ def test_a_workbook_may_skip_as_much_weight_as_the_setting_allows(emulator: Yaho
     snapshot = emulator.market.holdings["XLK"]._replace(holdings=(holding._replace(ticker="AAPL GY"), *others))
     emulator.market.holdings["XLK"] = snapshot
     answers = [
-        make_source(emulator, holdings_provider="issuer", largest_skipped_percent=percent).fetch(holdings("XLK"))[0]
+        make_source(emulator, holdings_provider="issuer", skipped_holdings_percent=percent).fetch(holdings("XLK"))[0]
         for percent in (59.0, 60.0)
     ]
     assert [(a.outcome, len(a.holdings)) for a in answers] == [(Outcome.MALFORMED, 0), (Outcome.OK, 1)]

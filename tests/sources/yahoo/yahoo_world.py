@@ -57,14 +57,14 @@ def make_source(
     max_retries: int = 0,
     timeout_seconds: float = 5.0,
     holdings_provider: str = "yahoo",
-    largest_skipped_percent: float = 5.0,
+    skipped_holdings_percent: float = 5.0,
 ) -> YahooSource:
     config = SourceConfig(
         "yahoo",
         endpoint=emulator.url,
         timeout_seconds=timeout_seconds,
         max_retries=max_retries,
-        largest_skipped_percent=largest_skipped_percent,
+        skipped_holdings_percent=skipped_holdings_percent,
         holdings_provider=holdings_provider,
         holdings_url=emulator.url + "/holdings-daily-us-en-{ticker}.xlsx",
     )
