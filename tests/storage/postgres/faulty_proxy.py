@@ -6,18 +6,18 @@ import contextlib
 import select
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 from spark_app.storage.postgres.database import Database
+from tests.storage.postgres.listener import Listener
 
 _RESET = struct.pack("ii", 1, 0)
 _LOOK_AROUND_SECONDS = 0.05
 
 
-class FaultyProxy:
+class FaultyProxy(Listener):
     """Forwards connections to a port of this machine.
 
     `delay_seconds` pass before each part of an answer. While `is_silent`, nothing arrives on either
@@ -27,16 +27,15 @@ class FaultyProxy:
     """
 
     def __init__(self, target: int) -> None:
+        super().__init__()
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._epoch = 0
-        self.port: int = self._listener.getsockname()[1]
         self.delay_seconds = 0.0
         self.is_silent = False
         self.reset_after: int | None = None
         self.lose_answer_to: bytes | None = None
         self.once_said = b""
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.start()
 
     def drop(self) -> None:
         """End all connections."""
@@ -49,19 +48,10 @@ class FaultyProxy:
 
     def close(self) -> None:
         """Accept no more, and end what is there."""
-        # Closing alone does not wake up who waits for a caller.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        super().close()
         self.drop()
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
             self._forward(client, server)
             # Without waiting for what is on its way: the client gets a reset.

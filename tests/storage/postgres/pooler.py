@@ -16,21 +16,21 @@ from collections.abc import Iterator
 import psycopg
 
 from spark_app.storage.postgres.database import Database
+from tests.storage.postgres.listener import Listener
 from tests.storage.postgres.logins import url_of
 
 _REPORTED = ("server_version", "server_encoding", "client_encoding", "DateStyle", "standard_conforming_strings")
 _PROCESS_OF_ITS_OWN = 2_000_000_000
 
 
-class Pooler:
+class Pooler(Listener):
     """Accepts connections at `port`; `mode` is `transaction` or `session`."""
 
     def __init__(self, server: Database, mode: str) -> None:
+        super().__init__()
         self._server, self._mode = server, mode
         self._shared, self._turn = self._session(), threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.start()
 
     @property
     def process(self) -> int:
@@ -44,21 +44,13 @@ class Pooler:
 
     def close(self) -> None:
         """Accept no more, and end the shared session."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        super().close()
         self._shared.close()
 
     def _session(self) -> psycopg.Connection:
         return psycopg.connect(url_of(self._server), autocommit=True)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError), client:
             _log_in(client, self._shared)
             if self._mode == "transaction":

@@ -14,40 +14,29 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.storage.postgres.listener import Listener
+
 _TLS_REQUEST, _GSS_REQUEST = struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104)
 _NAMES = ("localhost", "db.example.com")
 
 
-class TlsFront:
+class TlsFront(Listener):
     """Forwards connections to a server's port; only encrypted ones, `encrypted` counts them.
 
     Without a certificate it answers like a server that knows no TLS.
     """
 
     def __init__(self, target: int, certificate: Path | None) -> None:
+        super().__init__()
         self._target = target
         self._context: ssl.SSLContext | None = None
         if certificate is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self.encrypted = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.start()
 
-    def close(self) -> None:
-        """Accept no more."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
             while (asked := client.recv(8, socket.MSG_WAITALL)) == _GSS_REQUEST:
                 client.sendall(b"N")
