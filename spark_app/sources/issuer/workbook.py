@@ -142,10 +142,10 @@ def _read_cells(content: bytes) -> list[_Row]:
 def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
     """Raise for weights that are fractions, and for rows that are in the file twice.
 
-    A file may be cut after its largest holdings: their weights are right.
+    A file may be cut after its largest holdings: their weights are right. One weight alone does not show its unit.
     """
     total = sum_of_weights(rows) or 0.0
-    if _LEAST_SUM <= 100 * total <= _LARGEST_SUM:
+    if len(rows) > 1 and _LEAST_SUM <= 100 * total <= _LARGEST_SUM:
         raise FetchError(
             Outcome.MALFORMED, f"the weights of {ticker} are fractions: they sum to {total:.4f}, expected about 100"
         )

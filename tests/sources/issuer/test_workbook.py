@@ -186,6 +186,10 @@ def test_weights_that_are_fractions_or_above_100_percent_are_refused(
     assert (failure.outcome, str(failure)) == (Outcome.MALFORMED, message)
 
 
+def test_one_weight_alone_does_not_show_its_unit() -> None:
+    assert parse_workbook(make_workbook([line("A", "AA", 1.0)]), "XLF")[1] == (Holding("AA", "A", 1.0),)
+
+
 @pytest.mark.parametrize("weights", [(60.0, 23.41), (60.0, 35.0), (60.0, 45.0)])
 def test_other_weights_are_taken(weights: tuple[float, float]) -> None:
     content = make_workbook([line(name, name * 2, w) for name, w in zip("AB", weights, strict=True)])
