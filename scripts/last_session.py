@@ -22,7 +22,8 @@ def read_moment(text: str) -> dt.datetime:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("moments", nargs="+", type=read_moment, metavar="MOMENT")
+    moments = parser.parse_args().moments
     calendar = load_settings().calendar
     correct(calendar.closures, calendar.extra_sessions)
-    for moment in parser.parse_args().moments:
+    for moment in moments:
         print(last_completed_session(moment))
