@@ -21,6 +21,7 @@ from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TABLE
+from spark_app.transforms.current import fetched_on
 
 FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
@@ -142,11 +143,6 @@ def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFram
 
 def _newest_of(name: str, kind: Kind) -> Column:
     return F.max(F.when(F.col(f"{name}.kind") == kind, F.col(name)))
-
-
-def fetched_on() -> Column:
-    """The day (New York) of a row of `fetches`; times are in UTC, the time zone of the session."""
-    return F.to_date(F.from_utc_timestamp("fetched_at", market_calendar.NEW_YORK.key))
 
 
 def first_fresh_moment(run: Run) -> dt.datetime:

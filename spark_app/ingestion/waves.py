@@ -15,7 +15,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
-from spark_app.ingestion.cache import fetched_on
 from spark_app.ingestion.landing import NOT_ASKED, LandedTicker, Landing, without_request
 from spark_app.ingestion.progress import WaveProgress
 from spark_app.pipeline.run import Run
@@ -25,6 +24,7 @@ from spark_app.sources.worker import answer_requests
 from spark_app.storage.delta.staging import FETCHES_TABLE
 from spark_app.storage.postgres.limiter import FetchLimits, limiter_of
 from spark_app.storage.postgres.throttle import forget_stop, read_throttle, request_stop
+from spark_app.transforms.current import fetched_on
 
 _T = TypeVar("_T")
 

@@ -5,8 +5,18 @@ Over rows with `fetched_at <= T` the same functions give the state of staging at
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+from spark_app.market_calendar import NEW_YORK
+
+
+def fetched_on() -> Column:
+    """The day (New York) of a fetch.
+
+    Columns in: fetched_at; times are in UTC, the time zone of the session.
+    """
+    return F.to_date(F.from_utc_timestamp("fetched_at", NEW_YORK.key))
 
 
 def current_bars(bars: DataFrame) -> DataFrame:

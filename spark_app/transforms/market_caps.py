@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_app.market_calendar import NEW_YORK
+from spark_app.transforms.current import fetched_on
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.prices import is_finite, usable_price
 from spark_app.universe import SPLIT_OVERRIDES
@@ -17,7 +17,8 @@ _EXACT = 1e-9
 """Staging stores ratios as doubles; 5:3 times 3 is a whole number up to rounding."""
 
 _REPEAT_DAYS = 14
-"""10 sessions: the same ratio listed again within them is the same split."""
+"""The same ratio listed again within 10 sessions is the same split: sources/yahoo/reconcile.py has the rule for new
+charts, this one is for what was staged before."""
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
@@ -65,10 +66,9 @@ def _scaled_cap(quoted_cap: Column) -> Column:
 
 def _split_factor() -> Column:
     """The new shares per old share by the splits after the quote that were in the close when it was fetched."""
-    basis_date = F.to_date(F.from_utc_timestamp("fetched_at", NEW_YORK.key))
 
     def is_contained(split: Column) -> Column:
-        return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= basis_date)
+        return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= fetched_on())
 
     contained = F.filter(F.coalesce("splits", F.array()), is_contained)
     return F.aggregate(contained, F.lit(1.0), lambda product, split: product * split["share_ratio"])
