@@ -17,6 +17,7 @@ from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.roles import set_up_roles
 from tests.needs import needs_of
+from tests.outside import without_settings_of_a_user
 from tests.storage.postgres.copies import copy_home, new_database
 
 # The same examples in every run, however slow the machine: a failure is one for everybody.
@@ -53,6 +54,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def no_settings_from_outside() -> Iterator[None]:
+    """Whoever runs the tests may have settings and a database of their own."""
+    with without_settings_of_a_user():
+        yield
 
 
 @pytest.fixture(scope="session")

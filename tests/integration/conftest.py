@@ -15,15 +15,12 @@ from tests.emulator import YahooEmulator
 from tests.integration.fetch_market import fetch_market
 from tests.integration.fetch_world import FetchWorld
 from tests.integration.world import World
-from tests.outside import without_settings_of_a_user
 from tests.storage.postgres.logins import login_as
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
-    """Whoever runs the tests may have settings and a database of their own."""
-    with without_settings_of_a_user():
-        yield
+def in_every_module(no_settings_from_outside: None) -> None:
+    """No test of this folder sees the settings of whoever runs it."""
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,6 @@ from tests.integration.fetch_market import AS_OF, LAST_DAY, MORNING_AFTER, TICKE
 from tests.integration.fetch_world import each_once
 from tests.integration.world import World, without_text
 from tests.operations.installation import WINNERS, installation, trending_market
-from tests.outside import without_settings_of_a_user
 
 EARLY = dt.date(2024, 2, 2)
 EARLY_MORNING = dt.datetime(2024, 2, 3, 9, tzinfo=dt.UTC)
@@ -41,11 +40,7 @@ QUOTED_ONCE, NEW_LISTING = WINNERS[0], WINNERS[1]
 """QUOTED_ONCE has no quote after the early run, and splits soon after it."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
-    """Whoever runs the tests may have settings and a database of their own."""
-    with without_settings_of_a_user():
-        yield
+pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,8 @@ from spark_app.storage.postgres.database import Database
 from tests.integration.fetch_market import AS_OF, MORNING_AFTER
 from tests.integration.world import World
 from tests.operations.installation import installation, trending_market
-from tests.outside import without_settings_of_a_user
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
-    """Whoever runs the tests may have settings and a database of their own."""
-    with without_settings_of_a_user():
-        yield
+pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from tests.integration.expected import Known, Rows, daily_prices, fund_holdings,
 from tests.integration.expected_portfolio import portfolio, stock_history
 from tests.integration.small_market import AS_OF, FUND_PATHS, IN_WINTER, STEPS, spring_market, winter_market
 from tests.integration.world import World, differences, open_world, without_text
-from tests.outside import without_settings_of_a_user
 
 EVENING_IN_WINTER = dt.datetime(2024, 3, 8, 23, tzinfo=dt.UTC)
 HOLDINGS, STOCKS, PORTFOLIO = "stage2_etf_holdings", "stage4_stock_history", "stage5_portfolio_allocation"
@@ -25,11 +24,7 @@ MONDAY_AFTER = dt.date(2024, 4, 29)
 WITH_HOLES = {"gate": {"etf_coverage": 0, "stock_coverage": 0}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
-    """Whoever runs the tests may have settings and a database of their own."""
-    with without_settings_of_a_user():
-        yield
+pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 
 
 @pytest.fixture(scope="module")
