@@ -20,6 +20,7 @@ from typing import IO
 from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
+from spark_app.results.show import render_results
 from spark_app.storage.postgres.database import (
     Database,
     administrator_of,
@@ -31,7 +32,6 @@ from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.migrate import has_tables, migrate
 from spark_app.storage.postgres.remedies import locked_table
-from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.text_table import printable
 

@@ -17,6 +17,7 @@ from spark_app.config.kafka import KafkaAccess, KafkaSettings
 from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
 from spark_app.pipeline.preparation import prepare_database
+from spark_app.results.show import render_results
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import Delivery, deliver
 from spark_app.storage.postgres import migrate as migrate_module
@@ -28,7 +29,6 @@ from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.migrate import Migration, migrate
 from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
-from spark_app.storage.postgres.results import render_results
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
 from spark_app.storage.postgres.throttle import block_source, clear_block, forget_stop, read_throttle, request_stop

@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
+from spark_app.results.show import render_results
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.results import render_results
 
 DAY = dt.date(2023, 6, 30)
 
