@@ -14,8 +14,10 @@ from spark_app.pipeline.stage import Stage
 from spark_app.stages import STAGES
 
 if TYPE_CHECKING:
+    from spark_app.config.settings import Settings
     from spark_app.pipeline.request import Request
     from spark_app.pipeline.run import Run
+    from spark_app.storage.postgres.database import Database
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Job:
         options: those beside the ones that every job has (`--source`, `--config`, `--json`, `--version`).
         stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
+        reading: else the function that reads the served tables without Spark, `module:name`, called with the request,
+            the settings and the database; returns the exit code.
+        afterwards: a function called with the run when the stages have ended, unless they were interrupted.
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
@@ -38,6 +43,8 @@ class Job:
     stages: tuple[Stage, ...] = ()
     runs_again: bool = False
     work: str = ""
+    reading: str = ""
+    afterwards: str = ""
     preview: str = ""
     reads_any_origin: bool = False
     examples: tuple[str, ...] = ()
@@ -62,7 +69,14 @@ class Job:
             return int(_found(self.work)(run))
         from spark_app.pipeline.sequence import run_pending, run_stages
 
-        return run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+        exit_code = run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+        if self.afterwards and not run.stopping.is_set():
+            _found(self.afterwards)(run)
+        return exit_code
+
+    def read(self, request: Request, settings: Settings, database: Database) -> int:
+        """Do the work of a job without Spark; returns the exit code."""
+        return int(_found(self.reading)(request, settings, database))
 
     def show(self, request: Request) -> bool:
         """Answer a request that needs no more than itself; returns whether that was all."""
@@ -98,6 +112,7 @@ JOBS = {
             "All five stages of a session in one Spark application, up to the first that fails.",
             _options_of(*STAGES),
             STAGES,
+            afterwards="spark_app.results.report:report_after",
         ),
         Job(
             BACKFILL.name,
@@ -150,6 +165,14 @@ JOBS = {
             "Check what is served: rows, gaps, flags, weights, staging against Postgres, the last runs.",
             work="spark_app.operations.verify_data:verify_data",
             reads_any_origin=True,
+        ),
+        Job(
+            "report",
+            "Make the morning page of a session: one HTML file from the served tables, without Spark.",
+            (opt.REPORT_AS_OF, opt.OUT, opt.PNG, opt.OPEN),
+            reading="spark_app.results.report:make_report",
+            reads_any_origin=True,
+            examples=("--open", "--as-of 2024-05-10 --out friday.html"),
         ),
         Job(
             "apply_retention",

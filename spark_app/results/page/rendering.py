@@ -1,0 +1,153 @@
+"""From facts to the HTML of the page: everything is escaped, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import ROUND_HALF_UP, Decimal
+from importlib import resources
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from spark_app import __version__
+from spark_app.config.installation import LAUNCHER
+from spark_app.results.page import strength as figures
+from spark_app.results.page.drawing import rotation_plot, shared_lines, strength_panels
+from spark_app.results.page.facts import Facts
+from spark_app.text_table import printable
+from spark_app.universe import BENCHMARK, SECTOR_NAMES
+
+PERIODS = (5, 10, 20)
+SHOWN_POSITIONS = 11
+"""Positions on the first screen, beside the eleven sectors."""
+_MINUS, _NONE = "−", "n/a"
+_STEPS = (Decimal("0.5"), Decimal("1.5"), Decimal(3))
+"""Percentage points over the benchmark from which a cell has the next shade."""
+_SYNTHETIC = "SYNTHETIC DATA"
+
+
+def render_page(facts: Facts) -> str:
+    """Return the page as one HTML document."""
+    ratio = figures.ratios(facts.prices, facts.sessions)
+    strength = figures.relative_strength(ratio)
+    rotations = figures.rotations(ratio)
+    mark = _SYNTHETIC if facts.is_synthetic else ""
+    template = _environment().get_template("page.html.jinja")
+    return template.render(
+        facts=facts,
+        periods=PERIODS,
+        benchmark=BENCHMARK,
+        names=SECTOR_NAMES,
+        mark=mark,
+        style=Markup(_resource("page.css")),  # noqa: S704 -- our own file
+        shown=facts.positions[:SHOWN_POSITIONS],
+        hidden=facts.positions[SHOWN_POSITIONS:],
+        served_sessions=int(strength.notna().any(axis=1).sum()) if len(strength.columns) else 0,
+        lines=shared_lines(strength) if len(strength.columns) else "",
+        panels=strength_panels(strength, SECTOR_NAMES) if len(strength.columns) else [],
+        weeks=_by_week(strength),
+        rotations=sorted(rotations, key=lambda rotation: -rotation.points[-1][1]),
+        rotation_plot=rotation_plot(rotations, SECTOR_NAMES, mark) if rotations else "",
+        figures=figures,
+        steps=_STEPS,
+        launcher=LAUNCHER,
+        version=__version__,
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "signed": signed,
+        "percent": percent,
+        "number": number,
+        "billions": billions,
+        "index": index,
+        "shade": shade,
+        "day": day,
+        "time": time,
+        "words": words,
+        "plain": plain,
+    }
+    return environment
+
+
+def _resource(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _by_week(strength: pd.DataFrame) -> list[tuple[dt.date, list[float | None]]]:
+    """The newest session and every fifth before it, the newest first."""
+    rows = strength[::-5]
+    return [
+        (session, [None if pd.isna(v) else float(v) for v in values]) for session, *values in rows.itertuples(name=None)
+    ]
+
+
+def _rounded(value: Any, digits: int) -> Decimal:
+    """Round as PostgreSQL does: a half away from zero."""
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+
+
+def signed(value: Any, digits: int = 2) -> str:
+    """Write a number with its sign, with the minus of typography; n/a for none."""
+    if value is None:
+        return _NONE
+    rounded = _rounded(value, digits)
+    if not rounded:
+        return f"{abs(rounded):.{digits}f}"
+    return f"{'+' if rounded > 0 else _MINUS}{abs(rounded):,.{digits}f}"
+
+
+def percent(fraction: Any, digits: int = 2) -> str:
+    """Write a fraction as a percentage, without the sign of percent."""
+    return (
+        _NONE if fraction is None else f"{_rounded(Decimal(fraction) * 100, digits):,.{digits}f}".replace("-", _MINUS)
+    )
+
+
+def number(value: int | None) -> str:
+    return _NONE if value is None else f"{value:,}"
+
+
+def billions(value: int) -> str:
+    return f"{_rounded(Decimal(value) / 10**9, 1):,.1f}"
+
+
+def index(value: float | None) -> str:
+    return _NONE if value is None else f"{_rounded(value, 1):,.1f}"
+
+
+def shade(excess: Decimal | None) -> str:
+    """The class of a cell of the heat table, by its distance from the benchmark."""
+    if excess is None:
+        return "none"
+    step = sum(abs(excess) >= limit for limit in _STEPS)
+    return f"{'up' if excess > 0 else 'down'}{step}" if step else "level"
+
+
+def day(date: dt.date | None, form: str = "%d %b %Y") -> str:
+    return _NONE if date is None else date.strftime(form).lstrip("0")
+
+
+def time(moment: dt.datetime | None) -> str:
+    return _NONE if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
+
+
+def words(name: str) -> str:
+    """A name of code as words: not_trending -> not trending."""
+    return name.replace("_", " ")
+
+
+def plain(text: str | None, longest: int = 400) -> str:
+    """A text from outside: without control characters, cut where it is very long."""
+    text = printable(text or "")
+    return text if len(text) <= longest else f"{text[:longest]}…"
