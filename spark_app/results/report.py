@@ -50,7 +50,7 @@ def report_after(run: Run) -> None:
         logger.info("report: %s", write_page(run.database, run.settings, as_of))
     except SparkAppError as error:
         logger.warning("report: no page was made: %s", error)
-    except Exception:  # noqa: BLE001 -- whatever is wrong with the page, the results are served
+    except Exception:
         logger.warning("report: no page was made: unexpected error", exc_info=True)
 
 

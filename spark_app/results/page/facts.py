@@ -62,6 +62,8 @@ class Position:
     weight_before: Decimal
     allocation_reason: str
     is_max_weight_exceeded: bool
+    holdings_date: dt.date | None
+    quote_date: dt.date | None
     is_look_ahead: bool
 
     @property
@@ -120,9 +122,8 @@ class Dataset:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One row of the run log."""
+    """One row of the run log; None where the stage does not know it."""
 
-    run_id: str
     stage: str
     as_of_date: dt.date
     status: str
@@ -133,9 +134,9 @@ class RunRow:
     rows_updated: int
     rows_removed: int
     rows_rejected: int
+    restated_bars: int | None
+    outliers: int | None
     message: str | None
-    parameters: Mapping[str, Any]
-    delta_versions: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,47 @@ class Rejected:
     received_at: dt.datetime
     stage: str | None
     error_msg: str
+
+
+@dataclass(frozen=True)
+class Restatement:
+    """Known bars of a ticker that a newer fetch changed; `ratio` is new / old, 1 for a correction."""
+
+    ticker: str
+    kind: str
+    ratio: Decimal | None
+    rows_restated: int
+    first_trade_date: dt.date
+    last_trade_date: dt.date
+    noticed_at: dt.datetime
+    stage: str
+
+
+@dataclass(frozen=True)
+class Fetches:
+    """The answers of one kind, source and outcome."""
+
+    kind: str
+    source: str
+    outcome: str
+    answers: int
+    requests: int | None
+    fetched_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that served rows of a table for the as-of session; None where the run log does not know it."""
+
+    table_name: str
+    rows: int
+    run_id: str
+    stage: str | None
+    finished_at: dt.datetime | None
+    code_version: str | None
+    host: str | None
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -188,6 +230,10 @@ class Facts:
     runs: Sequence[RunRow]
     rejected: Sequence[Rejected]
     rejected_count: int
+    restatements: Sequence[Restatement]
+    restated_count: int
+    fetches: Sequence[Fetches]
+    origins: Sequence[Origin]
     look_ahead_snapshots: Mapping[str, dt.date]
 
     @property

@@ -1,4 +1,4 @@
-"""Where pages are: a file per as-of date, the newest also under a name that stays; each is written whole or not at all."""
+"""Where pages are: a file per as-of date, the newest also under a fixed name; each is written whole or not at all."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ SELECT position.ticker, position.company_name, position.sector, position.market_
        position.sector_avg_5d, position.sector_avg_10d, position.sector_avg_20d,
        position.portfolio_weight AS weight, coalesce(before.portfolio_weight, 0) AS weight_before,
        position.allocation_reason, position.is_max_weight_exceeded,
-       position.market_cap_basis = 'later_quote' AS is_look_ahead
+       position.holdings_date, position.quote_date, position.is_look_ahead
 FROM analytics_portfolio_allocation AS position
 LEFT JOIN analytics_portfolio_allocation AS before
        ON before.ticker = position.ticker AND before.as_of_date = %(previous)s
@@ -83,8 +83,8 @@ SELECT etf_ticker, min(as_of_date) FROM collected_meta_etf
 GROUP BY etf_ticker HAVING min(as_of_date) > %(as_of)s ORDER BY 1
 """
 RUNS = """
-SELECT DISTINCT ON (stage) run_id, stage, as_of_date, status, started_at, finished_at, requests, rows_inserted,
-       rows_updated, rows_removed, rows_rejected, message, parameters, delta_versions
+SELECT DISTINCT ON (stage) stage, as_of_date, status, started_at, finished_at, requests, rows_inserted, rows_updated,
+       rows_removed, rows_rejected, restated_bars, outliers, message
 FROM logs_pipeline_run ORDER BY stage, started_at DESC
 """
 REJECTED = """
@@ -92,3 +92,41 @@ SELECT received_at, stage, error_msg FROM logs_consumer_error
 WHERE received_at > %(since)s ORDER BY received_at DESC, id DESC LIMIT %(limit)s
 """
 REJECTED_COUNT = "SELECT count(*) FROM logs_consumer_error WHERE received_at > %(since)s"
+RESTATEMENTS = """
+SELECT ticker, kind, ratio, rows_restated, first_trade_date, last_trade_date, noticed_at, stage
+FROM logs_price_restatement WHERE noticed_at > %(since)s ORDER BY noticed_at DESC, ticker LIMIT %(limit)s
+"""
+RESTATED_COUNT = "SELECT count(*) FROM logs_price_restatement WHERE noticed_at > %(since)s"
+FETCHES = """
+SELECT kind, source, outcome, count(*) AS answers, sum(requests) AS requests, max(fetched_at) AS fetched_at
+FROM logs_fetch WHERE fetched_at > %(since)s GROUP BY kind, source, outcome ORDER BY kind, source, outcome
+"""
+# A run of several stages has a row of each: the one of the stage that the table belongs to, else of the job.
+ORIGINS = """
+WITH served AS (
+    SELECT 'collected_daily_etf_ohlc' AS table_name, 'stage1_etf_ohlc' AS stage, run_id, count(*) AS rows
+    FROM collected_daily_etf_ohlc WHERE trade_date = %(as_of)s GROUP BY run_id
+    UNION ALL
+    SELECT 'collected_meta_etf', 'stage2_etf_holdings', run_id, count(*) FROM collected_meta_etf
+    WHERE as_of_date = (SELECT max(as_of_date) FROM collected_meta_etf WHERE as_of_date <= %(as_of)s) GROUP BY run_id
+    UNION ALL
+    SELECT 'collected_daily_stock_history', 'stage4_stock_history', run_id, count(*)
+    FROM collected_daily_stock_history WHERE trade_date = %(as_of)s GROUP BY run_id
+    UNION ALL
+    SELECT 'analytics_trending_sectors', 'stage3_trending_sectors', run_id, count(*)
+    FROM analytics_trending_sectors WHERE as_of_date = %(as_of)s GROUP BY run_id
+    UNION ALL
+    SELECT 'analytics_portfolio_allocation', 'stage5_portfolio_allocation', run_id, count(*)
+    FROM analytics_portfolio_allocation WHERE as_of_date = %(as_of)s GROUP BY run_id
+    UNION ALL
+    SELECT 'analytics_portfolio_exclusion', 'stage5_portfolio_allocation', run_id, count(*)
+    FROM analytics_portfolio_exclusion WHERE as_of_date = %(as_of)s GROUP BY run_id
+)
+SELECT served.table_name, served.rows, served.run_id, run.stage, run.finished_at, run.code_version, run.host,
+       coalesce(run.settings, '{}') AS settings, coalesce(run.inputs, '{}') AS inputs
+FROM served LEFT JOIN LATERAL (
+    SELECT * FROM logs_pipeline_run WHERE logs_pipeline_run.run_id = served.run_id
+    ORDER BY (logs_pipeline_run.stage = served.stage) DESC, finished_at DESC NULLS LAST LIMIT 1
+) AS run ON true
+ORDER BY served.table_name COLLATE "C", served.rows DESC, served.run_id
+"""

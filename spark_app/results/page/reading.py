@@ -19,9 +19,12 @@ from spark_app.results.page.facts import (
     Departure,
     Exclusion,
     Facts,
+    Fetches,
+    Origin,
     Position,
     Price,
     Rejected,
+    Restatement,
     RunRow,
     Sector,
     Trend,
@@ -33,7 +36,7 @@ from spark_app.universe import BENCHMARKS, FUNDS
 
 _Row = TypeVar("_Row")
 _YEAR_SESSIONS, _RECENT_SESSIONS = 253, 21
-_REJECTED_DAYS, _REJECTED_SHOWN = 30, 12
+_LOGGED_DAYS, _LOGGED_SHOWN = 30, 12
 _NO_RESULTS = f"there are no results yet: run {LAUNCHER} daily_pipeline"
 
 
@@ -73,7 +76,7 @@ class _Reader:
         as_of = self._served(named)
         year = market_calendar.sessions_ending(as_of, _YEAR_SESSIONS)
         self._values = {"as_of": as_of, "first": year[0], "recent": year[-_RECENT_SESSIONS:][0], "funds": list(FUNDS)}
-        self._values |= {"since": self._now - dt.timedelta(days=_REJECTED_DAYS), "limit": _REJECTED_SHOWN}
+        self._values |= {"since": self._now - dt.timedelta(days=_LOGGED_DAYS), "limit": _LOGGED_SHOWN}
         self._values["basis"] = basis = self._value(queries.BASIS) or self._basis
         turnovers = self._rows(Turnover, queries.TURNOVER)
         self._values["previous"] = turnovers[0].previous_date if turnovers else None
@@ -99,6 +102,10 @@ class _Reader:
             runs=sorted(self._rows(RunRow, queries.RUNS), key=lambda run: run.started_at, reverse=True),
             rejected=self._rows(Rejected, queries.REJECTED),
             rejected_count=self._value(queries.REJECTED_COUNT),
+            restatements=self._rows(Restatement, queries.RESTATEMENTS),
+            restated_count=self._value(queries.RESTATED_COUNT),
+            fetches=self._rows(Fetches, queries.FETCHES),
+            origins=self._rows(Origin, queries.ORIGINS),
             look_ahead_snapshots=dict(self._pairs(queries.LOOK_AHEAD_SNAPSHOTS)),
         )
 

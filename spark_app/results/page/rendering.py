@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
 from typing import Any
@@ -76,6 +77,8 @@ def _environment() -> jinja2.Environment:
         "time": time,
         "words": words,
         "plain": plain,
+        "inputs": inputs,
+        "settings": settings,
     }
     return environment
 
@@ -151,3 +154,22 @@ def plain(text: str | None, longest: int = 400) -> str:
     """A text from outside: without control characters, cut where it is very long."""
     text = printable(text or "")
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def inputs(read: Mapping[str, Any]) -> str:
+    """What a run read, in words: versions of staging tables, dates of holdings and quotes."""
+    versions = [f"{table} {version}" for table, version in sorted(dict(read.get("staging_versions") or {}).items())]
+    holdings = sorted(set(dict(read.get("holdings_dates") or {}).values()))
+    quotes = sorted({date for date in dict(read.get("quote_dates") or {}).values() if date})
+    parts = (("staging", ", ".join(versions)), ("holdings of", _span(holdings)), ("quotes of", _span(quotes)))
+    return "; ".join(f"{name} {value}" for name, value in parts if value)
+
+
+def settings(sections: Mapping[str, Any]) -> str:
+    """Settings as in the environment's names, one after the other."""
+    named = [(f"{section}.{key}", value) for section, keys in sections.items() for key, value in dict(keys).items()]
+    return ", ".join(f"{name} = {'unset' if value is None else value}" for name, value in sorted(named))
+
+
+def _span(dates: Sequence[str]) -> str:
+    return "" if not dates else dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
