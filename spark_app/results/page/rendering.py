@@ -33,7 +33,7 @@ def render_page(facts: Facts) -> str:
     """Return the page as one HTML document."""
     ratio = figures.ratios(facts.prices, facts.sessions)
     strength = figures.relative_strength(ratio)
-    rotations = figures.rotations(ratio)
+    rotations = sorted(figures.rotations(ratio), key=lambda rotation: -rotation.points[-1][1])
     mark = _SYNTHETIC if facts.is_synthetic else ""
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -49,7 +49,8 @@ def render_page(facts: Facts) -> str:
         lines=shared_lines(strength) if len(strength.columns) else "",
         panels=strength_panels(strength, SECTOR_NAMES) if len(strength.columns) else [],
         weeks=_by_week(strength),
-        rotations=sorted(rotations, key=lambda rotation: -rotation.points[-1][1]),
+        rotations=rotations,
+        tails=_tails(rotations),
         rotation_plot=rotation_plot(rotations, SECTOR_NAMES, mark) if rotations else "",
         figures=figures,
         steps=_STEPS,
@@ -74,6 +75,7 @@ def _environment() -> jinja2.Environment:
         "index": index,
         "shade": shade,
         "day": day,
+        "long_day": long_day,
         "time": time,
         "words": words,
         "plain": plain,
@@ -92,6 +94,16 @@ def _by_week(strength: pd.DataFrame) -> list[tuple[dt.date, list[float | None]]]
     rows = strength[::-5]
     return [
         (session, [None if pd.isna(v) else float(v) for v in values]) for session, *values in rows.itertuples(name=None)
+    ]
+
+
+def _tails(rotations: Sequence[figures.Rotation]) -> list[tuple[dt.date, list[float | None]]]:
+    """Each session of the tails, the newest first, with x and y of each fund; None before its tail begins."""
+    longest = max((rotation.points for rotation in rotations), key=len, default=())
+    places = [{session: (x, y) for session, x, y in rotation.points} for rotation in rotations]
+    sessions = [session for session, *_ in reversed(longest)]
+    return [
+        (session, [value for found in places for value in found.get(session, (None, None))]) for session in sessions
     ]
 
 
@@ -137,8 +149,12 @@ def shade(excess: Decimal | None) -> str:
     return f"{'up' if excess > 0 else 'down'}{step}" if step else "level"
 
 
-def day(date: dt.date | None, form: str = "%d %b %Y") -> str:
-    return _NONE if date is None else date.strftime(form).lstrip("0")
+def day(date: dt.date | None) -> str:
+    return _NONE if date is None else f"{date.day} {date:%b %Y}"
+
+
+def long_day(date: dt.date) -> str:
+    return f"{date:%A}, {date.day} {date:%B %Y}"
 
 
 def time(moment: dt.datetime | None) -> str:
