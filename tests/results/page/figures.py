@@ -45,8 +45,10 @@ SELECT ticker, {signed("x")}, {signed("y")} FROM scores WHERE trade_date = %(day
 """
 PORTFOLIO = f"""
 SELECT ticker, to_char(round(portfolio_weight * 100, 2), 'FM9990.00'),
-       {signed("return_5d")} || ' | ' || {signed("sector_avg_5d")}, {signed("return_10d")} || ' | ' || {signed("sector_avg_10d")},
-       {signed("return_20d")} || ' | ' || {signed("sector_avg_20d")}, to_char(round(market_cap / 1e9, 1), 'FM999,999,990.0')
+       {signed("return_5d")} || ' | ' || {signed("sector_avg_5d")},
+       {signed("return_10d")} || ' | ' || {signed("sector_avg_10d")},
+       {signed("return_20d")} || ' | ' || {signed("sector_avg_20d")},
+       to_char(round(market_cap / 1e9, 1), 'FM999,999,990.0')
 FROM analytics_portfolio_allocation WHERE as_of_date = %(day)s ORDER BY portfolio_weight DESC, ticker
 """
 CHANGES = f"""
@@ -55,7 +57,8 @@ FROM analytics_portfolio_changes WHERE as_of_date = %(day)s AND weight_after > 0
 """
 SECTORS = f"""
 SELECT etf_ticker, {signed("max(return_pct) FILTER (WHERE period_days = 5)")},
-       {signed("max(return_pct) FILTER (WHERE period_days = 10)")}, {signed("max(return_pct) FILTER (WHERE period_days = 20)")}
+       {signed("max(return_pct) FILTER (WHERE period_days = 10)")},
+       {signed("max(return_pct) FILTER (WHERE period_days = 20)")}
 FROM analytics_trending_sectors WHERE as_of_date = %(day)s GROUP BY etf_ticker
 ORDER BY max(rank) FILTER (WHERE period_days = 20), etf_ticker
 """

@@ -48,7 +48,8 @@ def test_what_changed_is_in_the_first_lines(database: Database) -> None:
     with database.connect() as connection:
         fill(connection, 12)
         ((turnover,),) = connection.execute(
-            "SELECT to_char(round(turnover * 100, 1), 'FM990.0') FROM analytics_portfolio_turnover WHERE as_of_date = %s",
+            "SELECT to_char(round(turnover * 100, 1), 'FM990.0') FROM analytics_portfolio_turnover"
+            " WHERE as_of_date = %s",
             (DAY,),
         )
     said = text_of(page_of(database))
@@ -125,7 +126,7 @@ def test_a_missing_price_leaves_a_gap(database: Database) -> None:
     tables = tables_in(page_of(database))
     assert tables["strength-table"][0].count("n/a") == 1
     assert "XLK" not in {row[0].split()[-1] for row in tables["rotation-table"]}
-    assert ["11", "12 funds"] == tables["health-table"][0][2:4]
+    assert tables["health-table"][0][2:4] == ["11", "12 funds"]
 
 
 def test_an_unavailable_return_is_not_a_number(database: Database) -> None:

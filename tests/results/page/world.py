@@ -30,12 +30,13 @@ INSERT INTO collected_daily_etf_ohlc
 SELECT ticker, session, price, price, price, price, price, 1000, 0, 1, NULL, %(fetched_at)s, 'run-1'
 FROM unnest(%(funds)s::text[]) WITH ORDINALITY AS fund (ticker, k),
      unnest(%(sessions)s::date[]) WITH ORDINALITY AS calendar (session, n),
-     LATERAL (SELECT round((80 + n * 0.02 * (k %% 4) + 6 * sin(n / (9.0 + k)) + 3 * cos(n * k / 40.0))::numeric, 6) AS price) AS made
+     LATERAL (SELECT round((80 + n * 0.02 * (k %% 4) + 6 * sin(n / (9.0 + k)) + 3 * cos(n * k / 40.0))::numeric, 6)
+              AS price) AS made
 """
 _BENCHMARKS = """
 INSERT INTO collected_daily_benchmark_ohlc
-SELECT 'QQQ', trade_date, open_price, high_price, low_price, close_price, adj_close_price, volume, dividend, split_ratio,
-       price_change_percent, fetched_at, run_id
+SELECT 'QQQ', trade_date, open_price, high_price, low_price, close_price, adj_close_price, volume, dividend,
+       split_ratio, price_change_percent, fetched_at, run_id
 FROM collected_daily_etf_ohlc WHERE ticker = 'SPY'
 UNION ALL SELECT * FROM collected_daily_etf_ohlc WHERE ticker = 'SPY'
 """
@@ -44,19 +45,22 @@ _TRENDS = """
 INSERT INTO analytics_trending_sectors
 SELECT %(day)s, ticker, period, name, value, %(benchmark)s::numeric, value > greatest(0, %(benchmark)s::numeric),
        row_number() OVER (PARTITION BY period ORDER BY value DESC), NULL, 'run-1'
-FROM unnest(%(funds)s::text[], %(names)s::text[]) WITH ORDINALITY AS fund (ticker, name, n), unnest(ARRAY[5, 10, 20]) AS period,
+FROM unnest(%(funds)s::text[], %(names)s::text[]) WITH ORDINALITY AS fund (ticker, name, n),
+     unnest(ARRAY[5, 10, 20]) AS period,
      LATERAL (SELECT round(n * 1.234567 - 5 - %(lower)s::numeric + period * 0.015, 6) AS value) AS made
 """
 _POSITION = """
 INSERT INTO analytics_portfolio_allocation (
-    as_of_date, ticker, company_name, sector, market_cap, market_cap_basis, return_5d, sector_avg_5d, is_trending_5d, rank_5d,
-    return_10d, sector_avg_10d, is_trending_10d, rank_10d, return_20d, sector_avg_20d, is_trending_20d, rank_20d,
+    as_of_date, ticker, company_name, sector, market_cap, market_cap_basis,
+    return_5d, sector_avg_5d, is_trending_5d, rank_5d, return_10d, sector_avg_10d, is_trending_10d, rank_10d,
+    return_20d, sector_avg_20d, is_trending_20d, rank_20d,
     portfolio_weight, allocation_reason, run_id, holdings_date, quote_date, is_look_ahead)
-VALUES (%s, %s, %s, %s, %s, 'quoted', 1.005, 0.5, true, 1, NULL, 2.25, false, NULL, %s, 1.115, true, 1, %s, %s, 'run-1', %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, 'quoted', 1.005, 0.5, true, 1, NULL, 2.25, false, NULL, %s, 1.115, true, 1,
+        %s, %s, 'run-1', %s, %s, %s)
 """
 _RUN = """
-INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at, exit_code, message,
-    requests, rows_inserted, code_version, host, settings, inputs, restated_bars, outliers)
+INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at, exit_code,
+    message, requests, rows_inserted, code_version, host, settings, inputs, restated_bars, outliers)
 VALUES ('run-1', %s, %s, %s, '{"basis_sessions": 20}', %s, %s, 0, %s, 12, 3048, '0.3.0+abc1234', 'worker-1',
     '{"portfolio": {"basis_sessions": 20, "max_weight": null}}',
     '{"staging_versions": {"bars": 12, "quotes": 3}, "holdings_dates": {"XLK": "2024-05-09", "XLE": "2024-05-10"}}', 21, 0)
@@ -95,7 +99,7 @@ def add_portfolio(
         name = names[place] if place < len(names) else f"Company {place + first} Incorporated"
         facts = (DAY + dt.timedelta(days=3) if is_later else DAY_BEFORE, DAY, is_later)
         ticker, cap = f"T{place + first:02d}", 10**9 * (place + 1) + 50_000_000
-        reason = f"{sectors[place % 11]} trends over 20 sessions; {ticker} returned 4.445000 % against 1.115000 % of its fund"
+        reason = f"{sectors[place % 11]} trends over 20 sessions; {ticker} returned 4.445000 % against 1.115000 %"
         row = (day, ticker, name, sectors[place % 11], cap, "-4.445" if place % 2 else "4.445", weight, reason, *facts)
         connection.execute(_POSITION, row)
     add_run(connection, "stage5_portfolio_allocation", day)
@@ -127,7 +131,8 @@ def add_logs(connection: psycopg.Connection) -> None:
     )
     for number in range(15):
         connection.execute(
-            "INSERT INTO logs_consumer_error (error_msg, received_at, stage, run_id) VALUES (%s, %s, 'stage4_stock_history', 'run-1')",
+            "INSERT INTO logs_consumer_error (error_msg, received_at, stage, run_id)"
+            " VALUES (%s, %s, 'stage4_stock_history', 'run-1')",
             (f"T{number:02d}: <i>price</i> is not positive", MADE_AT - dt.timedelta(hours=number)),
         )
     connection.execute(
