@@ -312,6 +312,14 @@ class Settings(BaseSettings):
         return path if "://" in path else str(Path(path).absolute())
 
     @property
+    def deciding(self) -> dict[str, dict[str, object]]:
+        """The sections that decide what is fetched and computed, as JSON, for the run log."""
+        sections = {"source", "fetch", "gate", "quality", "portfolio", "calendar"}
+        if self.data_origin == "synthetic":
+            sections.add("synthetic")
+        return self.model_dump(mode="json", include=sections)
+
+    @property
     def data_origin(self) -> Literal["real", "synthetic"]:
         """What kind of data this run writes; the two kinds never share a database."""
         return "synthetic" if self.source.name == "synthetic" else "real"
