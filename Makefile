@@ -19,13 +19,8 @@ setup: ## make or refresh the environment in .venv
 setup-dev:
 	@scripts/setup.sh dev
 
-demo: setup ## run the whole pipeline on a synthetic market, in var/demo
-	@$(own_world) export SPARK_APP_HOME=var/demo; ./spark_jobs_launcher.sh daily_pipeline --source synthetic --force && ./spark_jobs_launcher.sh show
-	@echo; echo 'Look further with:'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_trending_sectors"'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_portfolio_allocation"'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
-	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
+demo: setup ## a year of a synthetic market in var/demo, with its page; AS_OF=DATE for another day
+	@$(own_world) AS_OF="$(AS_OF)" scripts/demo.sh
 
 # What a test needs is its markers; pyproject.toml says what each means.
 elsewhere := kafka or airflow or containers or cluster or browser

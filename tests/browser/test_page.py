@@ -52,7 +52,8 @@ def opened(
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("scene", "size"), [*((scene, LAPTOP) for scene in SCENES), ("hostile", TABLET), ("hostile", PHONE), ("sixty", PHONE)]
+    ("scene", "size"),
+    [*((scene, LAPTOP) for scene in SCENES), ("hostile", TABLET), ("hostile", PHONE), ("sixty", PHONE)],
 )
 def test_it_is_quiet_fits_its_width_and_breaks_no_rule_of_axe(
     browser: Browser, page_file: Made, scene: str, size: tuple[int, int], mode: str
@@ -152,7 +153,12 @@ def test_the_keyboard_reaches_the_results_the_tables_and_what_is_folded(browser:
             reached.add(
                 page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
             )
-        assert {"Returns of the sectors", "Portfolio with reasons", "Runs", "SUMMARY"} <= reached
+        assert {
+            "Table of returns of the sectors",
+            "Table of positions with reasons",
+            "Table of runs",
+            "SUMMARY",
+        } <= reached
         page.locator("#strength summary").focus()
         page.keyboard.press("Enter")
         assert page.locator("#strength-table").is_visible()

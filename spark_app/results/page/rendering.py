@@ -21,8 +21,8 @@ from spark_app.text_table import printable
 from spark_app.universe import BENCHMARK, SECTOR_NAMES
 
 PERIODS = (5, 10, 20)
-SHOWN_POSITIONS = 11
-"""Positions on the first screen, beside the eleven sectors."""
+SHOWN_POSITIONS = 12
+"""Lines of the portfolio on the first screen, as many as the sectors and the benchmark have."""
 _MINUS, _NONE = "−", "n/a"
 _STEPS = (Decimal("0.5"), Decimal("1.5"), Decimal(3))
 """Percentage points over the benchmark from which a cell has the next shade."""
@@ -34,6 +34,7 @@ def render_page(facts: Facts) -> str:
     ratio = figures.ratios(facts.prices, facts.sessions)
     strength = figures.relative_strength(ratio)
     rotations = sorted(figures.rotations(ratio), key=lambda rotation: -rotation.points[-1][1])
+    shown = SHOWN_POSITIONS if len(facts.positions) <= SHOWN_POSITIONS else SHOWN_POSITIONS - 1
     mark = _SYNTHETIC if facts.is_synthetic else ""
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -43,8 +44,8 @@ def render_page(facts: Facts) -> str:
         names=SECTOR_NAMES,
         mark=mark,
         style=Markup(_resource("page.css")),  # noqa: S704 -- our own file
-        shown=facts.positions[:SHOWN_POSITIONS],
-        hidden=facts.positions[SHOWN_POSITIONS:],
+        shown=facts.positions[:shown],
+        hidden=facts.positions[shown:],
         served_sessions=int(strength.notna().any(axis=1).sum()) if len(strength.columns) else 0,
         lines=shared_lines(strength) if len(strength.columns) else "",
         panels=strength_panels(strength, SECTOR_NAMES) if len(strength.columns) else [],

@@ -63,7 +63,8 @@ INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, st
     message, requests, rows_inserted, code_version, host, settings, inputs, restated_bars, outliers)
 VALUES ('run-1', %s, %s, %s, '{"basis_sessions": 20}', %s, %s, 0, %s, 12, 3048, '0.3.0+abc1234', 'worker-1',
     '{"portfolio": {"basis_sessions": 20, "max_weight": null}}',
-    '{"staging_versions": {"bars": 12, "quotes": 3}, "holdings_dates": {"XLK": "2024-05-09", "XLE": "2024-05-10"}}', 21, 0)
+    '{"staging_versions": {"bars": 12, "quotes": 3}, "holdings_dates": {"XLK": "2024-05-09", "XLE": "2024-05-10"}}',
+    21, 0)
 """
 
 
