@@ -56,11 +56,8 @@ setup(
     packages=find_packages(include=["spark_app", "spark_app.*"]),
     package_data={
         "spark_app": ["py.typed"],
-    package_data={
-        "spark_app": ["py.typed"],
         "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql", "comments.toml"],
         "spark_app.results.page": ["*.jinja", "*.css"],
-    },
     },
     cmdclass={"build_py": BuildWithJobs},
     scripts=["spark_jobs_launcher.sh"],

@@ -44,7 +44,8 @@ class Rotation:
 def ratios(prices: Sequence[Price], sessions: Sequence[dt.date]) -> pd.DataFrame:
     """Divide adjusted closes by the benchmark's of the same session.
 
-    Returns: a row per session, a column per fund other than the benchmark; NaN where either has no price.
+    Returns: a row per session from the first one with a ratio on, a column per fund other than the benchmark; NaN where
+        either has no price.
     """
     frame = pd.DataFrame(
         [(price.trade_date, price.ticker, float(price.adj_close_price)) for price in prices],
@@ -53,7 +54,9 @@ def ratios(prices: Sequence[Price], sessions: Sequence[dt.date]) -> pd.DataFrame
     closes = frame.pivot(index="session", columns="ticker", values="close").reindex(list(sessions))
     if BENCHMARK not in closes:
         return pd.DataFrame(index=closes.index)
-    return closes.drop(columns=BENCHMARK).div(closes[BENCHMARK], axis=0).dropna(axis=1, how="all")
+    ratio = closes.drop(columns=BENCHMARK).div(closes[BENCHMARK], axis=0).dropna(axis=1, how="all")
+    served = ratio.dropna(how="all").index
+    return ratio.loc[served[0] :] if len(served) else ratio
 
 
 def relative_strength(ratio: pd.DataFrame) -> pd.DataFrame:
