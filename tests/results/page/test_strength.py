@@ -44,9 +44,15 @@ def test_strength_is_the_ratio_to_the_benchmark_from_100_on() -> None:
 
 
 def test_a_fund_that_begins_later_begins_with_100() -> None:
-    prices = [Price("SPY", day, Decimal(400)) for day in days(3)] + [Price("XLC", d, Decimal(50)) for d in days(3)[1:]]
+    prices = [Price(ticker, day, Decimal(50)) for ticker in ("SPY", "XLE") for day in days(3)]
+    prices += [Price("XLC", day, Decimal(50)) for day in days(3)[1:]]
     strength = relative_strength(ratios(prices, days(3)))["XLC"].tolist()
     assert math.isnan(strength[0]) and strength[1:] == [100, 100]
+
+
+def test_the_figure_begins_with_the_first_session_that_is_served() -> None:
+    prices = [Price(ticker, day, Decimal(50)) for ticker in ("SPY", "XLE") for day in days(5)[2:]]
+    assert list(ratios(prices, days(5)).index) == days(5)[2:]
 
 
 def test_without_the_benchmark_there_is_no_figure() -> None:
