@@ -68,6 +68,9 @@ def world(open_folder: Path, spark: SparkSession) -> Iterator[World]:
     market = trending_market(LAST_DAY, 140)
     with installation(open_folder, market) as opened:
         market.bars[NEW_LISTING] = tuple(bar for bar in market.bars[NEW_LISTING] if bar.trade_date >= LISTED)
+        # Twice as high before the split, which then explains the whole step: nothing is reported.
+        market.add_split(QUOTED_ONCE, SPLIT_DAY, 0.5)
+        del market.events[QUOTED_ONCE]
         newest_holdings, newest_quotes = market.holdings, market.quotes
         market.quotes = {t: q._replace(quoted_at=_evening(EARLY)) for t, q in newest_quotes.items()}
         market.holdings = _snapshots(newest_holdings, dt.date(2023, 12, 29))
