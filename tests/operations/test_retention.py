@@ -51,6 +51,8 @@ class Story:
     run: Run
     dry: tuple[Cut, ...]
     loss: str
+    files: Mapping[str, int]
+    """Of each staging table afterwards."""
     before: Mapping[str, Rows]
     after: Mapping[str, Rows]
     bars: Sequence[Row]
@@ -101,13 +103,14 @@ def story(world: World, spark: SparkSession) -> Story:
     apply_retention(run, world.owner, dry)
     after, missing_after = world.tables(), missing(later(world, spark))
     loss = describe_loss(run, dry)
+    files = {table: run.staging.count_files(table) for table in ("fetches", "bars", "holdings", "quotes")}
     bars = run.staging.read("bars").collect()
     for day in (FIRST_KEPT, AS_OF):
         ran(world.run(spark, day, now=MORNING_AFTER, stages=[STAGES[2], STAGES[4]]))
     recomputed = world.tables()
     asked = next_run(world, spark, run.request.now)
     both = {ticker: (missing_before[ticker], missing_after[ticker]) for ticker in missing_before}
-    return Story(world, run, dry.cuts, loss, before, after, bars, recomputed, both, asked)
+    return Story(world, run, dry.cuts, loss, files, before, after, bars, recomputed, both, asked)
 
 
 def _snapshots(holdings: Mapping[str, Snapshot], day: dt.date) -> dict[str, Snapshot]:
@@ -125,7 +128,7 @@ def ran(reports: Mapping[str, StageReport]) -> None:
 def later(world: World, spark: SparkSession, **options: Any) -> Run:
     """A run 40 days after everything was fetched, which keeps the sessions from `FIRST_KEPT` on."""
     now = dt.datetime.now(dt.UTC) + FUTURE
-    keep = {"price_history_days": (now.date() - FIRST_KEPT).days, "vacuum_hours": 0}
+    keep = {"price_history_days": (now.date() - FIRST_KEPT).days, "vacuum_hours": 0, "compact_above_files": 1}
     return world.open(spark, AS_OF, now=now, settings={"retention": keep}, **options)
 
 
@@ -201,6 +204,10 @@ def test_what_is_gone_is_not_taken_for_a_listing_and_a_listing_is_still_known(st
 def test_old_errors_go_and_young_ones_stay(story: Story) -> None:
     left = story.world.query("SELECT error_msg FROM logs_consumer_error WHERE error_msg LIKE '%% days old' ORDER BY 1")
     assert left == [("1 days old",)]
+
+
+def test_staging_is_compacted(story: Story) -> None:
+    assert story.files == {"fetches": 1, "bars": 1, "holdings": 1, "quotes": 1}
 
 
 def test_what_cannot_be_rebuilt_is_said(story: Story) -> None:
