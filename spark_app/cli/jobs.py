@@ -105,8 +105,9 @@ JOBS = {
         Job(
             "daily_pipeline",
             "All five stages of a session in one Spark application, up to the first that fails.",
-            _options_of(*STAGES),
+            (*_options_of(*STAGES), opt.CATCH_UP),
             STAGES,
+            work="spark_app.operations.daily_pipeline:run_daily",
         ),
         Job(
             BACKFILL.name,
@@ -165,8 +166,8 @@ JOBS = {
             "Remove what is older than the settings keep it, from Postgres and staging, and reclaim the space.",
             (opt.SHOW_CUTS,),
             work="spark_app.operations.retention:remove_old",
-        ),
             check="spark_app.storage.postgres.retention:require_rights",
+        ),
     )
 }
 """The jobs by name."""

@@ -312,6 +312,7 @@ class Settings(BaseSettings):
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     calendar: CalendarSettings = CalendarSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
