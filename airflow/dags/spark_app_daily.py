@@ -1,9 +1,10 @@
 """The five stages of the pipeline as an Airflow DAG, a Spark application each.
 
 Needs Airflow 3.3 or newer with its Spark provider. This file must stay in its place in the project, or where pip
-installed it: make this folder Airflow's folder of DAGs, or put a link to the file there. Stages and the trading calendar
-run in the project's own environment (`make setup`, or pip's), not in Airflow's Python. The connection `spark_default` names the master; `spark-submit` is
-the one on PATH, else the project's own; settings come from the environment (SPARK_APP_..., DATABASE_URL).
+installed it: make this folder Airflow's folder of DAGs, or put a link to the file there. Stages and the trading
+calendar run in the project's own environment (`make setup`, or pip's), not in Airflow's Python. The connection
+`spark_default` names the master; `spark-submit` is the one on PATH, else the project's own; settings come from the
+environment (SPARK_APP_..., DATABASE_URL).
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""Which exit code of a stage the DAG retries, how often and when; Airflow itself is replaced by a few names."""
+"""What the DAG decides itself: which exit codes it retries, how often and when, and where it finds the project.
+
+Airflow is replaced by a few names.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,6 +15,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+
+from tests.declared import STAGES
 
 DAG_FILE = Path(__file__).resolve().parents[2] / "airflow" / "dags" / "spark_app_daily.py"
 NOW = dt.datetime(2024, 5, 29, 9, tzinfo=dt.UTC)
@@ -38,11 +44,10 @@ class Refusal(Exception):
     pass
 
 
-@pytest.fixture
-def dag(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The DAG's module."""
+@pytest.fixture(autouse=True)
+def few_names_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     decisions = SimpleNamespace(fail=lambda reason: ("fail", reason), retry=lambda *decided: ("retry", *decided))
-    names = {
+    names: dict[str, dict[str, object]] = {
         "airflow.providers.apache.spark.operators.spark_submit": {"SparkSubmitOperator": Submitting},
         "airflow.sdk": {
             "DAG": MagicMock(),
@@ -61,7 +66,16 @@ def dag(monkeypatch: pytest.MonkeyPatch) -> Any:
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("spark_app_daily", DAG_FILE)
+
+
+@pytest.fixture
+def dag() -> Any:
+    return load(DAG_FILE)
+
+
+def load(file: Path) -> Any:
+    """Load the DAG's module."""
+    spec = importlib.util.spec_from_file_location("spark_app_daily", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -111,9 +125,7 @@ def test_a_stage_that_can_be_retried_says_so(dag: Any, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("exit_code", [1, 2, 65])
-def test_any_other_failure_ends_at_the_first_attempt(
-    dag: Any, monkeypatch: pytest.MonkeyPatch, exit_code: int
-) -> None:
+def test_any_other_failure_ends_at_the_first_attempt(dag: Any, monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
     with pytest.raises(Refusal, match=f"Error code is: {exit_code}"):
         executed(dag, monkeypatch, exit_code)
 
@@ -126,3 +138,27 @@ def executed(dag: Any, monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
     monkeypatch.setattr(Submitting, "exit_code", exit_code)
     monkeypatch.setattr(dag, "last_sessions", lambda *_: ["2024-05-27", "2024-05-28"])
     dag.StageOperator().execute({"data_interval_start": NOW, "data_interval_end": NOW})
+
+
+def test_in_a_checkout_the_programs_are_those_of_its_own_environment(dag: Any) -> None:
+    assert str(dag.PROGRAMS) == f"{DAG_FILE.parents[2]}/.venv/bin"
+    assert dag.STAGES == STAGES
+
+
+def test_where_pip_installed_it_the_programs_are_those_of_that_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = tmp_path / "lib" / "python3.11" / "site-packages" / "spark_app" / "installed"
+    (project / "airflow" / "dags").mkdir(parents=True)
+    dag = load(Path(shutil.copy(DAG_FILE, project / "airflow" / "dags")))
+    assert str(dag.PROGRAMS) == f"{tmp_path}/bin"
+    assert dag.variables_of_installation({"SPARK_APP_HOME": "/data"}) == {
+        "SPARK_APP_HOME": "/data",
+        "SPARK_CONF_DIR": f"{project}/conf",
+        "PYSPARK_PYTHON": f"{tmp_path}/bin/python",
+        "SPARK_ADDED_JARS": "/data/spark",
+        "SPARK_DIST_CLASSPATH": "/data/spark/jars/*",
+    }
+    monkeypatch.setenv("HOME", "/home/nightly")
+    assert dag.variables_of_installation({})["SPARK_APP_HOME"] == "/home/nightly/.local/share/spark_app"
+    assert dag.variables_of_installation({"XDG_DATA_HOME": "/x"})["SPARK_APP_HOME"] == "/x/spark_app"
