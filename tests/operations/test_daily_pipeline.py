@@ -154,9 +154,9 @@ def test_of_a_long_gap_the_commands_are_named_that_compute_it(
     monkeypatch.setenv("SPARK_APP_SCHEDULE__CATCH_UP_SESSIONS", "3")
     # 21 sessions end with 2024-06-21 from 2024-05-22 on, and from there to 2024-06-27 there are 25.
     commands = (
-        "missed sessions: 4 (2024-06-21 to 2024-06-26): more than schedule.catch_up_sessions (3): run ./spark_jobs_launcher.sh"
-        " daily_pipeline --days 25 --universe all, then ./spark_jobs_launcher.sh republish --from 2024-06-21"
-        " --as-of 2024-06-26"
+        "missed sessions: 4 (2024-06-21 to 2024-06-26): more than schedule.catch_up_sessions (3):"
+        " run ./spark_jobs_launcher.sh daily_pipeline --days 25 --universe all,"
+        " then ./spark_jobs_launcher.sh republish --from 2024-06-21 --as-of 2024-06-26"
     )
     with pytest.raises(UsageError) as refused:
         daily.run(catch_up=True)
