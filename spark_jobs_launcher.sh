@@ -8,6 +8,7 @@ usage() {
 usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
        spark_jobs_launcher.sh JOB --help       what the job does, and its arguments
        spark_jobs_launcher.sh --list, --version
+       spark_jobs_launcher.sh --project        print the folder that has conf, scripts and the DAG of Airflow
        spark_jobs_launcher.sh setup            fetch the jars for Delta, PostgreSQL and Kafka, which pip does not install
        spark_jobs_launcher.sh setup s3         fetch the libraries for staging on s3a://
        spark_jobs_launcher.sh completion bash|zsh    print the shell's completion of jobs and options
@@ -161,6 +162,7 @@ while [ $# -gt 0 ]; do
     --environment) use_environment "$2" && shift 2 ;;
     --bulk) options+=(--properties-file "$root/conf/spark-bulk.conf" --load-spark-defaults) && shift ;;
     --list) list_jobs; exit ;;
+    --project) echo "$root"; exit ;;
     --version) sed -n 's/^__version__ = "\(.*\)"$/spark_app \1/p' "$package/__init__.py"; exit ;;
     -h | --help) usage && exit ;;
     -*) fail 2 "unknown option $1: see --help" ;;

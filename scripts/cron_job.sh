@@ -5,6 +5,13 @@
 set -euo pipefail
 unset CDPATH
 root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd -P)"
+launcher="$root/spark_jobs_launcher.sh" home="$root/var"
+# pip installs the launcher beside its Python, and the project into lib/python3.*/site-packages/spark_app/installed.
+if [ ! -e "$launcher" ]; then
+  launcher="$(readlink -m "$root/../../../../../bin/spark_jobs_launcher.sh")"
+  shared=~/.local/share
+  home="${XDG_DATA_HOME:-$shared}/spark_app"
+fi
 # Less than an hour, after which the next job of conf/crontab is due.
 wait_seconds="${CRON_JOB_WAIT_SECONDS:-3000}"
 kept_logs="${CRON_JOB_KEPT_LOGS:-30}"
@@ -28,8 +35,9 @@ remove_old_logs() {
 job="$1"
 # Cron sets neither a fixed folder nor always HOME, which some programs need.
 cd "$root"
-export SPARK_APP_HOME="${SPARK_APP_HOME:-$root/var}" HOME="${HOME:-$root}"
+export SPARK_APP_HOME="${SPARK_APP_HOME:-$home}" HOME="${HOME:-$root}"
 folder="$SPARK_APP_HOME/logs/cron"
+[ -x "$launcher" ] || fail 69 "there is no $launcher: run \`make setup\`, or install the package with pip"
 mkdir -p "$folder" || fail 69 "cannot make the folder $folder"
 
 { exec 9>"$folder/lock"; } || fail 69 "cannot write to $folder"
@@ -38,7 +46,7 @@ flock --wait "$wait_seconds" 9 || fail 73 "$job was not run: another job still r
 log="$folder/$job.$(date -u +%Y%m%dT%H%M%SZ).log"
 exit_code=0
 # The job's processes do not inherit the lock: one that is left behind would keep it.
-"$root/spark_jobs_launcher.sh" "$@" >>"$log" 2>&1 </dev/null 9>&- || exit_code=$?
+"$launcher" "$@" >>"$log" 2>&1 </dev/null 9>&- || exit_code=$?
 remove_old_logs
 [ "$exit_code" -ne 0 ] || exit 0
 echo "$job ended with exit code $exit_code; the end of $log:"

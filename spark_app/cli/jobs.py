@@ -14,6 +14,7 @@ from spark_app.pipeline.stage import Stage
 from spark_app.stages import STAGES
 
 if TYPE_CHECKING:
+    from spark_app.config.settings import DatabaseSettings, Settings
     from spark_app.pipeline.request import Request
     from spark_app.pipeline.run import Run
 
@@ -28,6 +29,8 @@ class Job:
         stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
+        check: a function called with the settings and those of the database before anything is begun, not for a dry
+            run; raises what the user has to change.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
     """
@@ -38,6 +41,7 @@ class Job:
     stages: tuple[Stage, ...] = ()
     runs_again: bool = False
     work: str = ""
+    check: str = ""
     preview: str = ""
     reads_any_origin: bool = False
     examples: tuple[str, ...] = ()
@@ -63,6 +67,11 @@ class Job:
         from spark_app.pipeline.sequence import run_pending, run_stages
 
         return run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+
+    def check_rights(self, settings: Settings, named: DatabaseSettings) -> None:
+        """Refuse a database in which the job could not do its work."""
+        if self.check:
+            _found(self.check)(settings, named)
 
     def show(self, request: Request) -> bool:
         """Answer a request that needs no more than itself; returns whether that was all."""
@@ -96,8 +105,9 @@ JOBS = {
         Job(
             "daily_pipeline",
             "All five stages of a session in one Spark application, up to the first that fails.",
-            _options_of(*STAGES),
+            (*_options_of(*STAGES), opt.CATCH_UP),
             STAGES,
+            work="spark_app.operations.daily_pipeline:run_daily",
         ),
         Job(
             BACKFILL.name,
@@ -156,6 +166,7 @@ JOBS = {
             "Remove what is older than the settings keep it, from Postgres and staging, and reclaim the space.",
             (opt.SHOW_CUTS,),
             work="spark_app.operations.retention:remove_old",
+            check="spark_app.storage.postgres.retention:require_rights",
         ),
     )
 }

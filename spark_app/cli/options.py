@@ -72,6 +72,9 @@ AS_OF = Option(
     "--as-of", "session to work for, YYYY-MM-DD (default: the last completed)", "as_of", values.date, metavar="DATE"
 )
 FORCE = Option("--force", "run again what is done, and although the source is blocked", "force")
+CATCH_UP = Option(
+    "--catch-up", "also run the sessions that a schedule missed, oldest first, from one fetch of a ticker", "catch_up"
+)
 KNOWN_AT = Option(
     "--known-at",
     "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30",

@@ -144,13 +144,25 @@ class QualitySettings(Section):
 
 
 class VerificationSettings(Section):
-    """When results are stale for `verify_data`: their newest session is behind the last completed one."""
+    """When `verify_data` warns or fails: results whose newest session is behind the last completed one, many files."""
 
     warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1, description="so many sessions behind is a warning: the next run may bring them"
     )
     fail_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2, description="so many sessions behind fails the check (exit code 1)"
+    )
+    warn_above_files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="a staging table with more files than this is a warning: reading it gets slow"
+    )
+
+
+class ScheduleSettings(Section):
+    """What `daily_pipeline` does about sessions that a schedule missed."""
+
+    catch_up_sessions: Annotated[int, Field(ge=1, le=250)] = Field(
+        default=20,
+        description="largest number of missed sessions that `--catch-up` runs; more are computed by `republish`",
     )
 
 
@@ -252,6 +264,9 @@ class RetentionSettings(Section):
     analytics_days: _Days = Field(
         default="keep", validate_default=True, description="trends, portfolios and exclusions"
     )
+    compact_above_files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=100, description="a staging table with more files than this is compacted into few"
+    )
     vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = Field(
         default=168,
         description="unused files of staging stay for this many hours, for programs that still read them",
@@ -297,6 +312,7 @@ class Settings(BaseSettings):
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     calendar: CalendarSettings = CalendarSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -34,6 +34,7 @@ class Request:
         tickers: the funds to fetch, None for all of the job.
         refresh: fetch again what is cached.
         force: run again what is done, and although the source is blocked.
+        catch_up: also run the sessions that a schedule missed.
         one_at_a_time: one request in flight, not several.
         dry_run: show what would be done.
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
@@ -55,6 +56,7 @@ class Request:
     tickers: tuple[str, ...] | None = None
     refresh: bool = False
     force: bool = False
+    catch_up: bool = False
     one_at_a_time: bool = False
     dry_run: bool = False
     start_from: str | None = None

@@ -18,6 +18,7 @@ SHOWN = (
     "outside                workers",
     "stage 1  prices of the funds",
     "wave 7/21",
+    "missed sessions: 5",
     "restated: XLK",
     '{"table":"collected_daily_etf_ohlc"',
     "stage4_stock_history: rate limited",

@@ -81,7 +81,7 @@ class Check:
         options.add_argument("--conf", action="append")
         options.add_argument("--bulk", action="store_true")
         options.add_argument("command", nargs=argparse.REMAINDER)
-        if words[0] in ("--list", "--version", "completion"):
+        if words[0] in ("--list", "--project", "--version", "completion"):
             run_for_real(words)
         elif words[0] in ("psql", "db", "show"):
             if words[:2] == ["psql", "-c"]:

@@ -130,6 +130,13 @@ def test_a_place_that_cannot_be_written_is_named(clone: Path) -> None:
     assert "cannot make the folder /proc/nothing/logs/cron" in done.stdout
 
 
+def test_without_a_launcher_it_says_so(clone: Path) -> None:
+    (clone / "spark_jobs_launcher.sh").unlink()
+    done = run(clone, "daily_pipeline")
+    assert done.returncode == 69
+    assert "spark_jobs_launcher.sh: run `make setup`, or install the package with pip" in done.stdout
+
+
 def test_the_crontab_verifies_and_dumps_after_the_stages_and_removes_what_is_old(clone: Path) -> None:
     upkeep = ENTRY.findall(CRONTAB)[5:8]
     assert [when for when, _ in upkeep] == ["0 14 * * 1-5", "0 15 * * 1-5", "0 16 * * 6"]
@@ -151,6 +158,10 @@ def test_the_crontab_runs_the_five_stages_from_monday_to_friday_an_hour_apart(cl
     assert alternative[0] == "0 9-13 * * 1-5"
     assert as_cron(clone, alternative[1]).returncode == 0
     assert called(clone)[5:] == ["daily_pipeline"]
+    assert max(logs(clone), key=lambda log: log.name.startswith("daily_pipeline.")).read_text().splitlines()[:2] == [
+        "daily_pipeline",
+        "--catch-up",
+    ]
 
 
 def test_the_crontab_speaks_of_utc_and_of_who_gets_mail() -> None:

@@ -1,4 +1,4 @@
-"""Retention in staging, the only code that removes rows from staging tables.
+"""Retention in staging, the only code that removes rows from staging tables, or rewrites their files.
 
 Nothing else may write at the same time (`storage/postgres/locks.py`: `tables_exclusive_lock`).
 """
@@ -55,10 +55,21 @@ def narrow_charts(staging: Staging, kept_from: DataFrame) -> None:
         merge.whenMatchedUpdate(set={"window_start": "kept.kept_from"}).execute()
 
 
-def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
-    """Compact small files, and delete those that no version has used for `unused_for`."""
-    with _translated(staging, table) as staged, _vacuum_settings(staging.spark):
+def compact(staging: Staging, table: str) -> None:
+    """Rewrite the small files of a table into few large ones, in one commit that changes no row.
+
+    Raises: ServiceUnavailableError.
+    """
+    with _translated(staging, table) as staged:
         staged.optimize().executeCompaction()
+
+
+def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
+    """Delete the files that no version has used for `unused_for`.
+
+    Raises: ServiceUnavailableError.
+    """
+    with _translated(staging, table) as staged, _vacuum_settings(staging.spark):
         staged.vacuum(unused_for.total_seconds() / 3600)
 
 

@@ -153,6 +153,17 @@ class Staging:
             system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
             return int(system.getContentSummary(place).getLength())
 
+    def count_files(self, table: str) -> int:
+        """Return the number of files that the newest version of a staging table consists of; 0 if there is none."""
+        if not self._exists(table):
+            return 0
+        state = self._state(table)
+        if state is not None:
+            return len(state.files)
+        with translated_staging_errors(f"reading {self.path(table)}"):
+            detail = DeltaTable.forPath(self.spark, self.path(table)).detail().select("numFiles").first()
+        return int(detail[0]) if detail is not None else 0
+
     def _read_files(self, table: str, files: Sequence[DataFile]) -> DataFrame:
         """Read some Parquet files of a table; Spark cannot read an empty list of files."""
         if not files:
