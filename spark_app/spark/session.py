@@ -23,6 +23,8 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
+    # Instead of the local file system's checksum files, see `_do_without_checksum_files`.
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
@@ -53,6 +55,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     PySparkLogger.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     spark = builder.getOrCreate()
     _keep_secrets_out_of_java_logs(spark)
+    _do_without_checksum_files(spark)
     _require_jars(spark)
     return spark
 
@@ -62,6 +65,17 @@ def _keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
     jvm: Any = spark.sparkContext._jvm
     log4j = jvm.org.apache.logging.log4j
     log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
+
+
+def _do_without_checksum_files(spark: SparkSession) -> None:
+    """Neither write nor verify the files `.NAME.crc` that Hadoop keeps beside each local file.
+
+    A damaged or stray one makes a sound file unreadable. The pages of Parquet files have checksums of their own.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    local = jvm.org.apache.hadoop.fs.FileSystem.getLocal(spark.sparkContext._jsc.hadoopConfiguration())
+    local.setVerifyChecksum(False)
+    local.setWriteChecksum(False)
 
 
 def _require_jars(spark: SparkSession) -> None:
