@@ -314,3 +314,54 @@ def test_without_java_the_exit_code_is_69(clone: Path) -> None:
     done = _spark_env(clone, SUBMIT, JAVA_HOME="/nonexistent")
     assert done.returncode == 69
     assert "does not run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--master", "foo"], "invalid master 'foo': expected local[N], spark://HOST:PORT, yarn or k8s://URL"),
+        (["--conf", "spark.master=local[x]"], "invalid master 'local[x]': "),
+        (["--master=spark://node1"], "invalid master 'spark://node1': "),
+        (["--driver-memory", "10m"], "invalid spark.driver.memory '10m': Spark needs at least 471859200 bytes"),
+        (["--conf", "spark.driver.memory=abc"], "invalid spark.driver.memory 'abc': "),
+    ],
+)
+def test_a_bare_spark_submit_refuses_what_spark_would_end_with_a_stack_trace(
+    clone: Path, arguments: list[str], complaint: str
+) -> None:
+    done = _source_spark_env(clone, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--master", "local[2,4]"], ["--master", "spark://node1:7077,node2:7077"], ["--driver-memory", "512m"]],
+)
+def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list[str]) -> None:
+    done = _source_spark_env(clone, *arguments, "--conf", "spark.driver.memory=2g", "a.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def _source_spark_env(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Read spark-env.sh as Spark does."""
+    return subprocess.run(
+        [
+            "bash",
+            "-c",
+            '. "$0/conf/spark-env.sh"; echo done',
+            str(clone),
+            "org.apache.spark.deploy.SparkSubmit",
+            *arguments,
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(clone),
+            "JAVA_HOME": str(clone / "java"),
+            "SPARK_HOME": str(clone),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from delta.tables import DeltaTable
@@ -18,7 +19,8 @@ def test_a_cut_checkpoint_is_set_aside_and_told(
     table, log = str(tmp_path / "with space"), tmp_path / "with space" / "_delta_log"
     DeltaTable.create(spark).location(table).addColumn("id", "bigint").execute()
     spark.range(3).coalesce(1).write.format("delta").mode("append").save(table)
-    delta = spark.sparkContext._jvm.org.apache.spark.sql.delta.DeltaLog
+    jvm: Any = spark.sparkContext._jvm
+    delta = jvm.org.apache.spark.sql.delta.DeltaLog
     delta.forTable(spark._jsparkSession, table).checkpoint()
     set_cut_checkpoints_aside(spark, table)
     checkpoint = log / f"{1:020d}.checkpoint.parquet"

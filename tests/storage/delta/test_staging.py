@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -132,7 +133,8 @@ def test_a_checksum_file_of_hadoop_that_does_not_fit_is_not_looked_at(spark: Spa
     for file in Path(tables.path(BARS_TABLE)).rglob("*.*"):
         if file.is_file() and not file.name.startswith("."):
             file.with_name(f".{file.name}.crc").write_bytes(b"crc\0\0\0\2\0abcdefgh")
-    spark.sparkContext._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    jvm: Any = spark.sparkContext._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLE"]
     delta = spark.read.format("delta").load(tables.path(BARS_TABLE))
     assert [row.ticker for row in delta.collect()] == ["XLE"]
