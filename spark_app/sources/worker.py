@@ -15,7 +15,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from spark_app.config.secrets import without_secrets
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
-from spark_app.sources.bodies import BODY_ERRORS, describe, read_text
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_text
 from spark_app.sources.build import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig, utc_now
 from spark_app.sources.http import RAW_TEXT_CHARS
@@ -86,7 +86,8 @@ def _fetch(source: Source, request: FetchRequest, provider: str) -> tuple[list[A
         return _refuse(request, refusal), refusal
     except BODY_ERRORS as error:
         # An exception that leaves a worker ends the stage, and with it the answers of all other tickers.
-        failed = Answer("", Outcome.MALFORMED, f"the answer cannot be read: {describe(error)}", provider=provider)
+        unreadable = FetchError(Outcome.MALFORMED, f"the answer cannot be read: {describe(error)}")
+        failed = Answer("", unreadable.outcome, str(unreadable), provider=provider)
         return _refuse(request, failed), None
     return answers, next((answer for answer in answers if answer.outcome is Outcome.RATE_LIMITED), None)
 
@@ -121,11 +122,11 @@ def _arrow_error(rows: pd.DataFrame) -> Exception | None:
 
 
 def _unstorable(answer: Answer, error: Exception) -> Answer:
-    message = read_text(f"the answer cannot be stored: {describe(error)}")
+    unstorable = FetchError(Outcome.MALFORMED, f"the answer cannot be stored: {describe(error)}")
     return Answer(
         answer.ticker,
-        Outcome.MALFORMED,
-        message,
+        unstorable.outcome,
+        str(unstorable),
         (read_text(repr(answer)) or "")[:RAW_TEXT_CHARS],
         requests=answer.requests,
         seconds=answer.seconds,

@@ -344,17 +344,19 @@ def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-def _source_spark_env(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(("kind", "exit_code"), [("S", 0), ("H", 69)])
+def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_code: int) -> None:
+    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ")
+    assert done.returncode == exit_code
+    said = "too many open files: ulimit -n is 256, and Spark needs 1024: raise it (ulimit -n 1024)\n"
+    assert done.stderr == (said if exit_code else "")
+
+
+def _source_spark_env(clone: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Read spark-env.sh as Spark does."""
+    script = before + '. "$0/conf/spark-env.sh"; echo done'
     return subprocess.run(
-        [
-            "bash",
-            "-c",
-            '. "$0/conf/spark-env.sh"; echo done',
-            str(clone),
-            "org.apache.spark.deploy.SparkSubmit",
-            *arguments,
-        ],
+        ["bash", "-c", script, str(clone), "org.apache.spark.deploy.SparkSubmit", *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(clone),

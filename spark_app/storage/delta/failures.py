@@ -18,7 +18,8 @@ _STORAGE_FAILURE = re.compile(
 _UNKNOWN_PLACE = re.compile("No FileSystem for scheme|Wrong FS|Relative path in absolute URI|Expected authority")
 _UNUSABLE_PLACE = re.compile(
     "ParentNotDirectory|Not a directory|not a directory|FileAlreadyExists|Mkdirs failed|mkdir of |Permission denied"
-    "|AccessControlException|AccessDenied|Read-only file system|NoSuchBucket|UnknownStoreException|Forbidden"
+    "|DELTA_CANNOT_CREATE_LOG_PATH|AccessControlException|AccessDenied|Read-only file system|NoSuchBucket"
+    "|UnknownStoreException|Forbidden"
 )
 _FULL = re.compile("No space left on device|Disk quota exceeded|QuotaExceeded")
 _LOST_FILE = re.compile(
@@ -52,7 +53,10 @@ def translated_staging_errors(doing: str, root: str = "") -> Iterator[None]:
         if "PythonException" in text:
             raised = (_RAISED.findall(text) or [text])[-1][:300]
             raise SparkAppError(f"a worker failed while {doing}: {raised}") from error
-        raise _damage(text, root) or _failure(f"staging failed while {doing}: {reason_of(error)}", text) from error
+        if (damage := _damage(text, root)) is not None:
+            raise damage from error
+        sentence = f"staging failed while {doing}: {reason_of(error)}"
+        raise _failure(sentence, text) from error
 
 
 @contextlib.contextmanager
