@@ -22,13 +22,13 @@ fi
 # The folder of all data, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
 
-# A local master, or a cluster on loopback, listens on loopback only; not every machine can resolve its own name.
-# The daemons of a cluster source this file too; their address is not set here.
 _fail() {
   printf '%s\n' "$2" >&2
   exit "$1"
 }
 
+# A local master, or a cluster on loopback, listens on loopback only; not every machine can resolve its own name.
+# The daemons of a cluster source this file too; their address is not set here.
 if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   # Java alone opens 250 jars.
   if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 1024 ] && ! ulimit -Sn 1024 2>/dev/null; then
