@@ -43,6 +43,9 @@ FIRST_SESSIONS = {
 }
 """The first session of each priced fund; from then on it has a bar on every session."""
 
+FIRST_SYNTHETIC_SESSION = dt.date(2015, 1, 2)
+"""The first session of the synthetic market."""
+
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
 

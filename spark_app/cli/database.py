@@ -52,6 +52,11 @@ def main(argv: Sequence[str]) -> int:
             case ["psql", *options]:
                 return _psql(options)
             case ["db", "start"]:
+                if load_database_settings().url is not None:
+                    print(
+                        "DATABASE_URL is set: jobs use that server, not the embedded one that starts here",
+                        file=sys.stderr,
+                    )
                 print(embedded_server().keep_running())
             case ["db", "stop"]:
                 stopped = embedded_server().stop()

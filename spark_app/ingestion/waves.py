@@ -25,13 +25,13 @@ from spark_app.storage.delta.staging import FETCHES_TABLE
 from spark_app.storage.postgres.limiter import FetchLimits, limiter_of
 from spark_app.storage.postgres.throttle import forget_stop, read_throttle, request_stop
 from spark_app.transforms.current import fetched_on
+from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
 _T = TypeVar("_T")
 
 _REQUESTS_PER_WORKER = 16
 _WAVES_IN_FLIGHT = 2
 _LOOK_AROUND_SECONDS = 0.2
-_SYNTHETIC_START = dt.date(2015, 1, 2)
 _REQUEST_SCHEMA = StructType(
     [
         StructField("kind", StringType()),
@@ -164,7 +164,7 @@ def _source_config(run: Run) -> SourceConfig:
         synthetic_seed=synthetic.seed,
         synthetic_stocks_per_sector=synthetic.stocks_per_sector,
         synthetic_leading_sectors=synthetic.leading_sectors,
-        sessions=tuple(market_calendar.sessions_between(_SYNTHETIC_START, last)) if is_synthetic else (),
+        sessions=tuple(market_calendar.sessions_between(FIRST_SYNTHETIC_SESSION, last)) if is_synthetic else (),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from spark_app.errors import (
     AlreadyRunningError,
+    LastingFailureError,
     RunInterruptedError,
     ServiceUnavailableError,
     SparkAppError,
@@ -83,7 +84,7 @@ def _close(run: Run, key: RunKey, result: StageResult) -> None:
 
 
 def _failed(error: SparkAppError) -> StageResult:
-    if isinstance(error, ServiceUnavailableError):
+    if isinstance(error, ServiceUnavailableError) and not isinstance(error, LastingFailureError):
         error = ServiceUnavailableError(f"{error}; what was fetched is kept: run it again")
     return StageResult(message=str(error), failure=error, is_staged=False)
 

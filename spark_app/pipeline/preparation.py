@@ -35,10 +35,11 @@ def prepare_database(
 
 
 def prepare_staging(run: Run) -> None:
-    """Refuse staging tables that do not fit the run; with `--force` also unblock the source.
+    """Repair staging tables, and refuse those that do not fit the run; with `--force` also unblock the source.
 
     Raises: UsageError: staging holds the other kind of data, or nothing that was known at `request.known_at`.
     """
+    run.staging.repair()
     run.staging.check_origin()
     run.staging.check_known_at()
     if run.request.force and run.settings.data_origin == "real":

@@ -16,7 +16,7 @@ from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS, UnavailableCode
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import BENCHMARK, FUNDS
+from spark_app.universe import BENCHMARK, FIRST_SESSIONS, FUNDS
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)
@@ -77,6 +77,12 @@ def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     """Name the look-ahead snapshots: those dated after the as-of session, "" where there is none."""
     later = sorted({str(row["snapshot_date"]) for row in members if row["is_look_ahead"]})
     return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
+
+
+def describe_unlisted(as_of: dt.date, tickers: Sequence[str] = FUNDS) -> str:
+    """Name the funds that were not listed yet on the as-of session, "" where all were."""
+    later = [f"{ticker} (since {FIRST_SESSIONS[ticker]})" for ticker in tickers if FIRST_SESSIONS[ticker] > as_of]
+    return f"not listed yet: {', '.join(later)}" if later else ""
 
 
 def describe_trending(trends: Sequence[Row], sessions: int) -> str:

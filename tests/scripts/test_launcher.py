@@ -314,3 +314,56 @@ def test_without_java_the_exit_code_is_69(clone: Path) -> None:
     done = _spark_env(clone, SUBMIT, JAVA_HOME="/nonexistent")
     assert done.returncode == 69
     assert "does not run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--master", "foo"], "invalid master 'foo': expected local[N], spark://HOST:PORT, yarn or k8s://URL"),
+        (["--conf", "spark.master=local[x]"], "invalid master 'local[x]': "),
+        (["--master=spark://node1"], "invalid master 'spark://node1': "),
+        (["--driver-memory", "10m"], "invalid spark.driver.memory '10m': Spark needs at least 471859200 bytes"),
+        (["--conf", "spark.driver.memory=abc"], "invalid spark.driver.memory 'abc': "),
+    ],
+)
+def test_a_bare_spark_submit_refuses_what_spark_would_end_with_a_stack_trace(
+    clone: Path, arguments: list[str], complaint: str
+) -> None:
+    done = _source_spark_env(clone, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--master", "local[2,4]"], ["--master", "spark://node1:7077,node2:7077"], ["--driver-memory", "512m"]],
+)
+def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list[str]) -> None:
+    done = _source_spark_env(clone, *arguments, "--conf", "spark.driver.memory=2g", "a.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(("kind", "exit_code"), [("S", 0), ("H", 69)])
+def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_code: int) -> None:
+    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ")
+    assert done.returncode == exit_code
+    said = "too many open files: ulimit -n is 256, and Spark needs 1024: raise it (ulimit -n 1024)\n"
+    assert done.stderr == (said if exit_code else "")
+
+
+def _source_spark_env(clone: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Read spark-env.sh as Spark does."""
+    script = before + '. "$0/conf/spark-env.sh"; echo done'
+    return subprocess.run(
+        ["bash", "-c", script, str(clone), "org.apache.spark.deploy.SparkSubmit", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(clone),
+            "JAVA_HOME": str(clone / "java"),
+            "SPARK_HOME": str(clone),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )

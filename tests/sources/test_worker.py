@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import pickle
 from collections.abc import Callable, Iterator
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas._libs.tslibs.nattype import NaTType
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import unix_micros
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from spark_app import schemas
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
@@ -163,6 +166,45 @@ def ask_emulator(emulator: YahooEmulator, limiter: Limiter, kind: str, tickers: 
     batch = make_batch(*[(kind, [ticker], *window) for ticker in tickers])
     config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
     return pd.concat(answer_requests(iter([batch]), config=config, make_limiter=lambda: limiter, run_id="run-1"))
+
+
+FINE = Answer("FINE", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, 1.0, 1.0, 7),))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Answer("BAD", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, 1.0, 1.0, 2**63),)),
+        Answer("BAD", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, "1.0", 1.0, 7),)),  # type: ignore[arg-type]
+        Answer("BAD", Outcome.OK, holdings=(Holding("X", "half a pair: \ud800", 1.0),)),
+        Answer("BAD", Outcome.OK, quote=Quote("yesterday", TUE, 1, 1.0)),  # type: ignore[arg-type]
+        Answer("BAD", Outcome.OK, "half a pair: \ud800"),
+    ],
+)
+def test_a_value_that_arrow_cannot_convert_is_an_outcome_of_its_ticker_alone(
+    monkeypatch: pytest.MonkeyPatch, bad: Answer
+) -> None:
+    use_source(monkeypatch, FakeSource({"BAD": dataclasses.replace(bad, requests=2), "FINE": FINE}))
+    (frame,) = run_worker(make_batch(("quote", ["BAD", "FINE"], None, None)))
+    assert list(frame["outcome"]) == ["malformed", "ok"]
+    assert list(frame["requests"]) == [2, 0]
+    assert frame["message"][0].startswith("the answer cannot be stored: ")
+    assert frame["raw_text"][0].startswith("Answer(ticker='BAD'")
+    assert [bar["volume"] for bar in frame["bars"][1]] == [7]
+    pa.RecordBatch.from_pandas(frame, schema=to_arrow_schema(schemas.FETCHES, timezone="UTC"))
+
+
+def test_an_error_of_a_source_is_an_outcome_of_its_tickers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FailingSource(FakeSource):
+        def fetch(self, request: FetchRequest) -> list[Answer]:
+            if "BAD" in request.tickers:
+                raise ValueError("no such thing")
+            return super().fetch(request)
+
+    use_source(monkeypatch, FailingSource())
+    rows = pd.concat(list(run_worker(make_batch(("chart", ["BAD"], THU, TUE), ("chart", ["FINE"], THU, TUE)))))
+    assert list(rows["outcome"]) == ["malformed", "ok"]
+    assert next(iter(rows["message"])) == "the answer cannot be read: ValueError: no such thing"
 
 
 def test_one_source_serves_all_batches_and_none_is_built_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

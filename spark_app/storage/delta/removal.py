@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
+from spark_app.storage.delta.failures import translated_staging_errors
 from spark_app.storage.delta.staging import FETCHES_TABLE, WHOLE_FROM, Staging
 
 _VACUUM_SETTINGS = {
@@ -88,7 +87,5 @@ def _vacuum_settings(spark: SparkSession) -> Iterator[None]:
 @contextlib.contextmanager
 def _translated(staging: Staging, table: str) -> Iterator[DeltaTable]:
     place = staging.path(table)
-    try:
+    with translated_staging_errors(f"cutting {place}", staging.root):
         yield DeltaTable.forPath(staging.spark, place)
-    except JAVA_ERRORS as error:
-        raise ServiceUnavailableError(f"staging failed while cutting {place}: {reason_of(error)}") from error
