@@ -27,7 +27,6 @@ from spark_app.transforms.allocation import (
     portfolio_positions,
 )
 from spark_app.transforms.options import PortfolioOptions
-from spark_app.universe import SHARE_CLASSES
 
 _SHARE_CLASSES = StructType(
     [
@@ -70,7 +69,7 @@ def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: Portfol
         memberships=members,
         quotes=read_quotes(run),
         sessions=trend_sessions(run),
-        share_classes=run.frame(SHARE_CLASSES, _SHARE_CLASSES),
+        share_classes=run.frame(run.settings.corrections.share_classes_in_force, _SHARE_CLASSES),
     )
     sector_trends = run.frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
