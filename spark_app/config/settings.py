@@ -82,7 +82,9 @@ class FetchSettings(Section):
     """Rate limiting, retries and the cache."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=5.0, description="pause between two requests of all workers and jobs together, in seconds; 0 = none"
+        default=5.0,
+        description="pause between two requests of all workers and jobs together, in seconds; 0 = none; "
+        "at the source it is kept from 1 second on: a busy machine sends some requests late",
     )
     max_retries: Annotated[int, Field(ge=0, le=20)] = Field(
         default=3, description="retries of a request that failed for a transient reason"
