@@ -121,6 +121,10 @@ RENAMES = (
 """Renamed members of the sector funds; before that day the new ticker may have been that of something else."""
 
 
+SAME_SPLIT_SESSIONS = 10
+"""The same ratio listed again within so many sessions is the same split: announced, moved and executed dates."""
+
+
 class SplitOverride(NamedTuple):
     """What the listed splits of a ticker do to the number of shares; valid on `valid_from <= date < valid_to`.
 

@@ -20,12 +20,14 @@ from spark_app.stages.market import (
     sector_trends_of,
     trend_sessions,
 )
+from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.transforms.allocation import (
     MarketFrames,
     portfolio_decisions,
     portfolio_exclusions,
     portfolio_positions,
 )
+from spark_app.transforms.measured_splits import with_measured_splits
 from spark_app.transforms.options import PortfolioOptions
 
 _SHARE_CLASSES = StructType(
@@ -65,7 +67,7 @@ def run(run: Run) -> StageResult:
 def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
     """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
     market = MarketFrames(
-        bars=read_bars(run),
+        bars=with_measured_splits(read_bars(run), run.staging.read(BARS_TABLE)),
         memberships=members,
         quotes=read_quotes(run),
         sessions=trend_sessions(run),

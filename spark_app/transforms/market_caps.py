@@ -6,9 +6,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.transforms.current import fetched_on
+from spark_app.transforms.measured_splits import is_listed_split
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
-from spark_app.transforms.prices import is_finite, usable_price
-from spark_app.universe import SPLIT_OVERRIDES
+from spark_app.transforms.prices import usable_price
+from spark_app.universe import SAME_SPLIT_SESSIONS, SPLIT_OVERRIDES
 
 _LARGEST_TERM = 20
 """The smaller term of a split of shares: 21:20 is a stock dividend of 5 %, 1253:1000 the price of a spin-off."""
@@ -16,17 +17,18 @@ _LARGEST_TERM = 20
 _EXACT = 1e-9
 """Staging stores ratios as doubles; 5:3 times 3 is a whole number up to rounding."""
 
-_REPEAT_DAYS = 14
-"""The same ratio listed again within 10 sessions is the same split: sources/yahoo/reconcile.py has the rule for new
-charts, this one is for what was staged before."""
+_REPEAT_DAYS = SAME_SPLIT_SESSIONS // 5 * 7
+"""The same ratio listed again within these calendar days is one split: bars that were staged before charts were
+reconciled have it twice."""
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
     """Add the market cap at each asked date.
 
-    The cap of a quote of the same date is used as reported. Any other is scaled by close / quoted price, and by the
-    splits after the quote that are already in the stored close (Yahoo restates closes for later splits). A spin-off
-    that is listed as a split changes closes but not the number of shares, so it does not scale the cap.
+    The cap of a quote of the same date is used as reported. Any other is the number of shares at the date times the
+    close of that day: scaled by close / quoted price, by the splits between quote and date, which changed the number
+    of shares, and by those after the date that the stored close contains (Yahoo restates closes for later splits). A
+    spin-off that is listed as a split restates closes too, but does not change the number of shares.
 
     Columns in: `asked` has ticker, as_of_date and any others; `quotes` are current (schemas.QUOTES);
         `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. They include the bars
@@ -65,21 +67,27 @@ def _scaled_cap(quoted_cap: Column) -> Column:
 
 
 def _split_factor() -> Column:
-    """The new shares per old share by the splits after the quote that were in the close when it was fetched."""
+    """What the splits make of close / quoted price: shares at the date per share at the quote, times the close of that
+    day per stored close.
+    """
+    one = F.lit(1.0)
+    return F.aggregate(F.coalesce("splits", F.array()), one, lambda product, split: product * _factor_of(split))
 
-    def is_contained(split: Column) -> Column:
-        return (split["trade_date"] > F.col("quote_date")) & (split["trade_date"] <= fetched_on())
 
-    contained = F.filter(F.coalesce("splits", F.array()), is_contained)
-    return F.aggregate(contained, F.lit(1.0), lambda product, split: product * split["share_ratio"])
+def _factor_of(split: Column) -> Column:
+    day, quoted, as_of = split["trade_date"], F.col("quote_date"), F.col("as_of_date")
+    is_after_date = day > as_of
+    restated = F.when(is_after_date & (day <= fetched_on()), split["split_ratio"]).otherwise(1.0)
+    shares_since_quote = F.when((day > quoted) & ~is_after_date, split["share_ratio"]).otherwise(1.0)
+    shares_until_quote = F.when(is_after_date & (day <= quoted), split["share_ratio"]).otherwise(1.0)
+    # A split of shares before a later quote gives exactly 1.
+    return restated / shares_until_quote * shares_since_quote
 
 
 def _splits_of_tickers(bars: DataFrame) -> DataFrame:
-    """List the splits of shares of each ticker: ticker, splits (by date: trade_date, share_ratio)."""
-    ratio = F.col("split_ratio")
-    listed = bars.where(is_finite(ratio) & (ratio > 0) & (ratio != 1))
-    splits = listed.withColumn("share_ratio", _share_ratio()).where(F.col("share_ratio") != 1)
-    by_date = F.sort_array(F.collect_list(F.struct("trade_date", "share_ratio")))
+    """List the splits of each ticker: ticker, splits (by date: trade_date, split_ratio, share_ratio)."""
+    splits = bars.where(is_listed_split(F.col("split_ratio"))).withColumn("share_ratio", _share_ratio())
+    by_date = F.sort_array(F.collect_list(F.struct("trade_date", "split_ratio", "share_ratio")))
     return splits.groupBy("ticker").agg(by_date.alias("splits")).withColumn("splits", F.filter("splits", _is_counted))
 
 
@@ -106,7 +114,7 @@ def _is_counted(split: Column) -> Column:
 
     def is_same(later: Column) -> Column:
         days = F.date_diff(later["trade_date"], split["trade_date"])
-        return (later["share_ratio"] == split["share_ratio"]) & (days > 0) & (days <= _REPEAT_DAYS)
+        return (later["split_ratio"] == split["split_ratio"]) & (days > 0) & (days <= _REPEAT_DAYS)
 
     return ~F.exists(F.col("splits"), is_same)
 

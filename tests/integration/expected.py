@@ -34,6 +34,18 @@ SECTORS = {
     "XLV": "Health Care",
     "XLY": "Consumer Discretionary",
 }
+NEW_TICKERS = {
+    "ABC": "COR",
+    "ANTM": "ELV",
+    "BLL": "BALL",
+    "COG": "CTRA",
+    "FB": "META",
+    "FLT": "CPAY",
+    "NLOK": "GEN",
+    "PEAK": "DOC",
+    "PKI": "RVTY",
+}
+"""Members of the funds on 2021-08-31 that were renamed since then, the first of them on 2021-10-04."""
 PERIODS = (5, 10, 20)
 SERVED_SESSIONS = 21
 
@@ -187,7 +199,9 @@ def members(known: Known, day: dt.date) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for fund in sorted(SECTORS):
         snapshot = _snapshot(known, fund, day)
-        for ticker, (_, percent) in (shares_of(snapshot) if snapshot else {}).items():
+        for name, (_, percent) in (shares_of(snapshot) if snapshot else {}).items():
+            is_old = snapshot is not None and snapshot.as_of_date < dt.date(2021, 10, 4)
+            ticker = NEW_TICKERS.get(name, name) if is_old else name
             if ticker not in found or percent > found[ticker].percent:
                 found[ticker] = Member(ticker, fund, percent)
     return found

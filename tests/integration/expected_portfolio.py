@@ -72,8 +72,13 @@ def market_cap(known: Known, ticker: str, day: dt.date) -> int | None:
         return None
     cap = quote.market_cap * bar.close / quote.price
     for event in sorted(known.events.get(ticker, ())):
-        if event.ex_date > quoted_on and _is_of_shares(event.split_ratio):
+        # The close stands on the basis of today; the number of shares is that of the day.
+        if event.ex_date > day:
             cap *= event.split_ratio
+        if quoted_on < event.ex_date <= day and _is_of_shares(event.split_ratio):
+            cap *= event.split_ratio
+        if day < event.ex_date <= quoted_on and _is_of_shares(event.split_ratio):
+            cap /= event.split_ratio
     return int(Decimal(cap).quantize(Decimal(1), ROUND_HALF_UP))
 
 

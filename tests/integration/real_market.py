@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tests.emulator import Market, Quote, Snapshot
+from tests.integration.expected import NEW_TICKERS
 
 FIRST_DAY = dt.date(2018, 1, 2)
 LAST_DAY = dt.date(2022, 12, 5)
@@ -39,7 +40,7 @@ class RealMarket:
 def load_real_market(folder: Path) -> RealMarket:
     """Read the market data in `folder`: the 13 funds, and the stocks that the funds held on 2021-08-31."""
     served, shares = _read_holdings(folder / "holdings_raw.csv"), _read_holdings(folder / "holdings.csv")
-    tickers = {"SPY", "QQQ", *shares["etf_ticker"], *shares["holding_ticker"]}
+    tickers = {"SPY", "QQQ", *shares["etf_ticker"], *shares["holding_ticker"], *NEW_TICKERS.values()}
     actions = _read_csv(folder / "corporate_actions.csv")
     # Derived rows are someone's arithmetic, not Yahoo's answer.
     actions = actions[~actions["source_repo"].str.startswith("derived")].astype(

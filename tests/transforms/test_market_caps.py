@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from chispa import assert_df_equality
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -138,6 +139,50 @@ def test_only_a_split_of_shares_scales_the_cap(spark: SparkSession) -> None:
     actual_df = with_market_cap(asked, frame(spark, quotes, QUOTES), frame(spark, bars, BARS))
     expected = {ticker: pytest.approx(10**15 * shares, rel=1e-12) for ticker, _, _, shares in cases}
     assert {row.ticker: row.market_cap for row in actual_df.collect()} == expected
+
+
+def test_a_spin_off_changes_the_cap_from_its_date_on_and_not_before(spark: SparkSession) -> None:
+    # 1,000 shares close at 137.83 on session 3. On session 5 a part is spun off, listed as 1253:1000: the close of
+    # session 3 becomes 110, the close of session 6 is 100, and there are 1,000 shares still.
+    raw, restated = _new_york(4, 17), NOON
+    before, after = (1, 125_300, 125.3), (8, 105_000, 105.0)
+    # ticker, as-of session, its close, when that was fetched, quote (session, cap, price), cap, basis
+    cases = [
+        ("A", 3, 110.0, restated, before, 137_830, "quoted"),
+        ("B", 3, 137.83, raw, before, 137_830, "quoted"),
+        ("C", 3, 110.0, restated, after, 137_830, "later_quote"),
+        ("D", 3, 137.83, raw, after, 137_830, "later_quote"),
+        ("E", 6, 100.0, restated, before, 100_000, "quoted"),
+        ("F", 6, 100.0, restated, after, 100_000, "later_quote"),
+    ]
+    listed = {ticker: 1.253 for ticker, *_ in cases}
+    # 1,000 shares close at 110 before a split 4:1: the close of a fetch before it, and a quote of 4,000 shares at 30.
+    cases.append(("S", 3, 110.0, raw, (8, 120_000, 30.0), 110_000, "later_quote"))
+    listed["S"] = 4.0
+    bars = [(t, session(n), p, p, p, p, p, 100, 0.0, 1.0, fetched, "run", "test") for t, n, p, fetched, *_ in cases]
+    bars += [(t, session(5), 1.0, 1.0, 1.0, 1.0, 1.0, 1, 0.0, r, NOON, "run", "test") for t, r in listed.items()]
+    quotes = [
+        (t, NOON, session(quote[0]), *quote[1:], "Long", "Short", NOON, "run", "test") for t, *_, quote, _, _ in cases
+    ]
+    asked = asked_frame(spark, [(ticker, as_of) for ticker, as_of, *_ in cases])
+    actual_df = with_market_cap(asked, frame(spark, quotes, QUOTES), frame(spark, bars, BARS))
+    expected = [(ticker, session(as_of), cap, basis) for ticker, as_of, *_, cap, basis in cases]
+    expected_df = frame(spark, expected, "ticker string, as_of_date date, market_cap bigint, market_cap_basis string")
+    assert_df_equality(actual_df.select(*expected_df.columns), expected_df, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_a_consolidation_with_a_spin_off_changes_the_cap_from_its_date_on_and_not_before(spark: SparkSession) -> None:
+    # Of 3,000 shares at 20 there are 1,000 left, and a part is spun off: HLT lists both as 0.48733, and the close of 20
+    # becomes 41.04.
+    day, ratio, stored = dt.date(2017, 1, 4), 0.4873294346978557, 20 / 0.4873294346978557
+    bars = [
+        ("HLT", day - dt.timedelta(1), stored, stored, stored, stored, stored, 1, 0.0, 1.0, NOON, "run", "test"),
+        ("HLT", day, 41.0, 41.0, 41.0, 41.0, 41.0, 1, 0.0, ratio, NOON, "run", "test"),
+    ]
+    quotes = [("HLT", NOON, day, 41_000, 41.0, "Long", "Short", NOON, "run", "test")]
+    asked = frame(spark, [("HLT", day - dt.timedelta(1))], "ticker string, as_of_date date")
+    (row,) = with_market_cap(asked, frame(spark, quotes, QUOTES), frame(spark, bars, BARS)).collect()
+    assert row.market_cap == 60_000
 
 
 def test_an_override_is_for_its_days_only(spark: SparkSession) -> None:
