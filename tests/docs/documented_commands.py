@@ -19,6 +19,7 @@ SHOWN = (
     "stage 1  prices of the funds",
     "wave 7/21",
     "restated: XLK",
+    "[corrections]",
     '{"table":"collected_daily_etf_ohlc"',
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",
