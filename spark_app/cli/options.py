@@ -92,7 +92,11 @@ UNIVERSE = Option(
     choices=("trending", "all"),
 )
 DELAY = Option(
-    "--delay", "pause between any two requests, 0 = none", "fetch.delay_seconds", values.number, metavar="SECONDS"
+    "--delay",
+    "pause between any two requests, 0 = none; at the source it is kept from 1 second on",
+    "fetch.delay_seconds",
+    values.number,
+    metavar="SECONDS",
 )
 MAX_RETRIES = Option(
     "--max-retries",

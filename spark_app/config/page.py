@@ -108,7 +108,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
     if choices[0]["type"] == "array":
-        return "list of dates"
+        return "list of tables" if "$ref" in choices[0]["items"] else "list of dates"
+    if choices[0]["type"] == "object":
+        return "table of dates"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)
     if number is None:
         return "text"

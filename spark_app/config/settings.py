@@ -8,7 +8,6 @@ After a change of a setting run `make docs`.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import re
 from collections.abc import Mapping
@@ -19,12 +18,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from spark_app.config.corrections import CorrectionsSettings
+from spark_app.config.dates import Dates
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
@@ -35,6 +35,7 @@ _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
 # Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
+_LONGEST_SHOWN = 200
 
 
 def _none_if_empty(value: object) -> object:
@@ -81,7 +82,9 @@ class FetchSettings(Section):
     """Rate limiting, retries and the cache."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=5.0, description="pause between two requests of all workers and jobs together, in seconds; 0 = none"
+        default=5.0,
+        description="pause between two requests of all workers and jobs together, in seconds; 0 = none; "
+        "at the source it is kept from 1 second on: a busy machine sends some requests late",
     )
     max_retries: Annotated[int, Field(ge=0, le=20)] = Field(
         default=3, description="retries of a request that failed for a transient reason"
@@ -186,34 +189,14 @@ class PortfolioSettings(Section):
     )
 
 
-def _read_days(value: object) -> object:
-    """Take a list of dates, or a text with commas between them, as the environment has it."""
-    days = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-    if not isinstance(days, list | tuple):
-        raise ValueError("expected dates as YYYY-MM-DD")
-    return tuple(sorted({_read_day(day) for day in days}))
-
-
-def _read_day(value: object) -> dt.date:
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    try:
-        return dt.datetime.strptime(value if isinstance(value, str) else "", "%Y-%m-%d").date()
-    except ValueError:
-        raise ValueError("expected dates as YYYY-MM-DD") from None
-
-
-_Dates = Annotated[tuple[dt.date, ...], NoDecode, BeforeValidator(_read_days)]
-
-
 class CalendarSettings(Section):
     """Corrections of the exchange's calendar, for days that the installed one does not know yet."""
 
-    closures: _Dates = Field(
+    closures: Dates = Field(
         default=(),
         description="days on which the exchange was closed, as dates; in the environment with commas between them",
     )
-    extra_sessions: _Dates = Field(
+    extra_sessions: Dates = Field(
         default=(), description="days on which it traded although the calendar has none; until 16:00 New York"
     )
 
@@ -313,6 +296,7 @@ class Settings(BaseSettings):
     portfolio: PortfolioSettings = PortfolioSettings()
     calendar: CalendarSettings = CalendarSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    corrections: CorrectionsSettings = CorrectionsSettings()
     verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -438,5 +422,11 @@ def _describe(error: ValidationError) -> str:
         else:
             rule = detail["msg"].removeprefix("Value error, ")
             message = rule[0].lower() + rule[1:]
-            parts.append(f"setting {name}: {detail['input']!r}: {message}")
+            parts.append(f"setting {name}: {_shown(detail['input'])}: {message}")
     return "; ".join(parts)
+
+
+def _shown(value: object) -> str:
+    """The value as Python writes it; of a long one, such as a list of tables, the beginning."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -103,7 +103,7 @@ def _land_wave(run: Run, wave: Sequence[FetchRequest], asking: str) -> list[Land
     rows = [(r.kind.value, list(r.tickers), r.window_start, r.window_end) for r in wave]
     worker = functools.partial(
         answer_requests,
-        config=_source_config(run),
+        config=source_config(run),
         make_limiter=_make_limiter(run, asking),
         run_id=run.request.run_id,
     )
@@ -149,8 +149,9 @@ def _workers(run: Run, wave: Sequence[FetchRequest]) -> int:
     return min(run.spark.sparkContext.defaultParallelism, 1 + len(wave) // _REQUESTS_PER_WORKER)
 
 
-def _source_config(run: Run) -> SourceConfig:
-    source, synthetic = run.settings.source, run.settings.synthetic
+def source_config(run: Run) -> SourceConfig:
+    """What the workers of this run need to build the source."""
+    source, synthetic, calendar = run.settings.source, run.settings.synthetic, run.settings.calendar
     is_synthetic = source.name == "synthetic"
     last = market_calendar.last_completed_session(run.request.now)
     return SourceConfig(
@@ -165,6 +166,8 @@ def _source_config(run: Run) -> SourceConfig:
         synthetic_stocks_per_sector=synthetic.stocks_per_sector,
         synthetic_leading_sectors=synthetic.leading_sectors,
         sessions=tuple(market_calendar.sessions_between(FIRST_SYNTHETIC_SESSION, last)) if is_synthetic else (),
+        closures=calendar.closures,
+        extra_sessions=calendar.extra_sessions,
     )
 
 

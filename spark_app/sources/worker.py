@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from spark_app import market_calendar
 from spark_app.config.secrets import without_secrets
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
@@ -38,6 +39,7 @@ def answer_requests(
     After a rate limit the remaining requests are not sent and get the outcome `rate_limited`, after a failure of the
     limiter `transient`. When the run is to stop, requests that were not sent get no row.
     """
+    market_calendar.correct(config.closures, config.extra_sessions)
     source: Source | None = None
     refusal: Answer | None = None
     for batch in batches:

@@ -67,10 +67,15 @@ def members_of(run: Run) -> tuple[Row, ...]:
 
     Raises: DataIncompleteError: no sector fund has holdings.
     """
-    members = sector_memberships(read_holdings(run), run.as_of_frame()).collect()
+    members = memberships_of(run).collect()
     if not members:
         raise DataIncompleteError(f"no holdings of any sector fund for {run.as_of}: run stage 2 first")
     return tuple(members)
+
+
+def memberships_of(run: Run) -> DataFrame:
+    """The members of the sector funds on all as-of dates, by the tickers that the source has; schemas.MEMBERSHIPS."""
+    return sector_memberships(read_holdings(run), run.as_of_frame(), run.settings.corrections.renames_in_force)
 
 
 def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:

@@ -20,6 +20,7 @@ SHOWN = (
     "wave 7/21",
     "missed sessions: 5",
     "restated: XLK",
+    "[corrections]",
     '{"table":"collected_daily_etf_ohlc"',
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",

@@ -67,6 +67,16 @@ def test_a_correction_of_the_calendar_makes_every_stage_another_one(
     assert pending(database) == []
 
 
+def test_a_correction_of_a_ticker_makes_every_stage_another_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(database, *STAGES)
+    monkeypatch.setenv("SPARK_APP_CORRECTIONS__FIRST_SESSIONS", '{"XLC": "2018-06-20"}')
+    assert pending(database) == list(STAGES)
+    done(database, *STAGES, corrections={"first_sessions": {"XLC": "2018-06-20"}})
+    assert pending(database) == []
+
+
 def test_a_run_resumes_at_the_stage_that_failed(database: Database) -> None:
     done(database, *STAGES[:3])
     done(database, STAGES[3], status="failed")

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import unix_micros
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from spark_app import schemas
+from spark_app import market_calendar, schemas
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
 from spark_app.sources import worker
 from spark_app.sources.contract import (
@@ -31,7 +31,7 @@ from spark_app.sources.contract import (
 )
 from spark_app.sources.worker import answer_requests
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, CountingLimiter, make_market
+from tests.sources.yahoo.yahoo_world import CLOSE_OF_TUE, FRI, MON, THU, TUE, CountingLimiter, make_market
 
 FETCHED_AT = dt.datetime(2024, 3, 13, 9, 0, 1, 250_000, tzinfo=dt.UTC)
 CONFIG = SourceConfig("yahoo")
@@ -87,6 +87,19 @@ def test_each_request_gives_a_frame_with_a_row_per_ticker(monkeypatch: pytest.Mo
     assert [list(frame["ticker"]) for frame in frames] == [["A"], ["B", "C"]]
     assert [list(frame.columns) for frame in frames] == [schemas.FETCHES.fieldNames()] * 2
     assert list(frames[0].iloc[0][["kind", "window_start", "window_end", "run_id"]]) == ["chart", THU, TUE, "run-1"]
+
+
+def test_a_worker_has_the_corrected_calendar_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sessions(config: SourceConfig) -> list[dt.date]:
+        monkeypatch.setattr(worker, "build_source", lambda *args, **kwargs: FakeSource())
+        batch = iter([make_batch(("chart", ["XLK"], THU, TUE))])
+        list(answer_requests(batch, config=config, make_limiter=CountingLimiter, run_id="run-1", clock=clock))
+        return market_calendar.sessions_between(THU, TUE)
+
+    sunday = dt.date(2024, 3, 10)
+    assert sessions(SourceConfig("yahoo", closures=(FRI,), extra_sessions=(sunday,))) == [THU, sunday, MON, TUE]
+    # The next run may have other settings, and the same worker process.
+    assert sessions(CONFIG) == [THU, FRI, MON, TUE]
 
 
 def test_requests_reach_the_source_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
