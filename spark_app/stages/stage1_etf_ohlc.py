@@ -40,4 +40,4 @@ def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
         describe_unlisted(run.as_of, tickers),
         *bars.describe(),
     ]
-    return ingested.result(message, *served, gate=[gate])
+    return ingested.result(message, *served, gate=[gate], provenance=bars.provenance)

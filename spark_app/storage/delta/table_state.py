@@ -44,8 +44,9 @@ class DataFile:
 
 @dataclass(frozen=True)
 class DeltaState:
-    """The newest version of a table: its files and properties."""
+    """The newest version of a table: its number, files and properties."""
 
+    version: int
     files: tuple[DataFile, ...]
     properties: Mapping[str, str]
 
@@ -67,7 +68,7 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
     finally:
         stream.close()
     try:
-        return _parse(text, table)
+        return _parse(text, table, _version_of(newest))
     except (ValueError, TypeError, LookupError, AttributeError):
         _remove(system, newest, "is damaged")
         return None
@@ -80,7 +81,7 @@ def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
         if not checksums:
             return None
         newest = checksums[len(checksums) - 1].getPath()
-        version = int(newest.getName().removesuffix(".crc"))
+        version = _version_of(newest)
         own, following = (
             jvm.org.apache.hadoop.fs.Path(log, f"{number:020d}.json") for number in (version, version + 1)
         )
@@ -100,7 +101,11 @@ def _remove(system: Any, checksum: Any, reason: str) -> None:
         system.delete(checksum, False)
 
 
-def _parse(text: str, table: str) -> DeltaState | None:
+def _version_of(checksum: Any) -> int:
+    return int(checksum.getName().removesuffix(".crc"))
+
+
+def _parse(text: str, table: str, version: int) -> DeltaState | None:
     checksum = json.loads(text)
     files, protocol, metadata = checksum.get("allFiles"), checksum.get("protocol"), checksum.get("metadata")
     if files is None or len(files) != checksum["numFiles"] or not protocol or not metadata:
@@ -108,7 +113,7 @@ def _parse(text: str, table: str) -> DeltaState | None:
     # Reader version 1 needs the files only; later versions may have deleted rows or renamed columns.
     if protocol["minReaderVersion"] != 1 or metadata.get("partitionColumns"):
         return None
-    return DeltaState(tuple(_data_file(file, table) for file in files), metadata.get("configuration") or {})
+    return DeltaState(version, tuple(_data_file(file, table) for file in files), metadata.get("configuration") or {})
 
 
 def _data_file(file: Mapping[str, Any], table: str) -> DataFile:

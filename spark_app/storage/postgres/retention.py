@@ -26,6 +26,7 @@ from spark_app.storage.postgres.retry import RetryPolicy, retried
 _PRICES = (ETF_OHLC.name, BENCHMARK_OHLC.name, STOCK_HISTORY.name)
 _ANALYTICS = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUSION.name)
 _ERRORS, _RUNS = "logs_consumer_error", "logs_pipeline_run"
+_RESTATEMENTS, _FETCHES = "logs_price_restatement", "logs_fetch"
 
 _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
@@ -43,6 +44,17 @@ SELECT current_user::text, coalesce(array_agg(name ORDER BY place) FILTER (
     WHERE to_regclass('public.' || name) IS NOT NULL AND NOT has_table_privilege('public.' || name, 'DELETE')
 ), '{}') FROM unnest(%s::text[]) WITH ORDINALITY AS asked (name, place)
 """
+_UNUSED_FETCHES = """fetched_at < %(before)s AND NOT EXISTS (
+    SELECT FROM (
+        SELECT 'chart' AS kind, ticker, fetched_at FROM collected_daily_etf_ohlc
+        UNION ALL SELECT 'chart', ticker, fetched_at FROM collected_daily_benchmark_ohlc
+        UNION ALL SELECT 'chart', ticker, fetched_at FROM collected_daily_stock_history
+        UNION ALL SELECT 'holdings', etf_ticker, fetched_at FROM collected_meta_etf
+    ) AS served WHERE served.kind = old.kind AND served.ticker = old.ticker AND served.fetched_at = old.fetched_at
+) AND NOT EXISTS (
+    SELECT FROM analytics_portfolio_allocation AS position
+    WHERE old.kind = 'quote' AND position.ticker = old.ticker AND position.quote_date = old.first_date
+)"""
 _NOT_REBUILDABLE = """
 SELECT count(DISTINCT as_of_date), min(as_of_date), max(as_of_date) FROM (
     SELECT as_of_date FROM analytics_trending_sectors UNION ALL SELECT as_of_date FROM analytics_portfolio_allocation
@@ -102,7 +114,7 @@ def _expiring(keep: RetentionSettings) -> list[str]:
         (*_PRICES, ETF_HOLDINGS.name): keep.price_history_days,
         _ANALYTICS: keep.analytics_days,
         (_ERRORS,): keep.consumer_errors_days,
-        (_RUNS,): keep.run_log_days,
+        (_RUNS, _RESTATEMENTS, _FETCHES): keep.run_log_days,
     }
     return [table for tables, days in kept_days.items() if days is not None for table in tables]
 
@@ -125,8 +137,16 @@ def old_errors(before: dt.datetime) -> list[OldRows]:
 
 
 def old_runs(before: dt.datetime) -> list[OldRows]:
-    """Return the runs that started before a moment, except the last good one of each stage and date."""
-    return [OldRows(_RUNS, "run log", "started_at", _OLD_RUNS, {"before": before})]
+    """Return the runs that started before a moment, except the last good one of each stage and date.
+
+    With them, restatements and fetches from before that moment, except the fetches that brought served rows.
+    """
+    given = {"before": before}
+    return [
+        OldRows(_RUNS, "run log", "started_at", _OLD_RUNS, given),
+        OldRows(_RESTATEMENTS, "run log", "noticed_at", "noticed_at < %(before)s", given),
+        OldRows(_FETCHES, "run log", "fetched_at", _UNUSED_FETCHES, given),
+    ]
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:
