@@ -213,13 +213,23 @@ PORTFOLIO_ALLOCATION = ServedTable(
         *(_period_columns(sessions) for sessions in (5, 10, 20)),
         _struct(portfolio_weight=PORTFOLIO_WEIGHT, allocation_reason=_STRING, run_id=_STRING),
         _struct(is_max_weight_exceeded=BooleanType()),
+        _struct(holdings_date=_DATE, quote_date=_DATE, is_look_ahead=BooleanType()),
     ),
-    defaults=(("is_max_weight_exceeded", False),),
+    defaults=(
+        ("is_max_weight_exceeded", False),
+        ("holdings_date", None),
+        ("quote_date", None),
+        ("is_look_ahead", False),
+    ),
 )
 PORTFOLIO_EXCLUSION = ServedTable(
     "analytics_portfolio_exclusion",
     ("as_of_date", "ticker"),
-    _struct(as_of_date=_DATE, ticker=_STRING, sector=_STRING, reason=_STRING, detail=_STRING, run_id=_STRING),
+    _joined(
+        _struct(as_of_date=_DATE, ticker=_STRING, sector=_STRING, reason=_STRING, detail=_STRING, run_id=_STRING),
+        _struct(holdings_date=_DATE, is_look_ahead=BooleanType()),
+    ),
+    defaults=(("holdings_date", None), ("is_look_ahead", False)),
 )
 
 SERVED_TABLES = (

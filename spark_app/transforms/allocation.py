@@ -11,6 +11,7 @@ from spark_app.schemas import PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
 from spark_app.transforms.exclusions import with_exclusion
 from spark_app.transforms.market_caps import with_market_cap
 from spark_app.transforms.options import PortfolioOptions
+from spark_app.transforms.point_in_time import is_look_ahead
 from spark_app.transforms.returns import session_returns
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.stock_trends import stock_trends
@@ -68,10 +69,13 @@ def portfolio_positions(decisions: DataFrame, options: PortfolioOptions) -> Data
     Columns in: those of `portfolio_decisions`.
     Columns out: those of schemas.PORTFOLIO_ALLOCATION less run_id. portfolio_weight sums to exactly 1 per date.
     """
-    positions = decisions.where(F.col("exclusion").isNull())
+    positions = decisions.where(F.col("exclusion").isNull()).withColumnRenamed("snapshot_date", "holdings_date")
+    # The membership's flag is of its snapshot alone.
+    look_ahead = is_look_ahead("holdings_date") | is_look_ahead("quote_date")
     return (
         with_portfolio_weight(positions, max_weight=options.max_weight)
         .withColumn("allocation_reason", F.concat(_allocation_reason(options.basis_sessions), _limit_reason(options)))
+        .withColumn("is_look_ahead", look_ahead)
         .select(*served_columns(PORTFOLIO_ALLOCATION))
     )
 
@@ -80,9 +84,10 @@ def portfolio_exclusions(decisions: DataFrame) -> DataFrame:
     """List the exclusions.
 
     Columns in: those of `portfolio_decisions`.
-    Columns out: those of schemas.PORTFOLIO_EXCLUSION less run_id.
+    Columns out: those of schemas.PORTFOLIO_EXCLUSION less run_id. is_look_ahead is of the fund's snapshot: a look-ahead
+        quote excludes no stock.
     """
-    excluded = decisions.where(F.col("exclusion").isNotNull())
+    excluded = decisions.where(F.col("exclusion").isNotNull()).withColumnRenamed("snapshot_date", "holdings_date")
     return excluded.select("*", "exclusion.*").select(*served_columns(PORTFOLIO_EXCLUSION))
 
 

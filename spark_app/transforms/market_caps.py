@@ -32,6 +32,7 @@ def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> Dat
         `bars` are current and have ticker, trade_date, close_price, split_ratio, fetched_at. They include the bars
         after the asked dates, whose splits restated the earlier closes.
     Columns out: those of `asked`, company_name, market_cap BIGINT (USD, rounded half up),
+        quote_date (null without a quote),
         market_cap_basis (quoted, or later_quote for a look-ahead quote; null without a cap),
         market_cap_unavailable_reason (a sentence; null with a cap).
     """
@@ -54,6 +55,7 @@ def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> Dat
         *asked.columns,
         "company_name",
         "market_cap",
+        "quote_date",
         F.when(F.col("market_cap").isNotNull(), basis).alias("market_cap_basis"),
         F.when(F.col("market_cap").isNull(), _missing_part(quoted_cap)).alias("market_cap_unavailable_reason"),
     )

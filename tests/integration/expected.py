@@ -66,11 +66,12 @@ class Known:
 
 
 class Member(NamedTuple):
-    """A stock, the one sector fund that it belongs to, and its percentage of that fund."""
+    """A stock, the one sector fund that it belongs to, its percentage of that fund, and the date of that snapshot."""
 
     ticker: str
     fund: str
     percent: Decimal
+    snapshot_date: dt.date
 
 
 def sessions_ending(day: dt.date, count: int) -> list[dt.date]:
@@ -187,9 +188,11 @@ def members(known: Known, day: dt.date) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for fund in sorted(SECTORS):
         snapshot = _snapshot(known, fund, day)
-        for ticker, (_, percent) in (shares_of(snapshot) if snapshot else {}).items():
+        if snapshot is None:
+            continue
+        for ticker, (_, percent) in shares_of(snapshot).items():
             if ticker not in found or percent > found[ticker].percent:
-                found[ticker] = Member(ticker, fund, percent)
+                found[ticker] = Member(ticker, fund, percent, snapshot.as_of_date)
     return found
 
 

@@ -121,6 +121,7 @@ def portfolio(known: Known, day: dt.date) -> tuple[Rows, Rows]:
     for ticker, weight in shares.items():
         fund, quote = stocks[ticker].fund, quote_at(known, ticker, day)
         assert quote is not None
+        facts = {"holdings_date": stocks[ticker].snapshot_date, "quote_date": _quote_date(quote)}
         held[day, ticker] = {
             "company_name": company_name(quote),
             "sector": SECTORS[fund],
@@ -128,6 +129,8 @@ def portfolio(known: Known, day: dt.date) -> tuple[Rows, Rows]:
             "market_cap_basis": "quoted" if _quote_date(quote) <= day else "later_quote",
             "portfolio_weight": weight,
             "is_max_weight_exceeded": False,
+            **facts,
+            "is_look_ahead": any(date > day for date in facts.values()),
         }
         for n in PERIODS:
             held[day, ticker] |= {
@@ -136,7 +139,12 @@ def portfolio(known: Known, day: dt.date) -> tuple[Rows, Rows]:
                 f"is_trending_{n}d": trends[n][ticker],
                 f"rank_{n}d": places[n].get(ticker),
             }
-    out = {(day, t): {"sector": SECTORS[stocks[t].fund], "reason": r} for t, r in reasons.items() if r is not None}
+    out: Rows = {}
+    for ticker, reason in reasons.items():
+        if reason is not None:
+            fund, snapshot_date = stocks[ticker].fund, stocks[ticker].snapshot_date
+            out[day, ticker] = {"sector": SECTORS[fund], "reason": reason}
+            out[day, ticker] |= {"holdings_date": snapshot_date, "is_look_ahead": snapshot_date > day}
     return held, out
 
 

@@ -116,6 +116,9 @@ def test_a_portfolio_worked_out_by_hand(decided: DataFrame) -> None:
         "allocation_reason": "Information Technology trends over 20 sessions;"
         " MSFT returned 20.000000 % against 10.000000 % of XLK, rank 3 in its sector",
         "is_max_weight_exceeded": False,
+        "holdings_date": session(20),
+        "quote_date": session(20),
+        "is_look_ahead": False,
     }
     assert actual["AAPL"]["portfolio_weight"] == Decimal("0.75000000")
 
@@ -123,18 +126,20 @@ def test_a_portfolio_worked_out_by_hand(decided: DataFrame) -> None:
 def test_every_other_member_has_its_exclusion(decided: DataFrame) -> None:
     exclusions = portfolio_exclusions(decided)
     assert columns_and_types(exclusions.schema) == served_types(PORTFOLIO_EXCLUSION)
-    sector = "Information Technology"
+    sector, snapshot = "Information Technology", (session(20), False)
     actual = sorted(tuple(row) for row in exclusions.collect())
     assert actual == [
-        (session(20), "AMD", sector, "no_market_cap", "no quote"),
-        (session(20), "GONE", sector, "missing_bars", "no bar on 2023-05-29"),
+        (session(20), "AMD", sector, "no_market_cap", "no quote", *snapshot),
+        (session(20), "GONE", sector, "missing_bars", "no bar on 2023-05-29", *snapshot),
         (
             *(session(20), "INTC", sector, "not_trending"),
             "10.000000 % over 20 sessions is not above the 10.000000 % of XLK",
+            *snapshot,
         ),
         (
             *(session(20), "NVDA", sector, "below_top_n"),
             "number 3 of the candidates of Information Technology by 20-session return; at most 2 are held",
+            *snapshot,
         ),
     ]
 

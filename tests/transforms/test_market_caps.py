@@ -208,6 +208,7 @@ def test_all_dates_in_one_pass_and_other_columns_stay(spark: SparkSession) -> No
         "etf_ticker",
         "company_name",
         "market_cap",
+        "quote_date",
         "market_cap_basis",
         "market_cap_unavailable_reason",
     ]

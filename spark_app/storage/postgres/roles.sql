@@ -62,7 +62,7 @@ BEGIN
         'analytics_trending_sectors', 'analytics_portfolio_allocation', 'analytics_portfolio_exclusion',
         'analytics_portfolio_changes', 'analytics_portfolio_turnover',
         'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop',
-        'logs_topic_outbox'
+        'logs_topic_outbox', 'logs_fetch', 'logs_price_restatement'
     ] LOOP
         IF (SELECT relowner <> 'spark_app_owner'::regrole FROM pg_class WHERE oid = format('public.%I', name)::regclass) THEN
             EXECUTE format('ALTER TABLE public.%I OWNER TO spark_app_owner', name);
@@ -92,6 +92,8 @@ GRANT USAGE, CREATE ON SCHEMA loading TO spark_app_pipeline;
 -- The run log, rejected data, and the kind of data (run_log.py).
 GRANT INSERT, UPDATE ON logs_pipeline_run TO spark_app_pipeline;
 GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
+-- What was fetched and restated (provenance.py).
+GRANT INSERT ON logs_fetch, logs_price_restatement TO spark_app_pipeline;
 -- The throttle, whose rows exist from the start, and requests to stop (throttle.py).
 GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;
 GRANT INSERT, DELETE ON logs_fetch_stop TO spark_app_pipeline;

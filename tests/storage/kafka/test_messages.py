@@ -155,3 +155,5 @@ def test_a_column_that_older_messages_lack_has_its_default() -> None:
         stored = read_message(b"any", value({**row, **given}, table=name), NO_HEADERS).row
         assert stored is not None
         assert json.loads(stored)["is_max_weight_exceeded"] is expected
+        provenance = {"holdings_date": None, "quote_date": None, "is_look_ahead": False}
+        assert json.loads(stored).items() >= provenance.items()

@@ -45,7 +45,7 @@ def bars(spark: SparkSession, closes: dict[str, str], *, low: str = "9", run_id:
 
 
 def exclusions(spark: SparkSession, tickers: list[str], day: dt.date = DAY) -> DataFrame:
-    rows = [(day, t, "Energy", "not_trending", "because", "run-00000001") for t in tickers]
+    rows = [(day, t, "Energy", "not_trending", "because", "run-00000001", day, False) for t in tickers]
     return spark.createDataFrame(rows, PORTFOLIO_EXCLUSION.schema)
 
 
@@ -140,7 +140,22 @@ def test_weights_keep_their_eight_decimals(spark: SparkSession, database: Databa
     weights = [Decimal("1.00000000"), Decimal("0.00000001"), Decimal("0.12345678")]
     periods = (None, None, False, None) * 3
     rows = [
-        (DAY, f"T{place}", None, "Energy", 1, "quoted", *periods, weight, "because", "run-00000001", False)
+        (
+            DAY,
+            f"T{place}",
+            None,
+            "Energy",
+            1,
+            "quoted",
+            *periods,
+            weight,
+            "because",
+            "run-00000001",
+            False,
+            DAY,
+            DAY,
+            False,
+        )
         for place, weight in enumerate(weights)
     ]
     send(database, Publication(PORTFOLIO_ALLOCATION, spark.createDataFrame(rows, PORTFOLIO_ALLOCATION.schema)))

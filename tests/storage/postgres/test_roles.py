@@ -39,7 +39,8 @@ from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_k
 
 PRICES = ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc", "collected_daily_stock_history")
 ANALYTICS = ("analytics_trending_sectors", "analytics_portfolio_allocation", "analytics_portfolio_exclusion")
-LOGS = ("logs_pipeline_run", "logs_consumer_error", "logs_data_origin", "logs_fetch_throttle")
+NOTED = ("logs_fetch", "logs_price_restatement")
+LOGS = ("logs_pipeline_run", "logs_consumer_error", "logs_data_origin", "logs_fetch_throttle", *NOTED)
 PASSING = ("logs_fetch_stop", "logs_topic_outbox")
 COLLECTED = (*PRICES, "collected_meta_etf")
 TABLES = (*COLLECTED, *ANALYTICS, *LOGS, *PASSING, "schema_migrations")
