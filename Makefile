@@ -84,8 +84,9 @@ bench: setup-dev ## measure the pipeline
 package: setup ## build dist/: a wheel, and a zip for spark-submit --py-files
 	@$(python) scripts/package.py
 
-docs: setup-dev ## renew docs/CONFIGURATION.md and conf/pipeline.toml from the code
+docs: setup-dev ## renew docs/CONFIGURATION.md, docs/DATA_DICTIONARY.md and conf/pipeline.toml from the code
 	@$(python) scripts/configuration_page.py
+	@$(python) scripts/data_dictionary.py
 
 clean: ## remove .venv, caches, build files and the demo; what real runs brought to var stays
 	rm -rf .venv .venv-airflow build dist *.egg-info var/demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage

@@ -54,7 +54,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["spark_app", "spark_app.*"]),
-    package_data={"spark_app": ["py.typed"], "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql"]},
+    package_data={
+        "spark_app": ["py.typed"],
+        "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql", "comments.toml"],
+    },
     cmdclass={"build_py": BuildWithJobs},
     scripts=["spark_jobs_launcher.sh"],
     python_requires=">=3.11",

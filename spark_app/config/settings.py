@@ -247,7 +247,8 @@ class RetentionSettings(Section):
     run_log_days: _Days = Field(
         default="keep",
         validate_default=True,
-        description="rows of logs_pipeline_run, but the last successful run of each stage and date",
+        description="rows of logs_pipeline_run, but the last successful run of each stage and date; of logs_fetch, "
+        "but what brought served rows; of logs_price_restatement",
     )
     analytics_days: _Days = Field(
         default="keep", validate_default=True, description="trends, portfolios and exclusions"
@@ -310,6 +311,14 @@ class Settings(BaseSettings):
         path = self.staging.path or str(app_home() / "staging")
         # Delta accepts absolute paths only.
         return path if "://" in path else str(Path(path).absolute())
+
+    @property
+    def deciding(self) -> dict[str, dict[str, object]]:
+        """The sections that decide what is fetched and computed, as JSON, for the run log."""
+        sections = {"source", "fetch", "gate", "quality", "portfolio", "calendar"}
+        if self.data_origin == "synthetic":
+            sections.add("synthetic")
+        return self.model_dump(mode="json", include=sections)
 
     @property
     def data_origin(self) -> Literal["real", "synthetic"]:

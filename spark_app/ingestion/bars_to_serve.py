@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,6 +16,7 @@ from spark_app.ingestion.current import read_bars
 from spark_app.ingestion.ingest import Ingested
 from spark_app.pipeline.run import Run
 from spark_app.storage.delta.staging import BARS_TABLE
+from spark_app.storage.postgres.provenance import Provenance, Restatement
 from spark_app.storage.postgres.recovery import unserved_runs
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.restatements import restatements
@@ -35,7 +36,7 @@ class BarsToServe:
     """
 
     ingested: Ingested
-    restated: tuple[str, ...]
+    restated: tuple[Restatement, ...]
     sessions: Sequence[dt.date]
     first: dt.date
     current: DataFrame
@@ -43,6 +44,11 @@ class BarsToServe:
     def prices(self, run: Run) -> DataFrame:
         """Return the rows of a price table; columns as `daily_prices` gives them."""
         return daily_prices(self.current, run.sessions(self.sessions)).where(F.col("trade_date") >= self.first)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What was fetched and restated."""
+        return replace(self.ingested.provenance, restatements=self.restated)
 
     def describe(self) -> list[str]:
         """Report the bars that are rejected, implausible, missing or restated."""
@@ -64,7 +70,7 @@ class BarsToServe:
         if missing.absent:
             parts.append(f"no longer listed: {describe_tickers(sorted(missing.absent))}")
         if self.restated:
-            parts.append(f"restated: {describe_tickers(self.restated)}")
+            parts.append(f"restated: {describe_tickers([_describe_restatement(r) for r in self.restated])}")
         return parts
 
 
@@ -82,8 +88,8 @@ def bars_to_serve(run: Run, ingested: Ingested) -> BarsToServe:
     return BarsToServe(ingested, restated, sessions, first, current)
 
 
-def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[str, ...], dt.date | None]:
-    """Describe what was restated and is not served yet, and from which session on."""
+def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[Restatement, ...], dt.date | None]:
+    """Return what was restated and is not served yet, and from which session on."""
     request, tickers = run.request, list(charts.tickers)
     runs = unserved_runs(run.database, request.run_id, run.stage, request.tickers)
     if not runs:
@@ -93,10 +99,12 @@ def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[
     if not runs:
         return (), None
     bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(tickers))
-    rows = restatements(bars, runs).orderBy("ticker").collect()
-    described = tuple(
-        f"{row['ticker']} {row['kind']} x{row['ratio']:.6g} in {row['sessions']} sessions"
-        f" {row['first_date']}..{row['last_date']}"
-        for row in rows
-    )
-    return described, min((row["first_date"] for row in rows), default=None)
+    rows = restatements(bars, runs).orderBy("ticker", "run_id").collect()
+    columns = ("ticker", "run_id", "kind", "ratio", "sessions", "first_date", "last_date")
+    found = tuple(Restatement(*(row[name] for name in columns)) for row in rows)
+    return found, min((restatement.first_trade_date for restatement in found), default=None)
+
+
+def _describe_restatement(restated: Restatement) -> str:
+    dates = f"{restated.first_trade_date}..{restated.last_trade_date}"
+    return f"{restated.ticker} {restated.kind} x{restated.ratio:.6g} in {restated.rows_restated} sessions {dates}"

@@ -107,7 +107,8 @@ def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFram
     is_answer = F.col("outcome").isin(*_ANSWERS, FORGOTTEN)
     is_fresh = is_answer & _is_recent(run)
     is_chart = (F.col("kind") == Kind.CHART) & (F.col("outcome") == Outcome.OK)
-    fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"))
+    quote_date = F.col("quote.quote_date").alias("quote_date")
+    fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"), quote_date)
     absence = F.struct("kind", "fetched_at", fetched_on().alias("fetched_on"))
     is_absent = F.col("outcome").isin(*ABSENT)
     no_day = F.lit(None).cast(DateType())
@@ -164,5 +165,5 @@ def _covers(row: Row, request: FetchRequest) -> bool:
 
 
 def _as_landed(row: Row) -> LandedTicker:
-    columns = ("kind", "ticker", "outcome", "message", "snapshot_date", "left_out", "window_start")
+    columns = ("kind", "ticker", "outcome", "message", "snapshot_date", "left_out", "window_start", "quote_date")
     return LandedTicker(**{name: row[name] for name in columns}, is_cached=True)

@@ -20,6 +20,7 @@ from spark_app.ingestion.waves import land
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind
+from spark_app.storage.postgres.provenance import Provenance
 from spark_app.storage.postgres.publish import Publication
 
 
@@ -44,15 +45,35 @@ class Ingested:
         """The funds whose holdings are known, each with the date of its snapshot."""
         return [(t.ticker, t.snapshot_date) for t in self.landing.answered(Kind.HOLDINGS) if t.snapshot_date]
 
+    @property
+    def provenance(self) -> Provenance:
+        """What was fetched, and what it brought: snapshots and quotes, fetched or cached."""
+        run = self.feeds[0].run
+        read = {feed.table for feed in self.feeds}
+        inputs: dict[str, object] = {"staging_versions": run.staging_versions(read)}
+        if self.snapshots:
+            inputs["holdings_dates"] = {fund: str(date) for fund, date in sorted(self.snapshots)}
+        if dates := sorted(t.quote_date for t in self.landing.answered(Kind.QUOTE) if t.quote_date):
+            inputs["quote_dates"] = {"first": str(dates[0]), "last": str(dates[-1])}
+        outliers = len(self.staged.outliers) if _charts(self.feeds) else None
+        return Provenance(inputs, outliers=outliers, fetches=self.landing.logged(run.request.run_id))
+
     def confirmed_absent(self, kind: Kind) -> frozenset[str]:
         """The tickers of which it is believed that there is no data of one kind."""
         return next(feed.confirmed_absent(self.landing) for feed in self.feeds if feed.kind == kind)
 
-    def result(self, message: Iterable[str], *served: Publication, gate: Sequence[Verdict]) -> StageResult:
+    def result(
+        self,
+        message: Iterable[str],
+        *served: Publication,
+        gate: Sequence[Verdict],
+        provenance: Provenance | None = None,
+    ) -> StageResult:
         """Return the result of the stage: rows are served only if every verdict lets them pass.
 
         Args:
             message: the parts of its sentence; empty ones are skipped.
+            provenance: that of the ingestion, where the stage knows more.
         """
         return StageResult(
             message=", ".join(part for part in message if part),
@@ -61,6 +82,7 @@ class Ingested:
             errors=self.landing.errors() + self.staged.errors,
             rows_rejected=len(self.staged.rejected),
             delta_versions={feed.table: self.staged.versions.get(feed.table, 0) for feed in self.feeds},
+            provenance=provenance or self.provenance,
             failure=first_to_count([verdict.failure for verdict in gate if verdict.failure]),
         )
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 from spark_app.pipeline.fetch_summary import FetchSummary
 from spark_app.sources.contract import ABSENT, Kind, Outcome
+from spark_app.storage.postgres.provenance import LoggedFetch
 from spark_app.storage.postgres.run_log import ConsumerError
 
 NOT_ASKED = "not_asked"
 """The outcome of a ticker that an interrupted run did not reach; it never lands."""
 
 _NOT_ASKED = (NOT_ASKED, Outcome.RATE_LIMITED)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class LandedTicker:
         is_cached: an earlier fetch answers, nothing was asked.
         window_start: the first date that a chart covers.
         fetched_on: the day (New York) of the fetch, None where nothing was fetched.
+        fetched_micros: the moment of the fetch, in microseconds since 1970, None where nothing was fetched.
+        quote_date: the date of a quote.
+        first_date, last_date: of the fetched bars, snapshot or quote.
     """
 
     kind: str
@@ -40,6 +45,31 @@ class LandedTicker:
     is_cached: bool = False
     window_start: dt.date | None = None
     fetched_on: dt.date | None = None
+    fetched_micros: int | None = None
+    source: str | None = None
+    quote_date: dt.date | None = None
+    first_date: dt.date | None = None
+    last_date: dt.date | None = None
+
+    def logged(self, run_id: str) -> LoggedFetch | None:
+        """What `logs_fetch` gets, None where this run fetched nothing."""
+        if self.fetched_micros is None:
+            return None
+        # Not from a float, which would round the microseconds.
+        fetched_at = _EPOCH + dt.timedelta(microseconds=self.fetched_micros)
+        return LoggedFetch(
+            ticker=self.ticker,
+            kind=self.kind,
+            fetched_at=fetched_at,
+            run_id=run_id,
+            source=self.source,
+            outcome=self.outcome,
+            message=self.message,
+            requests=self.requests,
+            rows_fetched=self.rows,
+            first_date=self.first_date,
+            last_date=self.last_date,
+        )
 
 
 @dataclass
@@ -102,6 +132,11 @@ class Landing:
         ]
         errors += [ConsumerError(f"{t.kind} of {t.ticker}: {t.message}", t.raw_text) for t in self.partially_parsed()]
         return tuple(dict.fromkeys(errors))
+
+    def logged(self, run_id: str) -> tuple[LoggedFetch, ...]:
+        """What this run fetched, for `logs_fetch`."""
+        fetches = (ticker.logged(run_id) for ticker in self.tickers)
+        return tuple(fetch for fetch in fetches if fetch is not None)
 
     def joined(self, later: Landing) -> Landing:
         """Both together; of a ticker that is in both the later outcome counts."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-
-from pyspark.sql import functions as F
+from collections.abc import Mapping
 
 from spark_app import market_calendar
 from spark_app.ingestion.charts import outliers_of, stage_bars
 from spark_app.ingestion.holdings import stage_holdings
-from spark_app.ingestion.landing import LandedTicker, Landing
+from spark_app.ingestion.landing import Landing
 from spark_app.ingestion.quotes import stage_quotes
+from spark_app.ingestion.waves import read_landings
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Outcome
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
@@ -34,13 +33,14 @@ def recover_unstaged(run: Run) -> None:
     stage_holdings(run, runs=runs)
     stage_quotes(run, runs=runs)
     outliers = tuple(outlier.error for outlier in outliers_of(run, runs))
-    errors = (*staged.rejected, *outliers, *_failed_requests(run, runs))
-    mark_recovered(run.database, key, others, errors)
+    landings = read_landings(run.staging.fetches_of(runs))
+    errors = (*staged.rejected, *outliers, *_failed_requests(landings))
+    fetches = [fetch for run_id, landing in landings.items() for fetch in landing.logged(run_id)]
+    mark_recovered(run.database, key, others, errors, fetches)
     logger.info("%s: staged what %d runs had left, %d bars of it rejected", run.stage, len(runs), len(staged.rejected))
 
 
-def _failed_requests(run: Run, runs: Sequence[str]) -> tuple[ConsumerError, ...]:
+def _failed_requests(landings: Mapping[str, Landing]) -> tuple[ConsumerError, ...]:
     """What these runs asked for in vain and could not log."""
-    failed = run.staging.fetches_of(runs).where(F.col("outcome") != Outcome.OK)
-    rows = failed.select("kind", "ticker", "outcome", "message", "raw_text", "requests").collect()
-    return tuple(dict.fromkeys(Landing([LandedTicker(**row.asDict()) for row in rows]).errors()))
+    failed = [t for landing in landings.values() for t in landing.tickers if t.outcome != Outcome.OK]
+    return Landing(failed).errors()

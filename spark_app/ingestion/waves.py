@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from pyspark.sql import Column, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
@@ -136,10 +136,35 @@ def payload_rows() -> Column:
     return F.size("bars") + F.size("holdings") + F.col("quote").isNotNull().cast("int")
 
 
+def read_landings(fetches: DataFrame) -> dict[str, Landing]:
+    """Read what was landed, by run; columns in as schemas.FETCHES."""
+    landings: dict[str, Landing] = {}
+    for run_id, row in fetches.select("run_id", _landed_columns()).collect():
+        landings.setdefault(run_id, Landing()).tickers.append(LandedTicker(**row.asDict()))
+    return landings
+
+
 def _landed_columns() -> Column:
-    columns = ("kind", "ticker", "outcome", "message", "raw_text", "requests", "snapshot_date", "window_start")
+    columns = (
+        "kind",
+        "ticker",
+        "outcome",
+        "message",
+        "raw_text",
+        "requests",
+        "snapshot_date",
+        "window_start",
+        "source",
+    )
     counted = (payload_rows().alias("rows"), F.size("left_out").alias("left_out"))
-    return F.struct(*columns, *counted, fetched_on().alias("fetched_on"))
+    fetched = (fetched_on().alias("fetched_on"), F.unix_micros("fetched_at").alias("fetched_micros"))
+    bar_dates, quote_date = F.col("bars.trade_date"), F.col("quote.quote_date")
+    dated = (
+        quote_date.alias("quote_date"),
+        F.coalesce(F.array_min(bar_dates), "snapshot_date", quote_date).alias("first_date"),
+        F.coalesce(F.array_max(bar_dates), "snapshot_date", quote_date).alias("last_date"),
+    )
+    return F.struct(*columns, *counted, *fetched, *dated)
 
 
 def _workers(run: Run, wave: Sequence[FetchRequest]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -11,8 +12,9 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
-from spark_app.ingestion.cache import read_known
+from spark_app.ingestion.cache import FORGOTTEN, read_known
 from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
+from spark_app.ingestion.waves import read_landings
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import (
@@ -27,8 +29,10 @@ from spark_app.schemas import (
     ServedTable,
 )
 from spark_app.sources.contract import Kind
-from spark_app.stages.market import served_trends, trends_of, with_benchmark
+from spark_app.stages.market import portfolio_provenance, served_trends, trends_of, with_benchmark
 from spark_app.stages.stage5_portfolio_allocation import decide
+from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
+from spark_app.storage.postgres.provenance import Provenance
 from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
 from spark_app.transforms.holdings import ranked_holdings, sector_memberships
@@ -38,6 +42,7 @@ from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.stock_history import stock_history
 from spark_app.universe import BENCHMARK, BENCHMARKS, FUNDS, PRICED_FUNDS
 
+_COLLECTED = (ETF_OHLC, BENCHMARK_OHLC, ETF_HOLDINGS, STOCK_HISTORY)
 _FIRST_ASKED = StructType([StructField("ticker", StringType()), StructField("first_asked", DateType())])
 _FUND_DATES = StructType([StructField("as_of_date", DateType()), StructField("etf_ticker", StringType())])
 _SNAPSHOT = ("etf_ticker", "snapshot_date")
@@ -63,11 +68,32 @@ def run(run: Run) -> StageResult:
         for publication in publish(answered, answers)
         if wanted is None or publication.table.name in wanted
     ]
+    provenance = _provenance(run, publications)
     missing = sorted(set(run.as_of_dates) - set(dates))
     parts = [f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
     if missing:
         parts.append(f"skipped, no bar of {BENCHMARK}: {', '.join(map(str, missing))}")
-    return StageResult(message=", ".join(parts), publications=tuple(publications))
+    return StageResult(message=", ".join(parts), publications=tuple(publications), provenance=provenance)
+
+
+def _provenance(run: Run, publications: Sequence[Publication]) -> Provenance:
+    """What was read; with collected tables also the fetches that staging still has, for a database that lacks them."""
+    decided = {
+        publication.table.name: publication.rows.collect()
+        for publication in publications
+        if publication.table in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION)
+    }
+    if decided:
+        positions, exclusions = (decided.get(t.name, []) for t in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION))
+        provenance = portfolio_provenance(run, positions, exclusions)
+    else:
+        provenance = Provenance({"staging_versions": run.staging_versions([BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE])})
+    if any(publication.table in _COLLECTED for publication in publications):
+        fetches = run.staging.read(FETCHES_TABLE).where(F.col("outcome") != FORGOTTEN)
+        landings = read_landings(fetches).items()
+        logged = tuple(fetch for run_id, landing in landings for fetch in landing.logged(run_id))
+        provenance = replace(provenance, fetches=logged)
+    return provenance
 
 
 def _funds(run: Run, _trends: Sequence[Row]) -> list[Publication]:

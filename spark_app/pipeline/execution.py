@@ -51,7 +51,7 @@ def _run_locked(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
     key = run_key(run, stage)
     with stage_lock(run.database, key) as lock:
         locked = replace(run, stage=stage.name, confirm_lock=_both(lock.confirm, run.confirm_lock))
-        start_run(run.database, key)
+        start_run(run.database, key, run.settings.deciding)
         try:
             with staging_in_use(run.staging.root):
                 result = stage.run(locked)
@@ -100,6 +100,7 @@ def _publish_once(run: Run, key: RunKey, result: StageResult) -> RowCounts:
         origin=result.replayed_origin or run.settings.data_origin,
         publications=result.publications,
         errors=result.errors,
+        provenance=result.provenance,
         topic=topic_of(run.settings) if result.replayed_origin is None else None,
         confirm=run.confirm_lock,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from spark_app.errors import SparkAppError
 from spark_app.pipeline.fetch_summary import FetchSummary
+from spark_app.storage.postgres.provenance import UNKNOWN, Provenance
 from spark_app.storage.postgres.publish import Publication
 from spark_app.storage.postgres.run_log import ConsumerError
 
@@ -23,6 +24,7 @@ class StageResult:
         errors: what was wrong, for `logs_consumer_error`.
         rows_rejected: rows that broke a rule.
         delta_versions: the version of each staging table that has the rows of this run.
+        provenance: what it read and fetched, for the run log.
         failure: how the run ends after everything here was stored, None where it ends well.
         is_staged: whether all fetches of the run reached staging; otherwise a later run stages them.
         replayed_origin: the kind of data, where the rows came from the topic; they are not sent there again.
@@ -34,6 +36,7 @@ class StageResult:
     errors: Iterable[ConsumerError] = ()
     rows_rejected: int = 0
     delta_versions: Mapping[str, int] = field(default_factory=dict)
+    provenance: Provenance = UNKNOWN
     failure: SparkAppError | None = None
     is_staged: bool = True
     replayed_origin: str | None = None

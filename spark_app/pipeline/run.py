@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -72,6 +72,10 @@ class Run:
     def window(self, sessions: int) -> list[dt.date]:
         """List the `sessions` sessions that end with the as-of session."""
         return market_calendar.sessions_ending(self.as_of, sessions)
+
+    def staging_versions(self, tables: Collection[str]) -> dict[str, int]:
+        """Return the version of each of these staging tables, if it exists, when this run last read it."""
+        return {table: version for table, version in self.staging.versions_read.items() if table in tables}
 
     def sessions(self, dates: Sequence[dt.date]) -> DataFrame:
         """Make a DataFrame of sessions: trade_date, session_number (dense, increasing)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -13,10 +14,12 @@ from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.current import read_bars, read_holdings
 from spark_app.pipeline.run import Run, once_a_run
 from spark_app.schemas import TRENDING_SECTORS
+from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
+from spark_app.storage.postgres.provenance import Provenance
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS, UnavailableCode
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import BENCHMARK, FUNDS
+from spark_app.universe import BENCHMARK, FUNDS, SECTOR_NAMES
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)
@@ -77,6 +80,39 @@ def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     """Name the look-ahead snapshots: those dated after the as-of session, "" where there is none."""
     later = sorted({str(row["snapshot_date"]) for row in members if row["is_look_ahead"]})
     return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
+
+
+def with_memberships(run: Run, provenance: Provenance, members: Sequence[Row]) -> Provenance:
+    """Add the snapshots that made stocks members, and how many of these memberships are look-ahead."""
+    used = {row["etf_ticker"]: str(row["snapshot_date"]) for row in members}
+    inputs = {
+        **provenance.inputs,
+        "staging_versions": run.staging_versions([BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE]),
+        "holdings_dates": dict(sorted(used.items())),
+    }
+    return replace(provenance, inputs=inputs, look_ahead_memberships=sum(bool(row["is_look_ahead"]) for row in members))
+
+
+def portfolio_provenance(run: Run, positions: Sequence[Row], exclusions: Sequence[Row]) -> Provenance:
+    """Return what portfolios stand on; of several as-of dates the newest snapshot of each fund.
+
+    Columns in: those of schemas.PORTFOLIO_ALLOCATION and of schemas.PORTFOLIO_EXCLUSION less run_id.
+    """
+    decided = [*positions, *exclusions]
+    funds = {sector: fund for fund, sector in SECTOR_NAMES.items()}
+    dated = sorted((row["holdings_date"], funds[row["sector"]]) for row in decided)
+    quoted = sorted(row["quote_date"] for row in positions)
+    inputs: dict[str, object] = {
+        "staging_versions": run.staging_versions([BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE]),
+        "holdings_dates": dict(sorted({fund: str(date) for date, fund in dated}.items())),
+    }
+    if quoted:
+        inputs["quote_dates"] = {"first": str(quoted[0]), "last": str(quoted[-1])}
+    return Provenance(
+        inputs,
+        look_ahead_memberships=sum(row["holdings_date"] > row["as_of_date"] for row in decided),
+        look_ahead_quotes=sum(row["quote_date"] > row["as_of_date"] for row in positions),
+    )
 
 
 def describe_trending(trends: Sequence[Row], sessions: int) -> str:

@@ -35,4 +35,4 @@ def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
     coverage = run.settings.gate.etf_coverage
     gate = require_bars(run, ingested.landing, ingested.completeness, counted, what="funds", coverage=coverage)
     message = [ingested.landing.summary(Kind.CHART).describe("funds"), *bars.describe()]
-    return ingested.result(message, *served, gate=[gate])
+    return ingested.result(message, *served, gate=[gate], provenance=bars.provenance)

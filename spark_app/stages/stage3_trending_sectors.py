@@ -6,6 +6,8 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.stages.market import describe_trending, sector_trends_of, served_trends
+from spark_app.storage.delta.staging import BARS_TABLE
+from spark_app.storage.postgres.provenance import Provenance
 from spark_app.transforms.returns import PERIODS
 
 
@@ -17,4 +19,5 @@ def run(run: Run) -> StageResult:
     return StageResult(
         message=message + (f"; {unavailable} returns unavailable" if unavailable else ""),
         publications=(run.serve_dates(TRENDING_SECTORS, served_trends(trends)),),
+        provenance=Provenance({"staging_versions": run.staging_versions([BARS_TABLE])}),
     )

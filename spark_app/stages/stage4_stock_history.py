@@ -10,7 +10,7 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY
 from spark_app.sources.contract import Kind
-from spark_app.stages.market import describe_look_ahead, members_of, sector_trends_of
+from spark_app.stages.market import describe_look_ahead, members_of, sector_trends_of, with_memberships
 from spark_app.storage.postgres.publish import Publication
 from spark_app.transforms.stock_history import stock_history
 
@@ -53,7 +53,9 @@ def run(run: Run) -> StageResult:
         describe_look_ahead(run, members),
         *bars.describe(),
     ]
-    return ingested.result(message, served, gate=gate)
+    known = [member for member in members if member["ticker"] in stocks]
+    provenance = with_memberships(run, bars.provenance, known)
+    return ingested.result(message, served, gate=gate, provenance=provenance)
 
 
 def _universe(run: Run) -> list[str]:

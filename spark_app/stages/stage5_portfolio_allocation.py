@@ -17,6 +17,7 @@ from spark_app.stages.market import (
     describe_look_ahead,
     describe_trending,
     members_of,
+    portfolio_provenance,
     sector_trends_of,
     trend_sessions,
 )
@@ -60,6 +61,7 @@ def run(run: Run) -> StageResult:
             run.serve_dates(PORTFOLIO_ALLOCATION, positions),
             run.serve_dates(PORTFOLIO_EXCLUSION, exclusions),
         ),
+        provenance=portfolio_provenance(run, positions, exclusions),
     )
 
 

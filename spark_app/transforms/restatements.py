@@ -15,9 +15,9 @@ def restatements(bars: DataFrame, run_ids: Sequence[str]) -> DataFrame:
     """Summarize, per ticker and run, the staged bars that some runs restated.
 
     Columns in: ticker, trade_date, close_price, adj_close_price, fetched_at, run_id; all fetches of each bar.
-    Columns out: ticker, kind (`split`: the closes changed; `dividend`: only the adjusted closes; `correction`:
-        neither by a common ratio), ratio (median of new / old of the changed price, 1 for a correction), sessions
-        (number of restated bars), first_date, last_date.
+    Columns out: ticker, run_id (whose fetch changed them), kind (`split`: the closes changed; `dividend`: only the
+        adjusted closes; `correction`: neither by a common ratio), ratio (median of new / old of the changed price, 1
+        for a correction), sessions (number of restated bars), first_date, last_date.
     Source: Yahoo restates closes for later splits, and adjusted closes for later splits and dividends.
     """
     fetches_of_bar = Window.partitionBy("ticker", "trade_date").orderBy("fetched_at")
@@ -35,7 +35,9 @@ def restatements(bars: DataFrame, run_ids: Sequence[str]) -> DataFrame:
     is_split, is_dividend = _moved("close_ratio"), _moved("adjusted_ratio")
     kind = F.when(is_split, "split").when(is_dividend, "dividend").otherwise("correction")
     ratio = F.when(is_split, F.col("close_ratio")).when(is_dividend, F.col("adjusted_ratio")).otherwise(1.0)
-    return moved.select("ticker", kind.alias("kind"), ratio.alias("ratio"), "sessions", "first_date", "last_date")
+    return moved.select(
+        "ticker", "run_id", kind.alias("kind"), ratio.alias("ratio"), "sessions", "first_date", "last_date"
+    )
 
 
 def _moved(ratio: str) -> Column:

@@ -190,6 +190,12 @@ def test_what_was_landed_and_not_staged_is_staged_by_the_next_run(
     assert len(fetch_world.world.emulator.log) == 0
     assert len(fetch_world.world.table(table)) == rows
     assert None not in staged_times(fetch_world)
+    ticker = "etf_ticker" if stage == STAGE2 else "ticker"
+    fetched_by = fetch_world.world.query(
+        f"SELECT DISTINCT fetch.run_id FROM {table} AS served LEFT JOIN logs_fetch AS fetch"
+        f" ON fetch.ticker = served.{ticker} AND fetch.fetched_at = served.fetched_at"
+    )
+    assert fetched_by == fetch_world.world.query("SELECT run_id FROM logs_pipeline_run WHERE status = 'failed'")
 
 
 def fail_unexpectedly(*_: object, **__: object) -> None:

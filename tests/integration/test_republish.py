@@ -47,12 +47,26 @@ def compared(rows: dict[str, Rows]) -> dict[str, Rows]:
 
 def test_a_wiped_database_comes_back_in_one_pass(served: dict[str, Rows], world: World, spark: SparkSession) -> None:
     world.emulator.log.clear()
+    fetches = world.query("SELECT * FROM logs_fetch ORDER BY ticker, kind, fetched_at")
     with world.owner.connect() as connection:
-        connection.execute(f"TRUNCATE {', '.join(KEYS)}".encode())
+        connection.execute(f"TRUNCATE {', '.join(KEYS)}, logs_fetch".encode())
     assert republish(world, spark, AS_OF, NEXT_DAY) == 0
     before, after = compared(served), compared(world.tables())
     assert {name: differences(after[name], before[name]) for name in KEYS} == {name: [] for name in KEYS}
     assert len(world.emulator.log) == 0
+    assert world.query("SELECT * FROM logs_fetch ORDER BY ticker, kind, fetched_at") == fetches
+    columns = "inputs, look_ahead_memberships, look_ahead_quotes"
+    of_run = f"SELECT {columns} FROM logs_pipeline_run WHERE stage = %s ORDER BY started_at DESC LIMIT 1"
+    ((inputs, *counts),) = world.query(of_run, "republish")
+    ((of_last_date, _, _),) = world.query(of_run, STAGES[-1])
+    assert inputs["holdings_dates"] == of_last_date["holdings_dates"]
+    look_ahead = "holdings_date > as_of_date FROM analytics_portfolio"
+    ((memberships, quotes),) = world.query(
+        f"SELECT (SELECT count(*) FROM (SELECT {look_ahead}_allocation UNION ALL SELECT {look_ahead}_exclusion)"
+        " AS decided (is_later) WHERE is_later), count(*) FILTER (WHERE market_cap_basis = 'later_quote')"
+        " FROM analytics_portfolio_allocation"
+    )
+    assert counts == [memberships, quotes]
 
 
 def test_one_table_of_one_session_is_mended(served: dict[str, Rows], world: World, spark: SparkSession) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import platform
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 from pyspark.sql import SparkSession
 
+from spark_app import __version__
 from tests.emulator import YahooEmulator
 from tests.integration.expected import Known, Rows, daily_prices, fund_holdings, trending_sectors, universe
 from tests.integration.expected_portfolio import portfolio, stock_history
@@ -21,6 +27,7 @@ EVENING_IN_WINTER = dt.datetime(2024, 3, 8, 23, tzinfo=dt.UTC)
 HOLDINGS, STOCKS, PORTFOLIO = "stage2_etf_holdings", "stage4_stock_history", "stage5_portfolio_allocation"
 BILLION = 10**9
 MONDAY_AFTER = dt.date(2024, 4, 29)
+STAGED = ("bars", "holdings", "quotes")
 WITH_HOLES = {"gate": {"etf_coverage": 0, "stock_coverage": 0}}
 
 
@@ -223,6 +230,98 @@ def test_every_number_is_that_of_the_independent_calculation(tables: dict[str, R
     assert not differences(without_text(tables["collected_daily_stock_history"]), history)
     assert not differences(without_text(_positions(tables), "allocation_reason"), positions)
     assert not differences(without_text(tables["analytics_portfolio_exclusion"], "detail"), exclusions)
+
+
+def staged(world: World, table: str) -> list[dict[str, Any]]:
+    """All rows of a staging table, read without Spark."""
+    files = (world.home / "staging" / table).glob("*.parquet")
+    rows = [row for f in files for row in parquet.read_table(f, coerce_int96_timestamp_unit="us").to_pylist()]
+    return [{**row, "fetched_at": row["fetched_at"].replace(tzinfo=dt.UTC)} for row in rows]
+
+
+def test_every_fetch_is_logged_with_what_it_brought(tables: dict[str, Rows], world: World) -> None:
+    right = set()
+    for row in staged(world, "fetches"):
+        quote = row["quote"] or {}
+        dates = [bar["trade_date"] for bar in row["bars"]] or [row["snapshot_date"] or quote.get("quote_date")]
+        brought = len(row["bars"]) + len(row["holdings"]) + bool(quote)
+        names = ("ticker", "kind", "fetched_at", "run_id", "source", "outcome", "message", "requests")
+        right.add((*(row[name] for name in names), brought, dates[0], dates[-1]))
+    columns = (
+        "ticker, kind, fetched_at, run_id, source, outcome, message, requests, rows_fetched, first_date, last_date"
+    )
+    logged = set(world.query(f"SELECT {columns} FROM logs_fetch"))
+    assert (logged - right, right - logged) == (set(), set())
+    assert len(right) > 50
+    assert {row[5] for row in right} == {"ok", "not_found"}
+
+
+def test_a_served_row_leads_to_its_fetch(tables: dict[str, Rows], world: World) -> None:
+    for table, kind in (
+        ("collected_daily_etf_ohlc", "chart"),
+        ("collected_daily_benchmark_ohlc", "chart"),
+        ("collected_daily_stock_history", "chart"),
+        ("collected_meta_etf", "holdings"),
+    ):
+        ticker = "etf_ticker" if kind == "holdings" else "ticker"
+        found = world.query(
+            f"SELECT count(*), count(logged.run_id) FROM {table} AS served LEFT JOIN logs_fetch AS logged"
+            f" ON logged.ticker = served.{ticker} AND logged.kind = %s AND logged.fetched_at = served.fetched_at"
+            " AND logged.run_id = served.run_id AND logged.outcome = 'ok'",
+            kind,
+        )
+        assert found == [(len(tables[table]), len(tables[table]))]
+
+
+def test_a_runs_row_says_what_it_read_and_with_which_settings(tables: dict[str, Rows], world: World) -> None:
+    columns = "inputs, look_ahead_memberships, look_ahead_quotes, restated_bars, outliers"
+    logged = {stage: rest for stage, *rest in world.query(f"SELECT stage, {columns} FROM logs_pipeline_run")}
+    written = {t: len(list((world.home / "staging" / t / "_delta_log").glob("*.json"))) - 1 for t in STAGED}
+    held, out = (tables[f"analytics_portfolio_{name}"] for name in ("allocation", "exclusion"))
+    inputs, memberships, quotes, *unknown = logged[PORTFOLIO]
+    assert inputs["staging_versions"] == written
+    by_sector = {row["sector"]: str(row["holdings_date"]) for row in (*held.values(), *out.values())}
+    assert sorted(inputs["holdings_dates"]) == ["XLC", "XLE", "XLF", "XLK"]
+    assert sorted(inputs["holdings_dates"].values()) == sorted(by_sector.values())
+    quote_dates = sorted(str(row["quote_date"]) for row in held.values())
+    assert inputs["quote_dates"] == {"first": quote_dates[0], "last": quote_dates[-1]}
+    assert memberships == sum(row["holdings_date"] > AS_OF for row in (*held.values(), *out.values()))
+    assert quotes == sum(row["market_cap_basis"] == "later_quote" for row in held.values()) == 2
+    assert unknown == [None, None]
+    assert logged["stage3_trending_sectors"] == [{"staging_versions": {"bars": 1}}, None, None, None, None]
+    outliers = "SELECT count(*) FROM logs_consumer_error WHERE error_msg LIKE '%%outlier%%' AND stage = %s"
+    assert logged[STOCKS][1:] == [0, None, 0, world.query(outliers, STOCKS)[0][0]]
+    ((version, host, settings),) = world.query("SELECT DISTINCT code_version, host, settings FROM logs_pipeline_run")
+    assert (version, host) == (__version__, platform.node())
+    assert settings["gate"]["stock_coverage"] == 0
+    assert settings["source"]["holdings_provider"] == "issuer"
+    assert settings["portfolio"]["top_n_per_sector"] == 5
+    assert not settings.keys() & {"staging", "kafka", "database", "synthetic"}
+
+
+def test_what_a_newer_fetch_restated_is_logged(later_tables: dict[str, Rows], world: World) -> None:
+    closes = defaultdict(list)
+    for bar in sorted(staged(world, "bars"), key=lambda bar: bar["fetched_at"]):
+        closes[bar["ticker"], bar["trade_date"]].append((bar["close_price"], bar["run_id"]))
+    changed = defaultdict(list)
+    for (ticker, day), fetched in closes.items():
+        for (before, _), (after, run_id) in pairwise(fetched):
+            changed[ticker, run_id].append((day, after / before))
+    right = {
+        key: (round(median(r for _, r in bars), 9), len(bars), min(bars)[0], max(bars)[0])
+        for key, bars in changed.items()
+    }
+    found = world.query(
+        "SELECT ticker, run_id, round(ratio, 9)::float, rows_restated, first_trade_date, last_trade_date"
+        " FROM logs_price_restatement WHERE kind = 'split'"
+    )
+    assert {(ticker, run_id): tuple(rest) for ticker, run_id, *rest in found} == {
+        key: values for key, values in right.items() if abs(values[0] - 1) > 1e-6
+    }
+    assert [row[2] for row in found if row[0] == "LATE"] == [0.5]
+    last = "SELECT restated_bars FROM logs_pipeline_run WHERE stage = %s ORDER BY started_at DESC LIMIT 1"
+    restated = "SELECT sum(rows_restated) FROM logs_price_restatement"
+    assert world.query(last, STOCKS) == world.query(restated)
 
 
 def test_a_split_between_two_runs_is_in_the_market_cap(later_tables: dict[str, Rows]) -> None:

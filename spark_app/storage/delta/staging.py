@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -43,13 +43,15 @@ WHOLE_FROM = "spark_app.whole_from"
 class Staging:
     """The staging tables below one folder or URL; `origin` is `real` or `synthetic`.
 
-    With `known_at` (timezone-aware) reads skip what was fetched later.
+    With `known_at` (timezone-aware) reads skip what was fetched later. `versions_read` has the version of each table
+    when it was last read.
     """
 
     spark: SparkSession
     root: str
     origin: str
     known_at: dt.datetime | None = None
+    versions_read: dict[str, int] = field(default_factory=dict, compare=False)
 
     def check_origin(self) -> None:
         """Check that the staging tables have the same kind of data, real or synthetic, as this run.
@@ -99,7 +101,10 @@ class Staging:
             return self.spark.createDataFrame([], _SCHEMAS[table])
         state = self._state(table)
         if state is None or len(state.files) > _FEW_FILES:
-            return self.spark.read.format("delta").load(self.path(table))
+            rows = self.spark.read.format("delta").load(self.path(table))
+            self.versions_read[table] = self._loaded_version(table)
+            return rows
+        self.versions_read[table] = state.version
         return self._read_files(table, state.files)
 
     def append(self, table: str, rows: DataFrame) -> int:
@@ -110,6 +115,10 @@ class Staging:
         with translated_staging_errors(f"writing {self.path(table)}"):
             self.ensure(table)
             rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
+        return self._loaded_version(table)
+
+    def _loaded_version(self, table: str) -> int:
+        """Return the version that Delta last read or wrote."""
         jvm: Any = self.spark.sparkContext._jvm
         log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
         return int(log.unsafeVolatileSnapshot().version())

@@ -36,8 +36,9 @@ class DataFile:
 
 @dataclass(frozen=True)
 class DeltaState:
-    """The newest version of a table: its files and properties."""
+    """The newest version of a table: its number, files and properties."""
 
+    version: int
     files: tuple[DataFile, ...]
     properties: Mapping[str, str]
 
@@ -55,9 +56,10 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
         return None
     stream = system.open(newest)
     try:
-        return _parse(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"), table)
+        text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
     finally:
         stream.close()
+    return _parse(text, table, _version_of(newest))
 
 
 def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
@@ -67,7 +69,7 @@ def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
         if not checksums:
             return None
         newest = checksums[len(checksums) - 1].getPath()
-        following = f"{int(newest.getName().removesuffix('.crc')) + 1:020d}.json"
+        following = f"{_version_of(newest) + 1:020d}.json"
         if not system.exists(jvm.org.apache.hadoop.fs.Path(log, following)):
             return newest
         # Another writer has just committed; its checksum file follows.
@@ -75,7 +77,11 @@ def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
     return None
 
 
-def _parse(text: str, table: str) -> DeltaState | None:
+def _version_of(checksum: Any) -> int:
+    return int(checksum.getName().removesuffix(".crc"))
+
+
+def _parse(text: str, table: str, version: int) -> DeltaState | None:
     checksum = json.loads(text)
     files, protocol, metadata = checksum.get("allFiles"), checksum.get("protocol"), checksum.get("metadata")
     if files is None or len(files) != checksum["numFiles"] or not protocol or not metadata:
@@ -83,7 +89,7 @@ def _parse(text: str, table: str) -> DeltaState | None:
     # Reader version 1 needs the files only; later versions may have deleted rows or renamed columns.
     if protocol["minReaderVersion"] != 1 or metadata.get("partitionColumns"):
         return None
-    return DeltaState(tuple(_data_file(file, table) for file in files), metadata.get("configuration") or {})
+    return DeltaState(version, tuple(_data_file(file, table) for file in files), metadata.get("configuration") or {})
 
 
 def _data_file(file: Mapping[str, Any], table: str) -> DataFile:

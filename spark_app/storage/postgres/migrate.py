@@ -9,6 +9,7 @@ from importlib import resources
 import psycopg
 
 from spark_app.errors import SettingsError
+from spark_app.storage.postgres.comments import apply_comments
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.roles import renew_rights
@@ -68,8 +69,9 @@ def migrate(database: Database) -> list[str]:
                     "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
                     (migration.version, migration.name, migration.checksum),
                 )
-                # With the last one, when all tables exist that the roles get rights on.
+                # With the last one, when all tables exist that are commented and that the roles get rights on.
                 if migration is pending[-1]:
+                    apply_comments(connection)
                     renew_rights(connection)
         return [m.name for m in pending]
 

@@ -19,6 +19,7 @@ from spark_app.schemas import ServedTable
 from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.outbox import pending_removals, pending_upserts
+from spark_app.storage.postgres.provenance import UNKNOWN, Provenance, log_provenance
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
@@ -67,6 +68,7 @@ def publish(
     origin: str,
     publications: Sequence[Publication] = (),
     errors: Iterable[ConsumerError] = (),
+    provenance: Provenance = UNKNOWN,
     topic: str | None = None,
     confirm: Callable[[], object] = lambda: None,
 ) -> RowCounts:
@@ -98,6 +100,7 @@ def publish(
                     claim_origin(connection, origin)
                 counts = sum((_merge(connection, p, name, run, topic) for p, name in loaded), RowCounts())
                 log_errors(connection, run, errors)
+                log_provenance(connection, run, provenance)
                 finish_run(connection, run, result, counts)
         finally:
             loading.drop_tables(connection, list(names.values()))

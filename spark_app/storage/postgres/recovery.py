@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.locks import try_stage_lock
+from spark_app.storage.postgres.provenance import LoggedFetch, log_fetches
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey, log_errors
 
@@ -66,9 +67,13 @@ def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence
 
 @retried
 def mark_recovered(
-    database: Database, run: RunKey, others: Sequence[UnstagedRun], errors: Sequence[ConsumerError]
+    database: Database,
+    run: RunKey,
+    others: Sequence[UnstagedRun],
+    errors: Sequence[ConsumerError],
+    fetches: Sequence[LoggedFetch] = (),
 ) -> None:
-    """Record that the fetches of other runs are staged, and log what was rejected, in one transaction.
+    """Record that the fetches of other runs are staged, and log them and what was rejected, in one transaction.
 
     Skips runs that are still running and may land more. `run` has its stage's lock, so others of its own stage and
     date are dead.
@@ -81,3 +86,4 @@ def mark_recovered(
                 marked += connection.execute(_MARK_STAGED, (other.run_id, other.stage)).rowcount
         if marked:
             log_errors(connection, run, errors)
+            log_fetches(connection, fetches)

@@ -32,6 +32,17 @@ AND NOT (status = 'ok' AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later WHERE later.stage = old.stage AND later.as_of_date = old.as_of_date
     AND later.status = 'ok' AND later.started_at > old.started_at
 ))"""
+_UNUSED_FETCHES = """fetched_at < %(before)s AND NOT EXISTS (
+    SELECT FROM (
+        SELECT 'chart' AS kind, ticker, fetched_at FROM collected_daily_etf_ohlc
+        UNION ALL SELECT 'chart', ticker, fetched_at FROM collected_daily_benchmark_ohlc
+        UNION ALL SELECT 'chart', ticker, fetched_at FROM collected_daily_stock_history
+        UNION ALL SELECT 'holdings', etf_ticker, fetched_at FROM collected_meta_etf
+    ) AS served WHERE served.kind = old.kind AND served.ticker = old.ticker AND served.fetched_at = old.fetched_at
+) AND NOT EXISTS (
+    SELECT FROM analytics_portfolio_allocation AS position
+    WHERE old.kind = 'quote' AND position.ticker = old.ticker AND position.quote_date = old.first_date
+)"""
 _NOT_REBUILDABLE = """
 SELECT count(DISTINCT as_of_date), min(as_of_date), max(as_of_date) FROM (
     SELECT as_of_date FROM analytics_trending_sectors UNION ALL SELECT as_of_date FROM analytics_portfolio_allocation
@@ -80,8 +91,16 @@ def old_errors(before: dt.datetime) -> list[OldRows]:
 
 
 def old_runs(before: dt.datetime) -> list[OldRows]:
-    """Return the runs that started before a moment, except the last good one of each stage and date."""
-    return [OldRows("logs_pipeline_run", "run log", "started_at", _OLD_RUNS, {"before": before})]
+    """Return the runs that started before a moment, except the last good one of each stage and date.
+
+    With them, restatements and fetches from before that moment, except the fetches that brought served rows.
+    """
+    given = {"before": before}
+    return [
+        OldRows("logs_pipeline_run", "run log", "started_at", _OLD_RUNS, given),
+        OldRows("logs_price_restatement", "run log", "noticed_at", "noticed_at < %(before)s", given),
+        OldRows("logs_fetch", "run log", "fetched_at", _UNUSED_FETCHES, given),
+    ]
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:

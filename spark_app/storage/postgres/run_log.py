@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import psycopg
 from psycopg.types.json import Jsonb
 
+from spark_app import __version__
 from spark_app.config.secrets import without_secrets
 from spark_app.errors import UsageError
 from spark_app.storage.postgres.database import Database, translated_errors
@@ -78,13 +81,18 @@ class RowCounts:
 
 
 @retried
-def start_run(database: Database, run: RunKey) -> None:
-    """Add the stage's row, with status `running`."""
+def start_run(
+    database: Database, run: RunKey, settings: Mapping[str, Mapping[str, object]] = MappingProxyType({})
+) -> None:
+    """Add the stage's row, with status `running`, the version of the code, the host and these `settings`."""
     with translated_errors("starting the run log"), database.connect() as connection:
         connection.execute(
-            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
-            " VALUES (%s, %s, %s, 'running', %s, now()) ON CONFLICT DO NOTHING",
-            (run.run_id, run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
+            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, code_version,"
+            " host, settings) VALUES (%s, %s, %s, 'running', %s, now(), %s, %s, %s) ON CONFLICT DO NOTHING",
+            (
+                *(run.run_id, run.stage, run.as_of_date, Jsonb(dict(run.parameters))),
+                *(__version__, platform.node(), Jsonb(_without_secrets(settings))),
+            ),
         )
 
 
@@ -122,7 +130,7 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Iterable[Con
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO logs_consumer_error (raw_value, error_msg, stage, run_id) VALUES (%s, %s, %s, %s)",
-            ((_storable(e.raw_value), _storable(e.error_msg), run.stage, run.run_id) for e in errors),
+            ((storable(e.raw_value), storable(e.error_msg), run.stage, run.run_id) for e in errors),
         )
 
 
@@ -186,5 +194,13 @@ def _check_origin(connection: psycopg.Connection, origin: str) -> None:
         )
 
 
-def _storable(text: str | None) -> str | None:
+def _without_secrets(settings: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    return {
+        section: {key: storable(value) if isinstance(value, str) else value for key, value in values.items()}
+        for section, values in settings.items()
+    }
+
+
+def storable(text: str | None) -> str | None:
+    """Return a text that others wrote without secrets, and without the one character that Postgres does not store."""
     return None if text is None else without_secrets(text).replace("\x00", "\N{REPLACEMENT CHARACTER}")

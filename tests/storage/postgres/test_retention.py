@@ -1,0 +1,56 @@
+"""Which rows of the logs about fetches expire."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.retention import measure, old_runs, remove
+
+NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
+OLD, SERVED, NEW = "2024-01-02 21:05+00", "2024-01-03 21:05+00", "2024-05-31 21:05+00"
+FETCHES = [
+    *[("chart", fetched_at, "2024-01-02") for fetched_at in (OLD, SERVED, NEW)],
+    *[("holdings", fetched_at, "2024-01-02") for fetched_at in (OLD, SERVED)],
+    *[("quote", fetched_at, fetched_at[:10]) for fetched_at in (OLD, SERVED)],
+]
+
+
+def fill(database: Database) -> None:
+    """Seven fetches of XLK: a served bar has one of the charts, a position the quote of its date."""
+    with database.connect() as connection:
+        for fetch in FETCHES:
+            connection.execute(
+                "INSERT INTO logs_fetch (ticker, run_id, outcome, kind, fetched_at, first_date)"
+                " VALUES ('XLK', 'r', 'ok', %s, %s, %s)",
+                fetch,
+            )
+        connection.execute(
+            "INSERT INTO collected_daily_etf_ohlc VALUES ('XLK', '2024-01-02', 1, 1, 1, 1, 1, 1, 0, 1, NULL, %s, 'r')",
+            (SERVED,),
+        )
+        connection.execute(
+            "INSERT INTO analytics_portfolio_allocation (as_of_date, ticker, sector, market_cap, market_cap_basis,"
+            " is_trending_5d, is_trending_10d, is_trending_20d, portfolio_weight, allocation_reason, run_id,"
+            " quote_date) VALUES ('2024-01-03', 'XLK', 'x', 1, 'quoted', true, true, true, 1, 'x', 'r', '2024-01-03')"
+        )
+        for run_id, noticed_at in (("first", OLD), ("later", NEW)):
+            connection.execute(
+                "INSERT INTO logs_price_restatement VALUES"
+                " ('XLK', %s, 'stage1', 'split', 2, 1, '2024-01-02', '2024-01-02', %s)",
+                (run_id, noticed_at),
+            )
+
+
+def test_old_fetches_go_but_those_that_brought_served_rows(database: Database) -> None:
+    fill(database)
+    old = old_runs(NOW - dt.timedelta(days=30))
+    counted = {cut.table: cut.rows for cut in (measure(database, rows) for rows in old)}
+    for expired in old:
+        remove(database, expired)
+    with database.connect() as connection:
+        left = connection.execute("SELECT kind, fetched_at::date::text FROM logs_fetch ORDER BY 1, 2").fetchall()
+        restated = connection.execute("SELECT run_id FROM logs_price_restatement").fetchall()
+    assert left == [("chart", "2024-01-03"), ("chart", "2024-05-31"), ("quote", "2024-01-03")]
+    assert restated == [("later",)]
+    assert counted == {"logs_pipeline_run": 0, "logs_price_restatement": 1, "logs_fetch": 4}
