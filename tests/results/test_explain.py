@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from spark_app.config.settings import CalendarSettings
 from spark_app.results.explain import Explanation, explain
 from spark_app.results.explain_text import as_json, render_explanation
 from spark_app.results.sessions import read_sessions
-from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.database import Database, parse_url
 from tests.results.rows import FRIDAY, add, add_bar, add_run, after_close
+from tests.storage.postgres.copies import new_database
 from tests.storage.postgres.logins import login_as, url_of
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
@@ -43,8 +45,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_APP_HOME", str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def filled(postgres_url: str) -> Iterator[Database]:
+    server = parse_url(postgres_url)
+    with new_database(server, template=server.parameters["dbname"]) as made:
+        fill(made)
+        yield made
+
+
 @pytest.fixture
-def market(database: Database) -> Database:
+def market(postgres_url: str, filled: Database) -> Iterator[Database]:
+    """A copy of the small market for one test."""
+    with new_database(parse_url(postgres_url), template=filled.parameters["dbname"]) as made:
+        yield made
+
+
+def fill(database: Database) -> None:
     """Technology trends, with AAPL and MSFT as positions and NVDA excluded; utilities do not, with NEE as member."""
     add(database, "logs_data_origin", origin="real")
     for ticker, closes in CLOSES.items():
@@ -118,7 +134,6 @@ def market(database: Database) -> Database:
     add_run(database, "stage1_etf_ohlc", FRIDAY, run_id="fetching")
     add_run(database, "stage3_trending_sectors", FRIDAY, run_id="allocating")
     add_run(database, "stage5_portfolio_allocation", FRIDAY, run_id="allocating")
-    return database
 
 
 def add_position(database: Database, ticker: str, market_cap: int, weight: str, *, rank: int) -> None:
@@ -203,17 +218,19 @@ def test_the_two_closes_of_each_return_come_with_their_fetch(market: Database) -
     assert text.splitlines()[-1] == "restated     nothing since"
 
 
-@pytest.mark.parametrize("ticker", ["AAPL", "MSFT", "NVDA", "NEE", "XLK", "XLU", "SPY", "QQQ"])
-def test_pandas_finds_the_same_returns_in_the_same_tables(market: Database, ticker: str) -> None:
-    with market.connect() as connection:
-        query = f"SELECT trade_date, adj_close_price::float8 FROM {_table_of(ticker)} WHERE ticker = '{ticker}'"
-        closes = pd.Series(dict(connection.execute(query.encode()).fetchall())).sort_index()
-    # One row per session that the returns span: oldest first, 20, 10 and 5 sessions before the last.
-    expected = (100 * (closes.iloc[-1] / closes.iloc[:-1] - 1)).round(6).tolist()
-    found = {period.sessions: period for period in explained(market, ticker).returns}
-    assert [float(found[n].return_pct or 0) for n in (20, 10, 5)] == pytest.approx(expected, abs=1e-6)
-    assert [float(found[n].served_return_pct or 0) for n in (20, 10, 5)] == pytest.approx(expected, abs=1e-6)
-    assert [str(found[n].start_date) for n in (20, 10, 5)] == [str(day) for day in closes.index[:-1]]
+def test_pandas_finds_the_same_returns_in_the_same_tables(market: Database) -> None:
+    for ticker in CLOSES:
+        with market.connect() as connection:
+            query = f"SELECT trade_date, adj_close_price::float8 FROM {_table_of(ticker)} WHERE ticker = '{ticker}'"
+            closes = pd.DataFrame(connection.execute(query.encode()).fetchall(), columns=["day", "close"])
+        closes = closes.sort_values("day").set_index("day")
+        # One row per session that the returns span: oldest first, 20, 10 and 5 sessions before the last.
+        expected = (100 * (closes["close"].iloc[-1] / closes["close"] - 1)).round(6).to_list()[:-1]
+        found = {period.sessions: period for period in explained(market, ticker).returns}
+        for figure in ("return_pct", "served_return_pct"):
+            told = [float(getattr(found[n], figure)) for n in (20, 10, 5)]
+            assert told == pytest.approx(expected, abs=1e-6), ticker
+        assert [found[n].start_date for n in (20, 10, 5)] == closes.index.to_list()[:-1]
 
 
 def test_pandas_finds_the_same_weights_and_places_in_the_same_tables(market: Database) -> None:

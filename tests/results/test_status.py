@@ -74,9 +74,8 @@ def test_what_has_the_last_completed_session_is_fresh(database: Database, served
         ("2026-11-27T13:00+00:00", 3, "error", 1),  # Thanksgiving does not count
     ],
 )
-def test_results_grow_stale_by_sessions(database: Database, now: str, behind: int, state: str, exit_code: int) -> None:
-    serve(database, FRIDAY)
-    status = status_of(database, dt.datetime.fromisoformat(now))
+def test_results_grow_stale_by_sessions(served: Database, now: str, behind: int, state: str, exit_code: int) -> None:
+    status = status_of(served, dt.datetime.fromisoformat(now))
     assert (status.state, status.exit_code) == (state, exit_code)
     assert judged(status) == {(state, behind)}
     assert status.next_run.stages == STAGES
@@ -89,10 +88,9 @@ def test_an_empty_database_is_an_error(database: Database) -> None:
     assert "never ran" in render_status(status)
 
 
-def test_a_stage_that_failed_is_named_with_its_message(database: Database) -> None:
-    serve(database, FRIDAY)
-    add_run(database, "stage4_stock_history", MONDAY, "incomplete", exit_code=65, message="bars of 9 stocks\nmissing")
-    status = status_of(database, after_close(MONDAY))
+def test_a_stage_that_failed_is_named_with_its_message(served: Database) -> None:
+    add_run(served, "stage4_stock_history", MONDAY, "incomplete", exit_code=65, message="bars of 9 stocks\nmissing")
+    status = status_of(served, after_close(MONDAY))
     assert status.exit_code == 1
     assert [stage.state for stage in status.stages] == ["warn", "warn", "warn", "error", "warn"]
     assert (
@@ -101,77 +99,70 @@ def test_a_stage_that_failed_is_named_with_its_message(database: Database) -> No
     )
 
 
-def test_a_failure_of_the_session_that_is_served_counts(database: Database) -> None:
-    serve(database, FRIDAY)
+def test_a_failure_of_the_session_that_is_served_counts(served: Database) -> None:
     later = after_close(MONDAY)
-    add_run(database, STAGES[2], FRIDAY, "failed", run_id="again", started_at=later, finished_at=later, exit_code=1)
-    assert status_of(database).exit_code == 1
+    add_run(served, STAGES[2], FRIDAY, "failed", run_id="again", started_at=later, finished_at=later, exit_code=1)
+    assert status_of(served).exit_code == 1
 
 
-def test_a_failure_of_an_earlier_session_does_not(database: Database) -> None:
-    serve(database, FRIDAY)
+def test_a_failure_of_an_earlier_session_does_not(served: Database) -> None:
     later = after_close(MONDAY)
     earlier = dt.date(2020, 1, 2)
-    add_run(database, STAGES[2], earlier, "failed", run_id="again", started_at=later, finished_at=later, exit_code=1)
-    status = status_of(database)
+    add_run(served, STAGES[2], earlier, "failed", run_id="again", started_at=later, finished_at=later, exit_code=1)
+    status = status_of(served)
     assert status.exit_code == 0
     assert "failed for 2020-01-02" in render_status(status)
 
 
-def test_a_blocked_source_ends_with_75_and_says_until_when(database: Database) -> None:
-    serve(database, FRIDAY)
+def test_a_blocked_source_ends_with_75_and_says_until_when(served: Database) -> None:
     change(
-        database,
+        served,
         "UPDATE logs_fetch_throttle SET blocked_until = '2099-01-02 03:04Z', blocked_reason = 'status 429',"
         " requests = 120, counted_date = (now() AT TIME ZONE 'UTC')::date",
     )
-    status = status_of(database, after_close(MONDAY))
+    status = status_of(served, after_close(MONDAY))
     assert (status.state, status.exit_code) == ("blocked", 75)
     text = render_status(status)
     assert "yahoo, blocked until 2099-01-02 03:04 UTC (status 429); 120 requests today, 47,880 left" in text
     assert "after 2099-01-02 03:04 UTC: ./spark_jobs_launcher.sh daily_pipeline" in text
 
 
-def test_a_spent_budget_blocks_until_midnight(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(database, FRIDAY)
+def test_a_spent_budget_blocks_until_midnight(served: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_APP_FETCH__DAILY_REQUEST_BUDGET", "100")
-    change(database, "UPDATE logs_fetch_throttle SET requests = 100, counted_date = (now() AT TIME ZONE 'UTC')::date")
-    status = status_of(database)
+    change(served, "UPDATE logs_fetch_throttle SET requests = 100, counted_date = (now() AT TIME ZONE 'UTC')::date")
+    status = status_of(served)
     assert (status.exit_code, status.source and status.source.requests_left) == (75, 0)
     assert status.source is not None
     assert "the budget of 100 requests a day is spent" in str(status.source.blocked_reason)
 
 
-def test_a_run_at_work_is_no_failure_and_one_that_died_is(database: Database) -> None:
-    serve(database, FRIDAY)
-    add_run(database, STAGES[0], MONDAY, "running")
+def test_a_run_at_work_is_no_failure_and_one_that_died_is(served: Database) -> None:
+    add_run(served, STAGES[0], MONDAY, "running")
     now = after_close(MONDAY)
-    with stage_lock(database, RunKey("run", STAGES[0], MONDAY, {})):
-        at_work = status_of(database, now)
+    with stage_lock(served, RunKey("run", STAGES[0], MONDAY, {})):
+        at_work = status_of(served, now)
     assert (at_work.state, at_work.stages[0].is_running) == ("warn", True)
     assert "running since 2026-11-23 22:00 UTC" in render_status(at_work)
-    died = status_of(database, now)
+    died = status_of(served, now)
     assert (died.exit_code, died.stages[0].state) == (1, "error")
     assert "stage1_etf_ohlc for 2026-11-23 never finished: its process died" in render_status(died)
 
 
-def test_the_next_run_takes_as_many_requests_as_whole_runs_before(database: Database) -> None:
-    serve(database, FRIDAY)
-    change(database, "UPDATE logs_pipeline_run SET requests = 200 WHERE stage = 'stage4_stock_history'")
-    change(database, "UPDATE logs_pipeline_run SET requests = 14 WHERE stage = 'stage1_etf_ohlc'")
+def test_the_next_run_takes_as_many_requests_as_whole_runs_before(served: Database) -> None:
+    change(served, "UPDATE logs_pipeline_run SET requests = 200 WHERE stage = 'stage4_stock_history'")
+    change(served, "UPDATE logs_pipeline_run SET requests = 14 WHERE stage = 'stage1_etf_ohlc'")
     again = after_close(FRIDAY) + dt.timedelta(hours=3)
-    add_run(database, STAGES[3], FRIDAY, run_id="cached", started_at=again, finished_at=again, requests=0)
-    run = status_of(database, after_close(MONDAY)).next_run
+    add_run(served, STAGES[3], FRIDAY, run_id="cached", started_at=again, finished_at=again, requests=0)
+    run = status_of(served, after_close(MONDAY)).next_run
     # Of stage 2, whose run log has none, a request per fund: 14 + 12 + 200.
     assert (run.requests, run.seconds, run.uncounted) == (226, 1130.0, ())
 
 
-def test_stages_that_are_pending_alone_are_counted(database: Database) -> None:
-    serve(database, FRIDAY)
-    change(database, "UPDATE logs_pipeline_run SET requests = 200 WHERE stage = 'stage4_stock_history'")
+def test_stages_that_are_pending_alone_are_counted(served: Database) -> None:
+    change(served, "UPDATE logs_pipeline_run SET requests = 200 WHERE stage = 'stage4_stock_history'")
     for stage in STAGES[:3]:
-        add_run(database, stage, MONDAY)
-    status = status_of(database, after_close(MONDAY))
+        add_run(served, stage, MONDAY)
+    status = status_of(served, after_close(MONDAY))
     assert status.next_run.stages == STAGES[3:]
     assert (
         "stage4_stock_history to stage5_portfolio_allocation: about 200 requests, 5 s apart: about 16 min 40 s"
@@ -179,25 +170,23 @@ def test_stages_that_are_pending_alone_are_counted(database: Database) -> None:
     )
 
 
-def test_a_session_without_any_trending_sector_needs_no_rows_of_stocks(database: Database) -> None:
-    serve(database, FRIDAY)
+def test_a_session_without_any_trending_sector_needs_no_rows_of_stocks(served: Database) -> None:
     for stage in STAGES:
-        add_run(database, stage, MONDAY)
-    add_bar(database, "collected_daily_etf_ohlc", "XLK", MONDAY)
-    add_bar(database, "collected_daily_benchmark_ohlc", "SPY", MONDAY)
+        add_run(served, stage, MONDAY)
+    add_bar(served, "collected_daily_etf_ohlc", "XLK", MONDAY)
+    add_bar(served, "collected_daily_benchmark_ohlc", "SPY", MONDAY)
     now = after_close(MONDAY)
-    lacking = [table.name for table in status_of(database, now).tables if table.sessions_behind]
+    lacking = [table.name for table in status_of(served, now).tables if table.sessions_behind]
     assert lacking == ["analytics_trending_sectors"]
-    change(database, "UPDATE analytics_trending_sectors SET as_of_date = '2026-11-23'")
-    status = status_of(database, now)
+    change(served, "UPDATE analytics_trending_sectors SET as_of_date = '2026-11-23'")
+    status = status_of(served, now)
     assert status.state == "pass"
     assert {t.name: str(t.last_session) for t in status.tables}["collected_daily_stock_history"] == "2026-11-20"
 
 
-def test_synthetic_data_are_marked_and_ask_nobody(database: Database) -> None:
-    serve(database, FRIDAY)
-    change(database, "UPDATE logs_data_origin SET origin = 'synthetic'")
-    status = status_of(database, after_close(MONDAY))
+def test_synthetic_data_are_marked_and_ask_nobody(served: Database) -> None:
+    change(served, "UPDATE logs_data_origin SET origin = 'synthetic'")
+    status = status_of(served, after_close(MONDAY))
     text = render_status(status)
     assert text.startswith("SYNTHETIC DATA")
     assert "stage1_etf_ohlc to stage5_portfolio_allocation: no requests" in text
@@ -205,46 +194,41 @@ def test_synthetic_data_are_marked_and_ask_nobody(database: Database) -> None:
     assert json.loads(as_json(status))["origin"] == "synthetic"
 
 
-def test_pending_messages_and_the_disk_are_measured(database: Database, home: Path) -> None:
-    serve(database, FRIDAY)
+def test_pending_messages_and_the_disk_are_measured(served: Database, home: Path) -> None:
     since = dt.datetime(2026, 11, 21, 6, 30, tzinfo=dt.UTC)
     message = {"topic": "t", "schema_version": 1, "table_name": "x", "row_key": "{}", "stage": "s", "run_id": "r"}
-    add(database, "logs_topic_outbox", **message, as_of_date=FRIDAY, owed_since=since)
+    add(served, "logs_topic_outbox", **message, as_of_date=FRIDAY, owed_since=since)
     (home / "staging" / "bars").mkdir(parents=True)
     (home / "staging" / "bars" / "part.parquet").write_bytes(b"x" * 3_000_000)
-    status = status_of(database)
+    status = status_of(served)
     text = render_status(status)
     assert (status.staging_bytes, status.messages.messages) == (3_000_000, 1)
     assert "1 pending since 2026-11-21 06:30 UTC" in text
     assert "staging 2.9 MB, database " in text
 
 
-def test_who_may_only_read_sees_the_status(database: Database) -> None:
-    serve(database, FRIDAY)
-    with login_as(database, "spark_app_reader") as reader:
+def test_who_may_only_read_sees_the_status(served: Database) -> None:
+    with login_as(served, "spark_app_reader") as reader:
         assert status_of(reader).state == "pass"
 
 
-def test_the_screen_fits_a_terminal(database: Database) -> None:
-    serve(database, FRIDAY)
-    lines = render_status(status_of(database)).splitlines()
+def test_the_screen_fits_a_terminal(served: Database) -> None:
+    lines = render_status(status_of(served)).splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 120
 
 
-def test_json_has_dates_and_times_as_text(database: Database) -> None:
-    serve(database, FRIDAY)
-    told = json.loads(as_json(status_of(database)))
+def test_json_has_dates_and_times_as_text(served: Database) -> None:
+    told = json.loads(as_json(status_of(served)))
     assert (told["state"], told["exit_code"], told["checked_at"]) == ("pass", 0, "2026-11-23T13:00:00Z")
     stage = told["stages"][0]
     assert (stage["name"], stage["last_session"], stage["last_run"]["seconds"]) == (STAGES[0], "2026-11-20", 60)
 
 
-def test_metrics_are_in_prometheus_text_format(database: Database) -> None:
-    serve(database, FRIDAY)
-    add_run(database, STAGES[3], MONDAY, "failed", exit_code=65, rows_inserted=3, rows_unchanged=4)
+def test_metrics_are_in_prometheus_text_format(served: Database) -> None:
+    add_run(served, STAGES[3], MONDAY, "failed", exit_code=65, rows_inserted=3, rows_unchanged=4)
     samples, kinds = {}, {}
-    for line in render_metrics(status_of(database, after_close(MONDAY))).splitlines():
+    for line in render_metrics(status_of(served, after_close(MONDAY))).splitlines():
         words = line.split()
         if line.startswith("# TYPE"):
             assert words[2] not in kinds, "a metric is described once"
