@@ -144,7 +144,7 @@ class QualitySettings(Section):
 
 
 class VerificationSettings(Section):
-    """When results are stale for `verify_data`: their newest session is behind the last completed one."""
+    """When results are stale for `verify_data` and `status`: their newest session is behind the last completed one."""
 
     warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1, description="so many sessions behind is a warning: the next run may bring them"

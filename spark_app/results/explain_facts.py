@@ -6,15 +6,21 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
+from spark_app.pipeline.stage import Stage
+from spark_app.stages import STAGE1, STAGE2, STAGE4
+
+STOCK_TABLE = "collected_daily_stock_history"
+
 Row = Mapping[str, Any]
 
 # A run may publish what an earlier one fetched: the fetch is found by its time, and of older fetches there is no row.
+# All stages of a daily run have its identifier; a backfill has a stage of its own.
 _FETCH = """
     LEFT JOIN LATERAL (
         SELECT * FROM logs_fetch WHERE logs_fetch.ticker = {ticker} AND kind = {kind}
@@ -22,7 +28,7 @@ _FETCH = """
     ) AS fetched ON true
     LEFT JOIN LATERAL (
         SELECT stage FROM logs_pipeline_run WHERE run_id = coalesce(fetched.run_id, served.run_id)
-        ORDER BY started_at LIMIT 1
+        ORDER BY stage = {stage} DESC, started_at LIMIT 1
     ) AS run ON true
 """
 _FETCH_COLUMNS = """
@@ -85,7 +91,8 @@ ORDER BY 1
 """
 _QUOTE_FETCH = """
 SELECT fetched_at, run_id, (
-    SELECT stage FROM logs_pipeline_run WHERE run_id = quote.run_id ORDER BY started_at LIMIT 1
+    SELECT stage FROM logs_pipeline_run WHERE run_id = quote.run_id
+    ORDER BY stage = 'stage4_stock_history' DESC, started_at LIMIT 1
 ) AS stage, source, requests, first_date, last_date, true AS is_logged
 FROM logs_fetch AS quote WHERE ticker = %s AND kind = 'quote' AND first_date = %s AND outcome = 'ok'
 ORDER BY fetched_at DESC LIMIT 1
@@ -174,8 +181,9 @@ def read_closes(
     connection: psycopg.Connection, table: str, ticker: str, days: Sequence[dt.date]
 ) -> dict[dt.date, Close]:
     """Return the served closes of a ticker on some sessions, by session."""
+    stage = STAGE4 if table == STOCK_TABLE else STAGE1
     query = sql.SQL(_CLOSES).format(
-        table=sql.Identifier(table), columns=sql.SQL(_FETCH_COLUMNS), fetch=_fetch_of("ticker", "chart")
+        table=sql.Identifier(table), columns=sql.SQL(_FETCH_COLUMNS), fetch=_fetch_of("ticker", "chart", stage)
     )
     rows = _rows(connection, query, (ticker, list(days)))
     return {
@@ -198,7 +206,9 @@ def read_snapshot(
         etf: the fund; None for the one that holds most of the ticker.
         snapshot: the date of the snapshot where it is known; None for the newest not after `as_of`, else the earliest.
     """
-    query = sql.SQL(_HOLDINGS).format(columns=sql.SQL(_FETCH_COLUMNS), fetch=_fetch_of("etf_ticker", "holdings"))
+    query = sql.SQL(_HOLDINGS).format(
+        columns=sql.SQL(_FETCH_COLUMNS), fetch=_fetch_of("etf_ticker", "holdings", STAGE2)
+    )
     for row in _rows(connection, query, {"as_of": as_of, "ticker": ticker, "etf": etf, "snapshot": snapshot}):
         names = ("etf_ticker", "snapshot_date", "holding_ticker", "holding_name", "holding_percent")
         return Snapshot(
@@ -269,8 +279,10 @@ def read_origin_of(connection: psycopg.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _fetch_of(ticker: LiteralString, kind: LiteralString) -> sql.Composed:
-    return sql.SQL(_FETCH).format(ticker=sql.Identifier("served", ticker), kind=sql.Literal(kind))
+def _fetch_of(ticker: str, kind: str, stage: Stage) -> sql.Composed:
+    return sql.SQL(_FETCH).format(
+        ticker=sql.Identifier("served", ticker), kind=sql.Literal(kind), stage=sql.Literal(stage.name)
+    )
 
 
 def _fetch(row: Row) -> Fetch:

@@ -9,13 +9,12 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import psycopg
 
-from spark_app.results.explain_facts import Close, Row, read_closes
+from spark_app.results.explain_facts import STOCK_TABLE, Close, Row, read_closes
 from spark_app.universe import BENCHMARK
 
 PERIODS = (5, 10, 20)
 """The periods, in sessions; those of the columns of the served tables."""
 
-_STOCKS = "collected_daily_stock_history"
 _FUNDS = "collected_daily_etf_ohlc"
 _BENCHMARKS = "collected_daily_benchmark_ohlc"
 _PERCENT = Decimal("0.000001")
@@ -67,7 +66,7 @@ def stock_returns(
         trends: period -> the row of its sector in analytics_trending_sectors.
     """
     found = []
-    for period in _of_closes(connection, _STOCKS, ticker, as_of, starts):
+    for period in _of_closes(connection, STOCK_TABLE, ticker, as_of, starts):
         n, fund = period.sessions, trends.get(period.sessions)
         if fund is not None:
             period = replace(period, compared_with=fund["etf_ticker"], compared_return_pct=fund["return_pct"])

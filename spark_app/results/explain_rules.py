@@ -184,8 +184,8 @@ def benchmark_rules(trends: Sequence[Row]) -> tuple[Rule, ...]:
         compared = [row for row in rows if row["return_pct"] is not None]
         ahead = [row["etf_ticker"] for row in compared if row["return_pct"] > row["benchmark_return_pct"]]
         trending = sorted(row["etf_ticker"] for row in rows if row["is_trending"])
-        text = f"{len(ahead)} of {len(rows)} sectors returned more than {BENCHMARK}, {len(trending)} of them trend"
-        text += f" ({', '.join(trending)})" if trending else ""
+        text = f"{len(ahead)} of {len(rows)} sectors returned more than {BENCHMARK}; trending: "
+        text += ", ".join(trending) or "none"
         found.append(Rule(f"over {n} sessions", True, text))
     return tuple(found)
 

@@ -20,10 +20,12 @@ _SHOWN_DIFFERENCE = Decimal("0.0001")
 
 def render_explanation(found: Explanation) -> str:
     """Draw an explanation: the verdict, rules, returns, closes with their fetches, then a line for each other fact."""
-    name = "" if found.name is None else f" ({found.name})"
+    verdict = found.verdict
+    if found.name is not None and found.kind != "sector":
+        verdict = verdict.replace(found.ticker, f"{found.ticker} ({found.name})", 1)
     parts = [
         "SYNTHETIC DATA: made up, for trying things out" if found.origin == "synthetic" else "",
-        printable(found.verdict + name),
+        printable(verdict),
         draw_table(("rule", "", "why"), [(r.name, "met" if r.is_met else "NOT MET", r.sentence) for r in found.rules])
         if found.rules
         else "",
@@ -88,8 +90,10 @@ def _draw_closes(found: Explanation) -> str:
 def _cells(fetch: Fetch) -> tuple[str, str, str]:
     asked = "not logged"
     if fetch.is_logged:
-        asked = f"chart of {fetch.first_date} to {fetch.last_date}, {fetch.source}, {fetch.requests} requests"
-    return _time(fetch.fetched_at), asked, f"{fetch.run_id} {fetch.stage or ''}".strip()
+        number = "1 request" if fetch.requests == 1 else f"{fetch.requests} requests"
+        asked = f"chart of {fetch.first_date} to {fetch.last_date}, {fetch.source}, {number}"
+    served = "" if fetch.is_logged else " (served it)"
+    return _time(fetch.fetched_at), asked, f"{fetch.run_id} {fetch.stage or ''}".strip() + served
 
 
 def _lines(found: Explanation) -> Iterator[tuple[str, str]]:

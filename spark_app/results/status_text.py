@@ -6,7 +6,8 @@ import datetime as dt
 import json
 from dataclasses import asdict
 
-from spark_app.results.status import NextRun, SourceStatus, StageStatus, Status
+from spark_app.results.freshness import StageStatus
+from spark_app.results.status import NextRun, SourceStatus, Status
 from spark_app.results.status_facts import Backlog
 from spark_app.text_table import draw_table, printable
 
@@ -17,7 +18,7 @@ def render_status(status: Status) -> str:
     """Draw the status: the verdict, stages, tables, then a line each about the source, messages, disk, the next run."""
     parts = [
         "SYNTHETIC DATA: made up, for trying things out" if status.origin == "synthetic" else "",
-        f"{status.state}: the last completed session is {status.last_completed_session}",
+        f"{status.state}: {_describe_freshness(status)}",
         "\n".join([_draw_stages(status), *(_shortened(s.problem) for s in status.stages if s.problem)]),
         _draw_tables(status),
         "\n".join(f"{name:<10}{text}" for name, text in _lines(status)),
@@ -34,6 +35,15 @@ def _plain(value: object) -> str:
     if isinstance(value, dt.datetime):
         return f"{value.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
     return str(value)
+
+
+def _describe_freshness(status: Status) -> str:
+    behind = [*(s.sessions_behind for s in status.stages), *(t.sessions_behind for t in status.tables)]
+    last = f"the last completed session, {status.last_completed_session}"
+    if None in behind:
+        return f"not all was served yet; {last}"
+    most = max(number for number in behind if number is not None)
+    return f"{most} {'session' if most == 1 else 'sessions'} behind {last}" if most else f"up to date with {last}"
 
 
 def _draw_stages(status: Status) -> str:

@@ -131,7 +131,8 @@ def fill(database: Database) -> None:
     add_position(database, "AAPL", 3_000, "0.6", rank=1)
     add_position(database, "MSFT", 2_000, "0.4", rank=2)
     exclude(database, "NVDA", "not_trending", "2.000000 % over 20 sessions is not above the 6.000000 % of XLK")
-    add_run(database, "stage1_etf_ohlc", FRIDAY, run_id="fetching")
+    for stage in ("stage1_etf_ohlc", "stage4_stock_history"):
+        add_run(database, stage, FRIDAY, run_id="fetching")
     add_run(database, "stage3_trending_sectors", FRIDAY, run_id="allocating")
     add_run(database, "stage5_portfolio_allocation", FRIDAY, run_id="allocating")
 
@@ -214,7 +215,7 @@ def test_the_two_closes_of_each_return_come_with_their_fetch(market: Database) -
     text = render_explanation(explained(market, "AAPL"))
     assert "20  2026-10-23 to 2026-11-20  +10.000000 %  +6.000000 %" in text
     assert "2026-10-23       100.000000  101.000000  2026-11-20 21:30 UTC" in text
-    assert "chart of 2026-10-23 to 2026-11-20, yahoo, 1 requests  fetching stage1_etf_ohlc" in text
+    assert "chart of 2026-10-23 to 2026-11-20, yahoo, 1 request  fetching stage4_stock_history" in text
     assert text.splitlines()[-1] == "restated     nothing since"
 
 
@@ -305,7 +306,7 @@ def test_a_sector_fund_is_compared_with_spy(market: Database) -> None:
 
 def test_spy_says_who_is_ahead_of_it(market: Database) -> None:
     found = explained(market, "SPY")
-    assert sentences(found)["over 20 sessions"] == "1 of 2 sectors returned more than SPY, 1 of them trend (XLK)"
+    assert sentences(found)["over 20 sessions"] == "1 of 2 sectors returned more than SPY; trending: XLK"
     assert [period.is_stored for period in found.returns] == [True] * 3
     assert "nothing depends on it" in explained(market, "QQQ").verdict
 
@@ -375,7 +376,7 @@ def test_a_look_ahead_snapshot_and_quote_are_marked(market: Database) -> None:
     assert sentences(found)["member"].endswith("look-ahead: the snapshot is dated after the as-of date")
     assert sentences(found)["market cap"].endswith("look-ahead: of a quote after the as-of date")
     assert (
-        "3,000 USD, look-ahead quote of 2026-11-27, fetched 2026-11-20 21:30 UTC by stage1_etf_ohlc fetching"
+        "3,000 USD, look-ahead quote of 2026-11-27, fetched 2026-11-20 21:30 UTC by stage4_stock_history fetching"
         in render_explanation(found)
     )
 
@@ -396,7 +397,7 @@ def test_rows_of_an_earlier_version_are_explained_too(market: Database) -> None:
     assert found.decision is None
     assert found.holdings is not None
     assert found.holdings.snapshot_date == SNAPSHOT
-    assert "2026-11-20 21:30 UTC  not logged  serving" in render_explanation(found)
+    assert "2026-11-20 21:30 UTC  not logged  serving (served it)" in render_explanation(found)
 
 
 def test_json_has_every_figure(market: Database) -> None:
@@ -422,7 +423,7 @@ def test_mistakes_get_a_sentence_with_the_nearest_alternatives(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url_of(market))
     assert main(["aapl", "--as-of", "2026-11-20"]) == 0
-    assert capsys.readouterr().out.startswith("AAPL on 2026-11-20: position")
+    assert capsys.readouterr().out.startswith("AAPL (AAPL Inc.) on 2026-11-20: position")
     mistakes = {
         ("APPL",): "explain: unknown ticker APPL: nothing is served for it; the nearest are AAPL\n",
         ("AAPL", "--as-of", "2026-11-21"): (
