@@ -62,8 +62,16 @@ def in_blocks(page: Path) -> Iterator[Command]:
             continue
         # An empty line does not end a picture.
         if block and (line or not block[0].text.startswith(SHOWN)):
-            yield from () if block[0].text.startswith(SHOWN) else block
+            yield from () if block[0].text.startswith(SHOWN) else with_whole_statements(block)
             block = []
+
+
+def with_whole_statements(block: list[Command]) -> list[Command]:
+    """In a block of SQL with semicolons a command is a statement, which may be of several lines."""
+    if not (block[0].text.startswith("SELECT ") and block[-1].text.endswith(";")):
+        return block
+    statements = " ".join(command.text for command in block).split(";")
+    return [Command(statement.strip(), block[0].place) for statement in statements if statement.strip()]
 
 
 def in_text(page: Path) -> Iterator[Command]:

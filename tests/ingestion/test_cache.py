@@ -24,6 +24,7 @@ def fetch(outcome: str, ticker: str = "A", start: dt.date | None = None, kind: K
         left_out=0,
         window_start=start,
         window_end=WED,
+        quote_date=None,
     )
 
 

@@ -192,8 +192,8 @@ def test_what_was_landed_and_not_staged_is_staged_by_the_next_run(
     assert None not in staged_times(fetch_world)
     ticker = "etf_ticker" if stage == STAGE2 else "ticker"
     fetched_by = fetch_world.world.query(
-        f"SELECT DISTINCT fetch.run_id FROM {table} AS served LEFT JOIN logs_fetch AS fetch"
-        f" ON fetch.ticker = served.{ticker} AND fetch.fetched_at = served.fetched_at"
+        f"SELECT DISTINCT logged.run_id FROM {table} AS served LEFT JOIN logs_fetch AS logged"
+        f" ON logged.ticker = served.{ticker} AND logged.fetched_at = served.fetched_at"
     )
     assert fetched_by == fetch_world.world.query("SELECT run_id FROM logs_pipeline_run WHERE status = 'failed'")
 

@@ -17,8 +17,9 @@ from spark_app.schemas import (
     TRENDING_SECTORS,
     ServedTable,
 )
+from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.migrate import migrate, migrations
 
 SERVED = [
     ETF_OHLC,
@@ -44,6 +45,43 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
         "0009_provenance.sql",
     ]
     assert migrate(empty_database) == []
+
+
+def test_a_database_of_0_3_0_keeps_its_rows_and_its_readers_read_what_is_new(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate_module, "migrations", lambda: migrations()[:8])
+        assert len(migrate(empty_database)) == 8
+    columns = (
+        "as_of_date, ticker, sector, market_cap, market_cap_basis, is_trending_5d, is_trending_10d, is_trending_20d"
+    )
+    with empty_database.connect() as connection:
+        # As `db roles` left it.
+        connection.execute("ALTER TABLE schema_migrations OWNER TO spark_app_owner")
+        connection.execute(
+            f"INSERT INTO analytics_portfolio_allocation ({columns}, portfolio_weight, allocation_reason, run_id)"
+            " SELECT '2023-06-30', basis, 'Energy', 1, basis, true, true, true, 0.5, 'x', 'run'"
+            " FROM (VALUES ('quoted'), ('later_quote')) AS given (basis)".encode()
+        )
+        connection.execute(
+            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
+            " VALUES ('run', 'stage5_portfolio_allocation', '2023-06-30', 'ok', '{}', now())"
+        )
+    assert migrate(empty_database) == ["0009_provenance.sql"]
+    with empty_database.connect() as connection:
+        positions = connection.execute(
+            "SELECT ticker, holdings_date, quote_date, is_look_ahead FROM analytics_portfolio_allocation ORDER BY 1"
+        ).fetchall()
+        runs = connection.execute("SELECT settings, inputs, code_version FROM logs_pipeline_run").fetchall()
+        rights = connection.execute(
+            "SELECT has_table_privilege('spark_app_reader', name, 'SELECT'),"
+            " has_table_privilege('spark_app_pipeline', name, 'INSERT'), has_table_privilege('public', name, 'SELECT')"
+            " FROM unnest(ARRAY['logs_fetch', 'logs_price_restatement']) AS name"
+        ).fetchall()
+    assert positions == [("later_quote", None, None, True), ("quoted", None, None, False)]
+    assert runs == [({}, {}, None)]
+    assert rights == [(True, True, False)] * 2
 
 
 def test_migrations_started_together_are_applied_once(empty_database: Database) -> None:
