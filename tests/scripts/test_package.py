@@ -119,7 +119,7 @@ def test_there_is_one_version(environment: Path, wheel: Path) -> None:
     assert run(launcher(environment), "--version").stdout == said
     assert run(launcher(environment), "daily_pipeline", "--version").stdout == said
     assert run(ROOT / "spark_jobs_launcher.sh", "--version").stdout == said
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert newest[1] == __version__
 
