@@ -16,6 +16,8 @@ usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--co
        spark_jobs_launcher.sh db start|stop|url|roles
        spark_jobs_launcher.sh db dump FILE, db restore [--force] FILE
        spark_jobs_launcher.sh show             print the result tables
+       spark_jobs_launcher.sh status           is all fresh, what failed, what would the next run do
+       spark_jobs_launcher.sh explain TICKER   why a stock has its weight or none, why a sector trends or not
 
   --master URL   where Spark runs: local[2,4] (default, or $SPARK_MASTER), spark://..., yarn, k8s://...
   --environment FILE   a packed Python environment (.tar.gz) for the executors of a
@@ -177,7 +179,10 @@ case "$job" in
   setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
 [ -x "$python" ] || fail 69 "no environment in $root: run \`make setup\` there first"
-case "$job" in psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;; esac
+case "$job" in
+  psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;;
+  status | explain) exec "$python" -m "spark_app.cli.$job" "$@" ;;
+esac
 script="$root/jobs/$job.py"
 [[ $job =~ ^[a-z][a-z0-9_]*$ && -f $script ]] || fail 2 "unknown job $job: see --list"
 # Spark would end with a stack trace.

@@ -15,7 +15,7 @@ _spark_jobs_launcher() {
     index=$((index + 1))
   done
   case "$job" in
-    "") words="--master --bulk --conf --list --project --version --help setup completion psql db show
+    "") words="--master --bulk --conf --list --project --version --help setup completion psql db show status explain
       $("$launcher" --list 2>/dev/null | cut -d ' ' -f 1)" ;;
     completion) words="bash zsh" ;;
     db) words="start stop url roles dump restore" ;;

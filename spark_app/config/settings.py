@@ -147,7 +147,7 @@ class QualitySettings(Section):
 
 
 class VerificationSettings(Section):
-    """When `verify_data` warns or fails: results whose newest session is behind the last completed one, many files."""
+    """When `verify_data` and `status` warn or fail: the newest session served is behind the last one, many files."""
 
     warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1, description="so many sessions behind is a warning: the next run may bring them"

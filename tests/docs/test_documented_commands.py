@@ -7,6 +7,7 @@ pipeline's tables, what costs nothing is really run. A line of a code block that
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import runpy
 import shlex
@@ -88,6 +89,8 @@ class Check:
                 self.sql(*words[2:])
             else:
                 assert DATABASE_COMMANDS.fullmatch(" ".join(words))
+        elif words[0] in ("status", "explain"):
+            importlib.import_module(f"spark_app.cli.{words[0]}").build_parser().parse_args(words[1:])
         elif list(words) not in (["setup"], ["setup", "s3"]):
             job, *arguments = options.parse_args(words).command
             self.job(job, arguments)

@@ -180,6 +180,12 @@ def test_database_commands_go_to_the_database_module(clone: Path, command: str) 
     assert done.stdout == f"python -m spark_app.cli.database {command} x\n"
 
 
+@pytest.mark.parametrize("command", ["status", "explain"])
+def test_what_people_ask_goes_to_a_module_of_its_name(clone: Path, command: str) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", command, "x")
+    assert done.stdout == f"python -m spark_app.cli.{command} x\n"
+
+
 def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "--list")
     assert done.stdout.split(maxsplit=1) == ["one_job", "Does one thing.\n"]
