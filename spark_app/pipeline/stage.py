@@ -50,8 +50,6 @@ class Stage:
             found |= PARAMETERS[name](request, settings)
         if corrections := settings.calendar.model_dump(mode="json", exclude_defaults=True):
             found["calendar"] = corrections
-        if request.known_at is not None:
-            found["known_at"] = str(request.known_at)
         if request.tickers is not None:
             found["tickers"] = list(request.tickers)
         return found
