@@ -1,4 +1,4 @@
 """What people look at: results, status, reasons, the page; read from the served tables alone, without Spark.
 
-Begin with `show.py`: the latest trends and the portfolio as text.
+Begin with `show.py`: trends and portfolio as text; `served.py` reads them.
 """

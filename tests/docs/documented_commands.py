@@ -28,6 +28,12 @@ SHOWN = (
     "cli -> operations",
     "STAGE6 = Stage(",
     "Job(",
+    "import datetime as dt",
+    "from spark_app.results.tables import",
+    "weights = {",
+    "return(N) = ",
+    "market cap = ",
+    "turnover = ",
 )
 # Code in the running text that is a command begins with one of these.
 IN_TEXT = re.compile(
