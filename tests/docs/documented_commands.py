@@ -17,7 +17,7 @@ SHOWN = (
     "SYNTHETIC DATA: made up",
     "outside                workers",
     "stage 1  prices of the funds",
-    "wave 7/21",
+    "sending 503 requests",
     "restated: XLK",
     '{"table":"collected_daily_etf_ohlc"',
     "stage4_stock_history: rate limited",
