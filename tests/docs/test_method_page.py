@@ -94,7 +94,7 @@ def test_returns_and_trends_of_the_funds(notebook: dict[str, Any]) -> None:
     for fund in ("XLE", "XLK"):
         for sessions in (5, 10, 20):
             own, benchmark = percent(fund, sessions), percent("SPY", sessions)
-            trends = "yes" if Decimal(own) > max(Decimal(benchmark), 0) else "no"
+            trends = "yes" if Decimal(own) > max(Decimal(benchmark), Decimal(0)) else "no"
             right[f"{fund} {sessions}"] = (own, benchmark, trends)
     assert on_page == right
     computed = {

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
+from psycopg import sql
 from pyspark.sql import SparkSession
 
 from spark_app.errors import UsageError
@@ -36,11 +37,8 @@ def served(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
 def test_a_table_is_read_into_pandas_with_usable_types(served: Database) -> None:
     trends = read_table("analytics_trending_sectors")
     assert list(trends["as_of_date"]) == [pd.Timestamp("2023-06-29"), pd.Timestamp("2023-06-30")]
-    assert (trends["return_pct"].dtype, trends["rank"].dtype, trends["is_trending"].dtype) == (
-        "float64",
-        "Int64",
-        "boolean",
-    )
+    types = {name: str(kind) for name, kind in trends.dtypes.items()}
+    assert (types["return_pct"], types["rank"], types["is_trending"]) == ("float64", "Int64", "boolean")
     assert trends["return_pct"].mean() == 3.25
     assert trends["rank"].isna().tolist() == [False, True]
 
@@ -70,7 +68,7 @@ def test_a_mistake_is_a_sentence(served: Database) -> None:
 
 
 def test_the_database_is_only_read(served: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    changing = tables.sql.SQL("DELETE FROM analytics_trending_sectors RETURNING *").format()
+    changing = sql.SQL("DELETE FROM analytics_trending_sectors RETURNING *").format()
     monkeypatch.setattr(tables, "_query", lambda *_: changing)
     with pytest.raises(Exception, match="read-only transaction"):
         read_table("analytics_trending_sectors")
