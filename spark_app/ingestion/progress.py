@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -91,7 +91,7 @@ class WaveProgress:
 class WaveBar(WaveProgress):
     """Moves a bar with each request: those of finished waves, and in between those that the throttle let pass."""
 
-    def __init__(self, waves: int, requests: int, bar: tqdm[object], count_sent: Callable[[], int]) -> None:
+    def __init__(self, waves: int, requests: int, bar: tqdm[Any], count_sent: Callable[[], int]) -> None:
         super().__init__(waves, requests)
         self._bar = bar
         self._count_sent = count_sent
