@@ -90,7 +90,7 @@ def _options_of(*stages: Stage) -> tuple[Option, ...]:
     return (
         opt.AS_OF,
         opt.FORCE,
-        *(opt.FETCH if fetches else (opt.KNOWN_AT,)),
+        *(opt.FETCH if fetches else (opt.KNOWN_AT, opt.WHAT_IF)),
         *((opt.DAYS,) if "days" in parameters else ()),
         *((opt.UNIVERSE,) if "universe" in parameters else ()),
     )
@@ -142,7 +142,7 @@ JOBS = {
         Job(
             REPUBLISH.name,
             REPUBLISH.description,
-            (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT),
+            (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT, opt.WHAT_IF),
             (REPUBLISH,),
             runs_again=True,
         ),

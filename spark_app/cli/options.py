@@ -77,7 +77,7 @@ CATCH_UP = Option(
 )
 KNOWN_AT = Option(
     "--known-at",
-    "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30",
+    "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30; implies --dry-run",
     "known_at",
     values.moment,
     metavar="TIME",
@@ -137,6 +137,7 @@ START_FROM = Option(
 )
 SKIP_EXISTING = Option("--skip-existing", "skip sectors of which no session is missing", "skip_existing")
 SHOW_PLAN = Option("--dry-run", "show which sector would be fetched when, fetch nothing", "dry_run")
+WHAT_IF = Option("--dry-run", "show what would differ from what is served, publish nothing", "dry_run")
 SHOW_CUTS = Option("--dry-run", "show what would be removed, remove nothing", "dry_run")
 
 FORGET = Option(

@@ -51,8 +51,6 @@ class Stage:
         for section, corrected in (("calendar", settings.calendar), ("corrections", settings.corrections)):
             if corrections := corrected.model_dump(mode="json", exclude_defaults=True):
                 found[section] = corrections
-        if request.known_at is not None:
-            found["known_at"] = str(request.known_at)
         if request.tickers is not None:
             found["tickers"] = list(request.tickers)
         return found

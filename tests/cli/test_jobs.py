@@ -70,8 +70,8 @@ def test_the_options_of_a_stage_follow_from_its_declaration() -> None:
     fetching = every | {"--delay", "--max-retries", "--refresh"}
     assert flags[True, ()] == fetching
     assert flags[True, ("days", "universe")] == fetching | {"--days", "--universe"}
-    assert flags[False, ()] == flags[False, ("portfolio",)] == every | {"--known-at"}
-    assert flags[False, ("days",)] == every | {"--known-at", "--days"}
+    assert flags[False, ()] == flags[False, ("portfolio",)] == every | {"--known-at", "--dry-run"}
+    assert flags[False, ("days",)] == every | {"--known-at", "--dry-run", "--days"}
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)

@@ -17,7 +17,7 @@ SHOWN = (
     "SYNTHETIC DATA: made up",
     "outside                workers",
     "stage 1  prices of the funds",
-    "wave 7/21",
+    "sending 503 requests",
     "missed sessions: 5",
     "restated: XLK",
     "[corrections]",
@@ -30,6 +30,12 @@ SHOWN = (
     "cli -> operations",
     "STAGE6 = Stage(",
     "Job(",
+    "import datetime as dt",
+    "from spark_app.results.tables import",
+    "weights = {",
+    "return(N) = ",
+    "market cap = ",
+    "turnover = ",
 )
 # Code in the running text that is a command begins with one of these.
 IN_TEXT = re.compile(

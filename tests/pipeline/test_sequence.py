@@ -125,12 +125,6 @@ def test_of_several_failures_the_first_of_the_table_counts() -> None:
     assert first_to_count([]) is None
 
 
-def test_what_was_known_at_an_earlier_time_is_another_task(database: Database) -> None:
-    done(database, *STAGES)
-    for stage in (STAGES[2], STAGES[4]):
-        assert pending(database, stage, known_at=NOW) == [stage]
-
-
 def report(stage: str, exit_code: int = 0) -> StageReport:
     return StageReport("run", stage, DAY, "failed" if exit_code else "ok", exit_code, f"the message of {stage}", 0.1)
 
