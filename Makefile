@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit test-integration test-emulator coverage test-kafka test-airflow test-containers test-cluster soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-unit test-integration test-emulator coverage test-kafka test-airflow test-containers test-browser test-cluster soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -19,16 +19,11 @@ setup: ## make or refresh the environment in .venv
 setup-dev:
 	@scripts/setup.sh dev
 
-demo: setup ## run the whole pipeline on a synthetic market, in var/demo
-	@$(own_world) export SPARK_APP_HOME=var/demo; ./spark_jobs_launcher.sh daily_pipeline --source synthetic --force && ./spark_jobs_launcher.sh show
-	@echo; echo 'Look further with:'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_trending_sectors"'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql -c "SELECT * FROM analytics_portfolio_allocation"'
-	@echo '  SPARK_APP_HOME=var/demo ./spark_jobs_launcher.sh psql     a SQL prompt'
-	@echo '  ./spark_jobs_launcher.sh daily_pipeline                   the same with real prices, in var'
+demo: setup ## a year of a synthetic market in var/demo, with its page; AS_OF=DATE for another day
+	@$(own_world) AS_OF="$(AS_OF)" scripts/demo.sh
 
 # What a test needs is its markers; pyproject.toml says what each means.
-elsewhere := kafka or airflow or containers or cluster
+elsewhere := kafka or airflow or containers or cluster or browser
 
 test-unit: setup-dev ## run the tests that need no database, no Spark and no other process, in a minute
 	@$(own_world) $(python) -m pytest -q -n 2 --ignore tests/emulator -m "not (spark or postgres or process or alone or $(elsewhere))"
@@ -61,6 +56,10 @@ test-airflow: setup-dev ## run the Airflow DAG in a real Airflow
 test-containers: setup-dev ## build the image and run it, alone and with docker-compose.yml; SUITE=trixie for another base
 	@scripts/require_containers.sh
 	@$(own_world) SUITE=$(SUITE) $(python) -m pytest -m containers tests/containers
+
+test-browser: setup-dev ## look at the morning page in a real Chromium: widths, dark, print, keyboard, accessibility
+	@scripts/require_browser.sh
+	@$(own_world) $(python) -m pytest -m browser tests/browser
 
 test-cluster: setup-dev ## run the pipeline on a Spark cluster, on S3 and on HDFS, all on loopback
 	@scripts/setup_cluster_tests.sh

@@ -60,6 +60,7 @@ setup(
     package_data={
         "spark_app": ["py.typed"],
         "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql", "comments.toml"],
+        "spark_app.results.page": ["*.jinja", "*.css"],
     },
     cmdclass={"build_py": BuildWithJobs},
     scripts=["spark_jobs_launcher.sh"],

@@ -18,6 +18,7 @@ FIXTURES = {
     "broker": "kafka",
     "airflow": "airflow",
     "engine": "containers",
+    "browser": "browser",
     "only_settings_of_the_cluster": "cluster",
     "users_spark": "integration",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spark_app.config.settings import DatabaseSettings, Settings
     from spark_app.pipeline.request import Request
     from spark_app.pipeline.run import Run
+    from spark_app.storage.postgres.database import Database
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Job:
         options: those beside the ones that every job has (`--source`, `--config`, `--json`, `--version`).
         stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
+        reading: else the function that reads the served tables without Spark, `module:name`, called with the request,
+            the settings and the database; returns the exit code.
+        afterwards: a function called with the run when the work has ended, unless it was interrupted.
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
         check: a function called with the settings and those of the database before anything is begun, not for a dry
             run; raises what the user has to change.
@@ -42,6 +46,8 @@ class Job:
     runs_again: bool = False
     work: str = ""
     check: str = ""
+    reading: str = ""
+    afterwards: str = ""
     preview: str = ""
     reads_any_origin: bool = False
     examples: tuple[str, ...] = ()
@@ -62,11 +68,19 @@ class Job:
 
     def run(self, run: Run) -> int:
         """Do the work; returns the exit code."""
-        if self.work:
-            return int(_found(self.work)(run))
+        exit_code = int(_found(self.work)(run)) if self.work else self._run_stages(run)
+        if self.afterwards and not run.stopping.is_set():
+            _found(self.afterwards)(run)
+        return exit_code
+
+    def _run_stages(self, run: Run) -> int:
         from spark_app.pipeline.sequence import run_pending, run_stages
 
         return run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+
+    def read(self, request: Request, settings: Settings, database: Database) -> int:
+        """Do the work of a job without Spark; returns the exit code."""
+        return int(_found(self.reading)(request, settings, database))
 
     def check_rights(self, settings: Settings, named: DatabaseSettings) -> None:
         """Refuse a database in which the job could not do its work."""
@@ -108,6 +122,7 @@ JOBS = {
             (*_options_of(*STAGES), opt.CATCH_UP),
             STAGES,
             work="spark_app.operations.daily_pipeline:run_daily",
+            afterwards="spark_app.results.report:report_after",
         ),
         Job(
             BACKFILL.name,
@@ -160,6 +175,14 @@ JOBS = {
             "Check what is served: rows, gaps, flags, weights, staging against Postgres, the last runs.",
             work="spark_app.operations.verify_data:verify_data",
             reads_any_origin=True,
+        ),
+        Job(
+            "report",
+            "Make the morning page of a session: one HTML file from the served tables, without Spark.",
+            (opt.REPORT_AS_OF, opt.OUT, opt.PNG, opt.OPEN),
+            reading="spark_app.results.report:make_report",
+            reads_any_origin=True,
+            examples=("--open", "--as-of 2024-05-10 --out friday.html"),
         ),
         Job(
             "apply_retention",

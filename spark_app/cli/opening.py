@@ -28,6 +28,8 @@ def run_job(invocation: Invocation) -> int:
 
     settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
     market_calendar.correct(settings.calendar.closures, settings.calendar.extra_sessions)
+    if invocation.job.reading:
+        return _read(invocation, settings)
     if invocation.job.fetches and settings.data_origin == "real":
         check_proxies()
     if invocation.job.preview and invocation.is_dry_run:
@@ -36,6 +38,25 @@ def run_job(invocation: Invocation) -> int:
             return 0
     with _opened(invocation, settings) as run:
         return 0 if run is None else invocation.job.run(run)
+
+
+def _read(invocation: Invocation, settings: Settings) -> int:
+    """Run a job that reads the served tables without Spark; returns the exit code."""
+    from spark_app.config.settings import load_database_settings
+    from spark_app.storage.postgres.database import administrator_of, open_database
+    from spark_app.storage.postgres.migrate import migrate
+    from spark_app.storage.postgres.run_log import check_origin
+
+    request = invocation.request(settings, dt.datetime.now(dt.UTC))
+    if request is None:
+        return 0
+    named = load_database_settings()
+    with open_database(named) as database:
+        # Where nothing is to be migrated this only reads.
+        migrate(administrator_of(named, database))
+        if not invocation.reads_any_origin:
+            check_origin(database, settings.data_origin)
+        return invocation.job.read(request, settings, database)
 
 
 @contextlib.contextmanager

@@ -144,6 +144,12 @@ FORGET = Option(
     "--forget", "drop the cached fetches of these tickers", "forget", text, metavar="A,B", excludes="what is forgotten"
 )
 FORGET_ALL = Option("--forget-all", "drop all cached fetches", "forget_all", excludes="what is forgotten")
+OUT = Option(
+    "--out", "write the page to FILE (default: report-DATE.html in SPARK_APP_HOME/reports)", "out", text, metavar="FILE"
+)
+PNG = Option("--png", "also write a picture of its first screen to FILE, by Chromium", "png", text, metavar="FILE")
+OPEN = Option("--open", "open the page in the browser", "opens")
+REPORT_AS_OF = replace(AS_OF, help="session to show, YYYY-MM-DD (default: the newest with results)")
 FROM = Option("--from", "first session of a range that ends with --as-of", "first_as_of", values.date, metavar="DATE")
 TABLES = Option(
     "--tables",

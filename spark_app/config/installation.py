@@ -17,7 +17,7 @@ PROJECT_ROOT = _INSTALLED if IS_INSTALLED else _PACKAGE.parent
 LAUNCHER = "spark_jobs_launcher.sh" if IS_INSTALLED else "./spark_jobs_launcher.sh"
 """The command of the launcher; pip installs it on PATH."""
 
-_PACKED = (".py", ".sql", ".typed")
+_PACKED = (".py", ".sql", ".typed", ".toml", ".jinja", ".css")
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can store."""
 

@@ -39,6 +39,7 @@ class Request:
         dry_run: show what would be done, or what would differ from what is served; publish nothing.
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
         forget: tickers whose cached fetches are dropped; forget_all: those of every ticker.
+        out, png, opens: where the page is written, where its picture, and whether it is opened in a browser.
         topic_start, origin: where a replay begins, and which kind of data it takes (None: that of the database).
         words: the arguments as the user gave them.
         resume_command: the command that resumes the run.
@@ -64,6 +65,9 @@ class Request:
     delay_minutes: float = 5.0
     forget: str | None = None
     forget_all: bool = False
+    out: str | None = None
+    png: str | None = None
+    opens: bool = False
     topic_start: TopicStart = field(default_factory=TopicStart)
     origin: str | None = None
     words: tuple[str, ...] = ()

@@ -1,0 +1,217 @@
+"""The page against plain SQL on the same tables, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import psycopg
+import pytest
+
+from spark_app.errors import UsageError
+from spark_app.storage.postgres.database import Database
+from tests.results.page.figures import differences, tables_in
+from tests.results.page.world import (
+    DAY,
+    DAY_BEFORE,
+    HOSTILE_NAMES,
+    add_exclusions,
+    add_origin,
+    add_portfolio,
+    add_prices,
+    add_run,
+    add_trends,
+    fill,
+    page_of,
+)
+
+
+@pytest.fixture
+def connection(database: Database) -> psycopg.Connection:
+    return database.connect()
+
+
+def text_of(page: str) -> str:
+    """The words of the page without markup, each space single."""
+    body = re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)
+    return " ".join(body.split())
+
+
+@pytest.mark.parametrize("size", [1, 12, 60])
+def test_every_figure_is_that_of_the_served_tables(database: Database, size: int) -> None:
+    with database.connect() as connection:
+        fill(connection, size)
+        assert differences(tables_in(page_of(database)), connection, DAY) == []
+
+
+def test_what_changed_is_in_the_first_lines(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 12)
+        ((turnover,),) = connection.execute(
+            "SELECT to_char(round(turnover * 100, 1), 'FM990.0') FROM analytics_portfolio_turnover"
+            " WHERE as_of_date = %s",
+            (DAY,),
+        )
+    said = text_of(page_of(database))
+    assert f"{turnover} % since 9 May 2024" in said
+    assert "In T13 T14 T15" in said and "Out T01 T02 T03" in said
+    assert "Fresh: the last completed session" in said
+
+
+def test_names_of_companies_cannot_change_the_page(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 12, names=HOSTILE_NAMES)
+    page = page_of(database)
+    assert "<script" not in page and "<img" not in page and page.count("</style>") == 2
+    assert "onmouseover=&#34;" in page
+    assert "{{ 7 * 7 }}" in text_of(page)
+    assert "\x1b" not in page and "\x01" not in page
+    assert "W" * 1000 not in page
+
+
+def test_a_synthetic_page_says_so_everywhere(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 3)
+    page = page_of(database)
+    assert "<title>SYNTHETIC DATA: " in page
+    headings = re.findall(r"<h2 id=.*?</h2>", page)
+    assert len(headings) == 8 and all("SYNTHETIC DATA" in heading for heading in headings)
+
+
+def test_a_page_of_real_prices_does_not_say_synthetic(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 3, origin="real")
+    assert "synthetic" not in page_of(database).lower()
+
+
+def test_where_no_sector_trends_the_portfolio_is_cash(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY, benchmark="20")
+        add_run(connection, "stage5_portfolio_allocation", DAY)
+    said = text_of(page_of(database))
+    assert "No position No sector trends over 20 sessions, so the portfolio is cash." in said
+    assert "0 of 11 sectors" in said and "0.0 % no earlier portfolio" in said
+
+
+def test_where_every_stock_is_excluded_the_reasons_are_counted(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+        add_run(connection, "stage5_portfolio_allocation", DAY)
+        add_exclusions(connection, DAY, 4)
+    assert "Every stock of the trending sectors is excluded: 2 not trending, 1 below top n, 1 missing bars." in text_of(
+        page_of(database)
+    )
+
+
+def test_without_a_run_of_stage_5_the_portfolio_is_not_there_yet(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+    assert "No portfolio yet Stage 5 has not computed a portfolio for 10 May 2024" in text_of(page_of(database))
+
+
+def test_a_short_history_is_shown_and_how_a_year_is_filled(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+        add_prices(connection, sessions=30)
+    said = text_of(page_of(database))
+    assert "30 of 253 sessions are served. A year is filled with 12 requests:" in said
+    assert "backfill_etf_benchmarks --days 252" in said
+    assert "Needs 73 sessions of prices in a row; 30 are served." in said
+
+
+def test_a_missing_price_leaves_a_gap(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 3)
+        connection.execute("DELETE FROM collected_daily_etf_ohlc WHERE ticker = 'XLK' AND trade_date = %s", (DAY,))
+    tables = tables_in(page_of(database))
+    assert tables["strength-table"][0].count("n/a") == 1
+    assert "XLK" not in {row[0].split()[-1] for row in tables["rotation-table"]}
+    assert tables["health-table"][0][2:4] == ["11", "12 funds"]
+
+
+def test_an_unavailable_return_is_not_a_number(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+        connection.execute(
+            "UPDATE analytics_trending_sectors SET return_pct = NULL, rank = NULL, is_trending = false,"
+            " unavailable_reason = 'no bar on 2024-04-12' WHERE etf_ticker = 'XLRE' AND period_days = 20"
+        )
+    rows = {row[1]: row for row in tables_in(page_of(database))["sectors"]}
+    assert rows["XLRE"][4] == "n/a"
+    assert list(rows)[-1] == "XLRE"
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("2024-05-13T12:00", "Fresh: the last completed session"),  # Monday before the open
+        ("2024-05-13T21:00", "1 session behind 13 May 2024"),
+        ("2024-05-28T12:00", "10 sessions behind 24 May 2024"),  # the day after Memorial Day
+    ],
+)
+def test_freshness_counts_sessions(database: Database, now: str, said: str) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+    made = dt.datetime.fromisoformat(now).replace(tzinfo=dt.UTC)
+    assert said in text_of(page_of(database, now=made))
+
+
+def test_an_earlier_date_has_its_own_page(database: Database) -> None:
+    with database.connect() as connection:
+        add_origin(connection, "real")
+        add_trends(connection, DAY_BEFORE)
+        add_trends(connection, DAY)
+        add_portfolio(connection, DAY_BEFORE, 2)
+    assert "Thursday, 9 May 2024" in text_of(page_of(database, DAY_BEFORE))
+
+
+def test_without_results_the_command_is_named(database: Database) -> None:
+    with pytest.raises(UsageError, match="there are no results yet: run .*daily_pipeline"):
+        page_of(database)
+
+
+def test_of_a_date_without_results_the_nearest_are_named(database: Database) -> None:
+    with database.connect() as connection:
+        for day in (DAY_BEFORE, DAY, dt.date(2024, 3, 1), dt.date(2024, 6, 3)):
+            add_trends(connection, day)
+    with pytest.raises(
+        UsageError, match="no results of 2024-05-13: the nearest are of 2024-05-09, 2024-05-10, 2024-06-03"
+    ):
+        page_of(database, dt.date(2024, 5, 13))
+
+
+def test_look_ahead_facts_are_counted_and_named(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 12)
+    page = page_of(database)
+    assert "2 of 12 positions (5.56 % of the weight) use a fact that was dated after 10 May 2024." in text_of(page)
+    assert [row[0] for row in tables_in(page)["look-ahead-table"]] == ["T14", "T15"]
+
+
+def test_provenance_names_the_run_and_what_it_read(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 12)
+    rows = {row[0]: row for row in tables_in(page_of(database))["provenance-table"]}
+    trends = rows["analytics_trending_sectors"]
+    assert trends[1:4] == ["33", "run-1", "stage3_trending_sectors"]
+    assert trends[5:] == [
+        "0.3.0+abc1234",
+        "worker-1",
+        "staging bars 12, quotes 3; holdings of 2024-05-09 to 2024-05-10",
+    ]
+
+
+def test_the_page_needs_no_right_but_to_read(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 12)
+        ((name,),) = connection.execute("SELECT current_database()")
+        connection.execute(
+            "DO $$ BEGIN CREATE ROLE page_reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        connection.execute("GRANT spark_app_reader TO page_reader")
+        connection.execute(f"ALTER ROLE page_reader IN DATABASE {name} SET role = 'spark_app_reader'".encode())
+        connection.execute("ALTER ROLE page_reader PASSWORD 'reads only'")
+    reader = Database({**database.parameters, "user": "page_reader"}, "reads only", database.retry_policy)
+    with reader.connect() as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("spark_app_reader",)
+    assert "12 positions" in text_of(page_of(reader))
