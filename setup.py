@@ -8,11 +8,14 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-# What a run needs besides the package. It comes along as spark_app/installed, where the launcher and
+# What a run and its schedules need besides the package. It comes along as spark_app/installed, where the launcher and
 # spark_app/config/installation.py look for it.
 INSTALLED = (
     "jobs/*.py",
     "conf/*",
+    "airflow/dags/*.py",
+    "scripts/cron_job.sh",
+    "scripts/last_session.py",
     "scripts/fetch_jars.py",
     "scripts/require_java.sh",
     "scripts/spark_python.sh",

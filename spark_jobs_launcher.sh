@@ -8,6 +8,7 @@ usage() {
 usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--conf KEY=VALUE]... JOB [arguments of the job]
        spark_jobs_launcher.sh JOB --help       what the job does, and its arguments
        spark_jobs_launcher.sh --list, --version
+       spark_jobs_launcher.sh --project        print the folder that has conf, scripts and the DAG of Airflow
        spark_jobs_launcher.sh setup            fetch the jars for Delta, PostgreSQL and Kafka, which pip does not install
        spark_jobs_launcher.sh setup s3         fetch the libraries for staging on s3a://
        spark_jobs_launcher.sh completion bash|zsh    print the shell's completion of jobs and options
@@ -15,6 +16,8 @@ usage: spark_jobs_launcher.sh [--master URL] [--environment FILE] [--bulk] [--co
        spark_jobs_launcher.sh db start|stop|url|roles
        spark_jobs_launcher.sh db dump FILE, db restore [--force] FILE
        spark_jobs_launcher.sh show             print the result tables
+       spark_jobs_launcher.sh status           is all fresh, what failed, what would the next run do
+       spark_jobs_launcher.sh explain TICKER   why a stock has its weight or none, why a sector trends or not
 
   --master URL   where Spark runs: local[2,4] (default, or $SPARK_MASTER), spark://..., yarn, k8s://...
   --environment FILE   a packed Python environment (.tar.gz) for the executors of a
@@ -145,7 +148,8 @@ print_completion() {
 
 # The variables of another Spark or Python must not reach this one.
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_PREPEND_CLASSES \
-  SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS
+  SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS \
+  LAUNCHER_TERMINAL
 here="$(script_folder)"
 if [ -d "$here/jobs" ]; then in_checkout; else in_environment; fi
 
@@ -161,6 +165,7 @@ while [ $# -gt 0 ]; do
     --environment) use_environment "$2" && shift 2 ;;
     --bulk) options+=(--properties-file "$root/conf/spark-bulk.conf" --load-spark-defaults) && shift ;;
     --list) list_jobs; exit ;;
+    --project) echo "$root"; exit ;;
     --version) sed -n 's/^__version__ = "\(.*\)"$/spark_app \1/p' "$package/__init__.py"; exit ;;
     -h | --help) usage && exit ;;
     -*) fail 2 "unknown option $1: see --help" ;;
@@ -175,7 +180,10 @@ case "$job" in
   setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
 [ -x "$python" ] || fail 69 "no environment in $root: run \`make setup\` there first"
-case "$job" in psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;; esac
+case "$job" in
+  psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;;
+  status | explain) exec "$python" -m "spark_app.cli.$job" "$@" ;;
+esac
 script="$root/jobs/$job.py"
 # It reads the served tables, without Spark.
 [ "$job" != report ] || exec "$python" "$script" "$@"
@@ -199,4 +207,8 @@ has_jars || fail 69 "the jars for Delta and PostgreSQL are not installed: run \`
 if [ -n "${SPARK_ADDED_JARS:-}" ]; then
   load_spark_env org.apache.spark.deploy.SparkSubmit --master "$master" ${options[@]+"${options[@]}"}
 fi
+# Spark and Python take seconds until the job can say something. A job's stdout is a pipe of Spark's: where ours is a
+# terminal, it draws its progress there.
+echo "$job: starting Spark"
+if [ -t 1 ]; then { LAUNCHER_TERMINAL="$(tty <&3)" && export LAUNCHER_TERMINAL; } 3>&1 || true; fi
 exec "$SPARK_HOME/bin/spark-submit" --master "$master" ${options[@]+"${options[@]}"} "$script" "$@"

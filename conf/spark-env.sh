@@ -22,16 +22,35 @@ fi
 # The folder of all data, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
 
+_fail() {
+  printf '%s\n' "$2" >&2
+  exit "$1"
+}
+
 # A local master, or a cluster on loopback, listens on loopback only; not every machine can resolve its own name.
 # The daemons of a cluster source this file too; their address is not set here.
 if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
+  # Java alone opens 250 jars.
+  if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 1024 ] && ! ulimit -Sn 1024 2>/dev/null; then
+    _fail 69 "too many open files: ulimit -n is $(ulimit -n), and Spark needs 1024: raise it (ulimit -n 1024)"
+  fi
   _masters="$* $(sed -n 's/^spark\.master  */spark.master=/p' "$_conf/spark-defaults.conf")"
   if [[ $_masters =~ (--master[ =]|spark\.master=)([^ ]*) ]]; then
-    case "${BASH_REMATCH[2]}" in
+    _master="${BASH_REMATCH[2]}"
+    # Spark, and Java below, would end with a stack trace.
+    [[ $_master =~ ^(local(\[([1-9][0-9]*|\*)(,[1-9][0-9]*)?\])?|local-cluster\[.*|spark://[^/]+:[0-9]+|yarn|k8s://.+)$ ]] ||
+      _fail 2 "invalid master '$_master': expected local[N], spark://HOST:PORT, yarn or k8s://URL"
+    case "$_master" in
       local*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" PYSPARK_PYTHON="$PYSPARK_DRIVER_PYTHON" ;;
       spark://127.* | spark://localhost:*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
     esac
   fi
+  if [[ $* =~ .*(--driver-memory[ =]|spark\.driver\.memory=)([^ ]*) ]]; then
+    _memory="${BASH_REMATCH[2]}"
+    [[ $_memory =~ ^([0-9]+[gGtT]|[0-9]{3,}[mM]|[0-9]{6,}[kK]|[0-9]{9,})$ ]] ||
+      _fail 2 "invalid spark.driver.memory '$_memory': Spark needs at least 471859200 bytes; write it as 512m or 1g"
+  fi
 fi
 
-unset _conf _project _environment _masters
+unset _conf _project _environment _masters _master _memory
+unset -f _fail

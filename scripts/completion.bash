@@ -15,11 +15,11 @@ _spark_jobs_launcher() {
     index=$((index + 1))
   done
   case "$job" in
-    "") words="--master --bulk --conf --list --version --help setup completion psql db show
+    "") words="--master --bulk --conf --list --project --version --help setup completion psql db show status explain
       $("$launcher" --list 2>/dev/null | cut -d ' ' -f 1)" ;;
     completion) words="bash zsh" ;;
     db) words="start stop url roles dump restore" ;;
-    setup | psql | show) words="" ;;
+    setup | psql) words="" ;;
     *)
       help="$("$launcher" "$job" --help 2>/dev/null)"
       words="$(sed -n 's/^ *\(-h, \)\{0,1\}\(--[a-z-]*\).*/\2/p' <<<"$help")"

@@ -21,7 +21,7 @@ def build_wheel(folder: Path) -> Path:
     """Build the wheel with pip and the installed setuptools, in a copy, so that no build files are left behind."""
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "spark_app"
-        for name in ("spark_app", "jobs", "conf", "scripts", "requirements"):
+        for name in ("spark_app", "jobs", "conf", "scripts", "airflow", "requirements"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("setup.py", "pyproject.toml", "spark_jobs_launcher.sh", "LICENSE"):
             shutil.copy(ROOT / name, copy)

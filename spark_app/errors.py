@@ -64,6 +64,10 @@ class PassingFailureError(ServiceUnavailableError):
     """Postgres failed for a reason that may pass within seconds."""
 
 
+class LastingFailureError(ServiceUnavailableError):
+    """A service cannot do its work until somebody changes what the text names: running again does not help."""
+
+
 class TerminalError(SparkAppError):
     """The same run, unchanged, cannot succeed."""
 

@@ -127,6 +127,16 @@ class ServedTable:
         return tuple(n for n in self.schema.fieldNames() if n not in self.key and n not in self.uncompared)
 
     @property
+    def date_column(self) -> str:
+        """The column of the key that is the session, or of holdings the date of the snapshot."""
+        return next(name for name in self.key if name.endswith("_date"))
+
+    @property
+    def ticker_column(self) -> str:
+        """The column of the key that names the row's security; of holdings the one that a fund has."""
+        return [name for name in self.key if name.endswith("ticker")][-1]
+
+    @property
     def computed_schema(self) -> StructType:
         """The columns that a transform computes."""
         return StructType([field for field in self.schema.fields if field.name not in self.added])

@@ -1,12 +1,18 @@
-"""The funds of the pipeline, their GICS sectors, companies with several share classes, and splits that rules misread.
+"""The funds of the pipeline, their GICS sectors, share classes, and splits that rules misread.
 
-Tickers are the keys: State Street renamed the sector funds on 2025-12-01 and kept the tickers.
+Tickers are the keys: State Street renamed the sector funds on 2025-12-01 and kept the tickers. Section `corrections` of
+the settings corrects share classes and first sessions, and says which tickers were renamed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import NamedTuple
+
+TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
+"""A ticker in Yahoo's spelling. An allow-list: a ticker becomes part of a URL, and for twelve characters without a
+hyphen, which may be an ISIN, yfinance sends a search request first."""
 
 BENCHMARK = "SPY"
 BENCHMARKS = ("SPY", "QQQ")
@@ -43,6 +49,9 @@ FIRST_SESSIONS = {
 }
 """The first session of each priced fund; from then on it has a bar on every session."""
 
+FIRST_SYNTHETIC_SESSION = dt.date(2015, 1, 2)
+"""The first session of the synthetic market."""
+
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
 
@@ -56,11 +65,11 @@ class ShareClass(NamedTuple):
     valid_to: dt.date
 
 
-_ALWAYS = dt.date(1900, 1, 1)
-_OPEN = dt.date(9999, 12, 31)
+ALWAYS = dt.date(1900, 1, 1)
+OPEN = dt.date(9999, 12, 31)
 
 
-def _classes(issuer: str, *tickers: str, valid_from: dt.date = _ALWAYS, valid_to: dt.date = _OPEN) -> list[ShareClass]:
+def _classes(issuer: str, *tickers: str, valid_from: dt.date = ALWAYS, valid_to: dt.date = OPEN) -> list[ShareClass]:
     return [ShareClass(ticker, issuer, valid_from, valid_to) for ticker in tickers]
 
 
@@ -86,6 +95,18 @@ SHARE_CLASSES: tuple[ShareClass, ...] = (
 """Share classes of one issuer: Yahoo's market cap of each class is that of the whole company."""
 
 
+class Rename(NamedTuple):
+    """A stock whose ticker was `old` before `date`, and whose whole history the source has as `new`."""
+
+    old: str
+    new: str
+    date: dt.date
+
+
+SAME_SPLIT_SESSIONS = 10
+"""The same ratio listed again within so many sessions is the same split: announced, moved and executed dates."""
+
+
 class SplitOverride(NamedTuple):
     """What the listed splits of a ticker do to the number of shares; valid on `valid_from <= date < valid_to`.
 
@@ -100,7 +121,7 @@ class SplitOverride(NamedTuple):
 
 SPLIT_OVERRIDES = (
     SplitOverride("WTW", dt.date(2016, 1, 4), dt.date(2016, 1, 9)),  # 1-for-2.6490 at the merger with Towers Watson
-    SplitOverride("TR", _ALWAYS, _OPEN),  # Tootsie Roll: a stock dividend of 3 % each March
+    SplitOverride("TR", ALWAYS, OPEN),  # Tootsie Roll: a stock dividend of 3 % each March
     # One ratio for a consolidation 1-for-3 and a spin-off on the same day.
     SplitOverride("HLT", dt.date(2017, 1, 4), dt.date(2017, 1, 9), 1 / 3),
     SplitOverride("DD", dt.date(2019, 6, 3), dt.date(2019, 6, 8), 1 / 3),

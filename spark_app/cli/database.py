@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from spark_app.cli.show import show
 from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
-from spark_app.results.show import render_results
 from spark_app.storage.postgres.database import (
     Database,
     administrator_of,
@@ -35,7 +35,7 @@ from spark_app.storage.postgres.remedies import locked_table
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.text_table import printable
 
-_USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE | db restore [--force] FILE | show"
+_USAGE = "usage: psql [options of psql] | db start|stop|url|roles | db dump FILE | db restore [--force] FILE | show ..."
 
 # What a dump says of roles need not be so where it is restored.
 _ANYWHERE = ("--no-owner", "--no-acl")
@@ -52,6 +52,11 @@ def main(argv: Sequence[str]) -> int:
             case ["psql", *options]:
                 return _psql(options)
             case ["db", "start"]:
+                if load_database_settings().url is not None:
+                    print(
+                        "DATABASE_URL is set: jobs use that server, not the embedded one that starts here",
+                        file=sys.stderr,
+                    )
                 print(embedded_server().keep_running())
             case ["db", "stop"]:
                 stopped = embedded_server().stop()
@@ -66,9 +71,8 @@ def main(argv: Sequence[str]) -> int:
             case ["db", "restore", "--force", file] | ["db", "restore", file]:
                 restore(Path(file), replace="--force" in argv)
                 print(f"restored from {file}")
-            case ["show"]:
-                with open_database(load_database_settings()) as database:
-                    print(render_results(database))
+            case ["show", *options]:
+                print(show(options))
             case _:
                 raise UsageError(_USAGE)
     except SparkAppError as error:

@@ -14,6 +14,7 @@ from spark_app.cli.jobs import Job
 from spark_app.cli.options import AS_OF
 from spark_app.errors import UsageError
 from spark_app.pipeline.summary import Summary
+from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
 if TYPE_CHECKING:
     from spark_app.config.settings import Settings
@@ -82,6 +83,8 @@ class Invocation:
         as_of = self._as_of_session(named, now)
         if as_of is None:
             return None
+        if settings.data_origin == "synthetic" and as_of < FIRST_SYNTHETIC_SESSION:
+            raise UsageError(f"the synthetic market begins on {FIRST_SYNTHETIC_SESSION}: {as_of} is too early")
         fields = {field.name for field in dataclasses.fields(Request)} - {"as_of", "topic_start"}
         given = {name: value for name, value in self.values.items() if name in fields and value is not None}
         return Request(

@@ -14,7 +14,7 @@ from spark_app.pipeline.stage import Stage
 from spark_app.stages import STAGES
 
 if TYPE_CHECKING:
-    from spark_app.config.settings import Settings
+    from spark_app.config.settings import DatabaseSettings, Settings
     from spark_app.pipeline.request import Request
     from spark_app.pipeline.run import Run
     from spark_app.storage.postgres.database import Database
@@ -31,8 +31,10 @@ class Job:
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
         reading: else the function that reads the served tables without Spark, `module:name`, called with the request,
             the settings and the database; returns the exit code.
-        afterwards: a function called with the run when the stages have ended, unless they were interrupted.
+        afterwards: a function called with the run when the work has ended, unless it was interrupted.
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
+        check: a function called with the settings and those of the database before anything is begun, not for a dry
+            run; raises what the user has to change.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
     """
@@ -43,6 +45,7 @@ class Job:
     stages: tuple[Stage, ...] = ()
     runs_again: bool = False
     work: str = ""
+    check: str = ""
     reading: str = ""
     afterwards: str = ""
     preview: str = ""
@@ -65,18 +68,24 @@ class Job:
 
     def run(self, run: Run) -> int:
         """Do the work; returns the exit code."""
-        if self.work:
-            return int(_found(self.work)(run))
-        from spark_app.pipeline.sequence import run_pending, run_stages
-
-        exit_code = run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+        exit_code = int(_found(self.work)(run)) if self.work else self._run_stages(run)
         if self.afterwards and not run.stopping.is_set():
             _found(self.afterwards)(run)
         return exit_code
 
+    def _run_stages(self, run: Run) -> int:
+        from spark_app.pipeline.sequence import run_pending, run_stages
+
+        return run_stages(run, self.stages) if self.runs_again else run_pending(run, self.name, self.stages)
+
     def read(self, request: Request, settings: Settings, database: Database) -> int:
         """Do the work of a job without Spark; returns the exit code."""
         return int(_found(self.reading)(request, settings, database))
+
+    def check_rights(self, settings: Settings, named: DatabaseSettings) -> None:
+        """Refuse a database in which the job could not do its work."""
+        if self.check:
+            _found(self.check)(settings, named)
 
     def show(self, request: Request) -> bool:
         """Answer a request that needs no more than itself; returns whether that was all."""
@@ -95,7 +104,7 @@ def _options_of(*stages: Stage) -> tuple[Option, ...]:
     return (
         opt.AS_OF,
         opt.FORCE,
-        *(opt.FETCH if fetches else (opt.KNOWN_AT,)),
+        *(opt.FETCH if fetches else (opt.KNOWN_AT, opt.WHAT_IF)),
         *((opt.DAYS,) if "days" in parameters else ()),
         *((opt.UNIVERSE,) if "universe" in parameters else ()),
     )
@@ -110,8 +119,9 @@ JOBS = {
         Job(
             "daily_pipeline",
             "All five stages of a session in one Spark application, up to the first that fails.",
-            _options_of(*STAGES),
+            (*_options_of(*STAGES), opt.CATCH_UP),
             STAGES,
+            work="spark_app.operations.daily_pipeline:run_daily",
             afterwards="spark_app.results.report:report_after",
         ),
         Job(
@@ -147,7 +157,7 @@ JOBS = {
         Job(
             REPUBLISH.name,
             REPUBLISH.description,
-            (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT),
+            (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT, opt.WHAT_IF),
             (REPUBLISH,),
             runs_again=True,
         ),
@@ -179,6 +189,7 @@ JOBS = {
             "Remove what is older than the settings keep it, from Postgres and staging, and reclaim the space.",
             (opt.SHOW_CUTS,),
             work="spark_app.operations.retention:remove_old",
+            check="spark_app.storage.postgres.retention:require_rights",
         ),
     )
 }

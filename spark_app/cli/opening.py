@@ -66,7 +66,7 @@ def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
     with contextlib.ExitStack() as resources, ThreadPoolExecutor() as beside:
         resources.enter_context(interruption.watching_java())
         # Making the session keeps the JVM busy, importing the rest and preparing the database Python: both at once.
-        checked = beside.submit(_checked_database, settings)
+        checked = beside.submit(_checked_database, invocation, settings)
         preparing = beside.submit(_prepare, invocation, settings, resources, checked)
         spark = resources.enter_context(_session(job.name, settings, checked))
         interruption.take_over()
@@ -111,13 +111,15 @@ def _prepare(
     return request, database, settings
 
 
-def _checked_database(settings: Settings) -> DatabaseSettings:
-    """Read which database is named, and make sure that the cluster can do its work with it."""
+def _checked_database(invocation: Invocation, settings: Settings) -> DatabaseSettings:
+    """Read which database is named, and make sure that the cluster and the job can do their work with it."""
     from spark_app.config.settings import load_database_settings
     from spark_app.spark.cluster import check_cluster, configured_master
 
     named = load_database_settings()
     check_cluster(configured_master(), settings, named)
+    if not invocation.is_dry_run:
+        invocation.job.check_rights(settings, named)
     return named
 
 

@@ -72,9 +72,12 @@ AS_OF = Option(
     "--as-of", "session to work for, YYYY-MM-DD (default: the last completed)", "as_of", values.date, metavar="DATE"
 )
 FORCE = Option("--force", "run again what is done, and although the source is blocked", "force")
+CATCH_UP = Option(
+    "--catch-up", "also run the sessions that a schedule missed, oldest first, from one fetch of a ticker", "catch_up"
+)
 KNOWN_AT = Option(
     "--known-at",
-    "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30",
+    "ignore what was fetched later than this (UTC), as 2024-05-10 or 2024-05-10T21:30; implies --dry-run",
     "known_at",
     values.moment,
     metavar="TIME",
@@ -89,7 +92,11 @@ UNIVERSE = Option(
     choices=("trending", "all"),
 )
 DELAY = Option(
-    "--delay", "pause between any two requests, 0 = none", "fetch.delay_seconds", values.number, metavar="SECONDS"
+    "--delay",
+    "pause between any two requests, 0 = none; at the source it is kept from 1 second on",
+    "fetch.delay_seconds",
+    values.number,
+    metavar="SECONDS",
 )
 MAX_RETRIES = Option(
     "--max-retries",
@@ -130,6 +137,7 @@ START_FROM = Option(
 )
 SKIP_EXISTING = Option("--skip-existing", "skip sectors of which no session is missing", "skip_existing")
 SHOW_PLAN = Option("--dry-run", "show which sector would be fetched when, fetch nothing", "dry_run")
+WHAT_IF = Option("--dry-run", "show what would differ from what is served, publish nothing", "dry_run")
 SHOW_CUTS = Option("--dry-run", "show what would be removed, remove nothing", "dry_run")
 
 FORGET = Option(

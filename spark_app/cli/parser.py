@@ -12,7 +12,7 @@ from spark_app.cli.options import CONFIG, Option
 from spark_app.config.installation import LAUNCHER
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage lines."""
 
     def error(self, message: str) -> NoReturn:
@@ -33,7 +33,7 @@ def build_parser(job: Job, defaults: Mapping[str, object]) -> argparse.ArgumentP
         defaults: setting -> its value in force, for `--help`.
     """
     # Shortened options would be hard to take over into a command that resumes.
-    parser = _Parser(
+    parser = Parser(
         prog=job.name,
         description=job.description,
         allow_abbrev=False,

@@ -41,6 +41,7 @@ _VARIABLES = """
 | `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE` | certificates of such a proxy |
 | `SPARK_ADDED_JARS` | installed with pip: folder of the jars that set-up fetches; default `SPARK_APP_HOME/spark` |
 | `LAUNCHER_STDERR` | set by the launcher: where a job writes errors, because spark-submit joins stderr to stdout |
+| `LAUNCHER_TERMINAL` | set by the launcher: the terminal on which a job draws its progress |
 | `MAVEN_REPOSITORY_URL` | repository of the jars; default: the one that Spark itself uses |
 | `XDG_DATA_HOME` | instead of `~/.local/share` |
 
@@ -108,7 +109,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
     if choices[0]["type"] == "array":
-        return "list of dates"
+        return "list of tables" if "$ref" in choices[0]["items"] else "list of dates"
+    if choices[0]["type"] == "object":
+        return "table of dates"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)
     if number is None:
         return "text"

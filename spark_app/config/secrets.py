@@ -37,7 +37,7 @@ def secret_of(variable: str) -> SecretStr | None:
 def secret_in_file_of(variable: str) -> SecretStr | None:
     """Return the content, stripped, of the file that an environment variable names, None if it is unset or empty.
 
-    Raises: SettingsError: the file cannot be read.
+    Raises: SettingsError: the file cannot be read, or is empty.
     """
     file = os.environ.get(variable)
     if not file:
@@ -46,6 +46,8 @@ def secret_in_file_of(variable: str) -> SecretStr | None:
         secret = Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{variable}: cannot read {file}: {error}") from error
+    if not secret:
+        raise SettingsError(f"{variable}: cannot read {file}: it is empty")
     _from_files.add(secret)
     return SecretStr(secret)
 

@@ -8,7 +8,6 @@ After a change of a setting run `make docs`.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import re
 from collections.abc import Mapping
@@ -19,12 +18,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from spark_app.config.corrections import CorrectionsSettings
+from spark_app.config.dates import Dates
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
@@ -35,6 +35,7 @@ _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
 # Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
+_LONGEST_SHOWN = 200
 
 
 def _none_if_empty(value: object) -> object:
@@ -81,7 +82,9 @@ class FetchSettings(Section):
     """Rate limiting, retries and the cache."""
 
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=5.0, description="pause between two requests of all workers and jobs together, in seconds; 0 = none"
+        default=5.0,
+        description="pause between two requests of all workers and jobs together, in seconds; 0 = none; "
+        "at the source it is kept from 1 second on: a busy machine sends some requests late",
     )
     max_retries: Annotated[int, Field(ge=0, le=20)] = Field(
         default=3, description="retries of a request that failed for a transient reason"
@@ -144,13 +147,25 @@ class QualitySettings(Section):
 
 
 class VerificationSettings(Section):
-    """When results are stale for `verify_data`: their newest session is behind the last completed one."""
+    """When `verify_data` and `status` warn or fail: the newest session served is behind the last one, many files."""
 
     warn_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1, description="so many sessions behind is a warning: the next run may bring them"
     )
     fail_after_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2, description="so many sessions behind fails the check (exit code 1)"
+    )
+    warn_above_files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="a staging table with more files than this is a warning: reading it gets slow"
+    )
+
+
+class ScheduleSettings(Section):
+    """What `daily_pipeline` does about sessions that a schedule missed."""
+
+    catch_up_sessions: Annotated[int, Field(ge=1, le=250)] = Field(
+        default=20,
+        description="largest number of missed sessions that `--catch-up` runs; more are computed by `republish`",
     )
 
 
@@ -174,34 +189,14 @@ class PortfolioSettings(Section):
     )
 
 
-def _read_days(value: object) -> object:
-    """Take a list of dates, or a text with commas between them, as the environment has it."""
-    days = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-    if not isinstance(days, list | tuple):
-        raise ValueError("expected dates as YYYY-MM-DD")
-    return tuple(sorted({_read_day(day) for day in days}))
-
-
-def _read_day(value: object) -> dt.date:
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    try:
-        return dt.datetime.strptime(value if isinstance(value, str) else "", "%Y-%m-%d").date()
-    except ValueError:
-        raise ValueError("expected dates as YYYY-MM-DD") from None
-
-
-_Dates = Annotated[tuple[dt.date, ...], NoDecode, BeforeValidator(_read_days)]
-
-
 class CalendarSettings(Section):
     """Corrections of the exchange's calendar, for days that the installed one does not know yet."""
 
-    closures: _Dates = Field(
+    closures: Dates = Field(
         default=(),
         description="days on which the exchange was closed, as dates; in the environment with commas between them",
     )
-    extra_sessions: _Dates = Field(
+    extra_sessions: Dates = Field(
         default=(), description="days on which it traded although the calendar has none; until 16:00 New York"
     )
 
@@ -253,6 +248,9 @@ class RetentionSettings(Section):
     analytics_days: _Days = Field(
         default="keep", validate_default=True, description="trends, portfolios and exclusions"
     )
+    compact_above_files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=100, description="a staging table with more files than this is compacted into few"
+    )
     vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = Field(
         default=168,
         description="unused files of staging stay for this many hours, for programs that still read them",
@@ -298,6 +296,8 @@ class Settings(BaseSettings):
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     calendar: CalendarSettings = CalendarSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    corrections: CorrectionsSettings = CorrectionsSettings()
     verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -431,5 +431,11 @@ def _describe(error: ValidationError) -> str:
         else:
             rule = detail["msg"].removeprefix("Value error, ")
             message = rule[0].lower() + rule[1:]
-            parts.append(f"setting {name}: {detail['input']!r}: {message}")
+            parts.append(f"setting {name}: {_shown(detail['input'])}: {message}")
     return "; ".join(parts)
+
+
+def _shown(value: object) -> str:
+    """The value as Python writes it; of a long one, such as a list of tables, the beginning."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

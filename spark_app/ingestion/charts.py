@@ -25,7 +25,7 @@ from spark_app.storage.postgres.run_log import ConsumerError
 from spark_app.transforms.new_rows import new_bars
 from spark_app.transforms.outliers import with_outlier
 from spark_app.transforms.prices import with_bar_defect
-from spark_app.universe import FIRST_SESSIONS, FUNDS
+from spark_app.universe import FUNDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +119,11 @@ class Charts(Feed):
         A fund's first session is known. A stock's is its first bar, where a chart covers the window from the start.
         """
         covered = self._covered_from(landing)
+        first_sessions = self.run.settings.corrections.first_sessions_in_force
         expected = {}
         for ticker in self.tickers:
             is_listed_later = ticker in first_bars and covered.get(ticker, dt.date.max) <= self.sessions[0]
-            expected[ticker] = FIRST_SESSIONS.get(ticker, first_bars[ticker] if is_listed_later else dt.date.min)
+            expected[ticker] = first_sessions.get(ticker, first_bars[ticker] if is_listed_later else dt.date.min)
         return expected
 
     def _covered_from(self, landing: Landing) -> dict[str, dt.date]:

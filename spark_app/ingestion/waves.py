@@ -16,7 +16,7 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 
 from spark_app import market_calendar
 from spark_app.ingestion.landing import NOT_ASKED, LandedTicker, Landing, without_request
-from spark_app.ingestion.progress import WaveProgress
+from spark_app.ingestion.progress import announce, progress_of
 from spark_app.pipeline.run import Run
 from spark_app.schemas import FETCHES
 from spark_app.sources.contract import FetchRequest, Limiter, Outcome, SourceConfig
@@ -25,13 +25,13 @@ from spark_app.storage.delta.staging import FETCHES_TABLE
 from spark_app.storage.postgres.limiter import FetchLimits, limiter_of
 from spark_app.storage.postgres.throttle import forget_stop, read_throttle, request_stop
 from spark_app.transforms.current import fetched_on
+from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
 _T = TypeVar("_T")
 
 _REQUESTS_PER_WORKER = 16
 _WAVES_IN_FLIGHT = 2
 _LOOK_AROUND_SECONDS = 0.2
-_SYNTHETIC_START = dt.date(2015, 1, 2)
 _REQUEST_SCHEMA = StructType(
     [
         StructField("kind", StringType()),
@@ -55,19 +55,23 @@ def land(run: Run, requests: Sequence[FetchRequest]) -> Landing:
     run.staging.ensure(FETCHES_TABLE)
     waves = deque(batches(requests, _wave_size(run, requests)))
     asking = f"{run.request.run_id}-{secrets.token_hex(2)}"
-    progress = WaveProgress(len(waves), sum(len(r.tickers) for r in requests))
-    in_flight: set[Future[list[LandedTicker]]] = set()
-    with ThreadPoolExecutor(_waves_in_flight(run)) as pool:
+    if run.settings.data_origin == "real":
+        announce(len(requests), run.settings.fetch.delay_seconds)
+    in_flight: dict[Future[list[LandedTicker]], int] = {}
+    showing = progress_of(len(waves), len(requests), functools.partial(_sent_today, run))
+    with showing as progress, ThreadPoolExecutor(_waves_in_flight(run)) as pool:
         while in_flight or _may_begin(run, waves, landing):
             while len(in_flight) < _waves_in_flight(run) and _may_begin(run, waves, landing):
-                in_flight.add(pool.submit(_land_wave, run, waves.popleft(), asking))
-            done, in_flight = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
+                wave = waves.popleft()
+                in_flight[pool.submit(_land_wave, run, wave, asking)] = len(wave)
+            done, _ = wait(in_flight, timeout=_LOOK_AROUND_SECONDS, return_when=FIRST_COMPLETED)
             run.confirm_lock()
             if run.stopping.is_set():
                 request_stop(run.database, asking)
             for future in done:
                 landing.tickers += future.result()
-                progress.log(landing)
+                progress.wave_done(in_flight.pop(future), landing)
+            progress.wait(sum(in_flight.values()))
     landing.blocked = _blocked(run) if landing.is_rate_limited else None
     not_asked = _not_asked(requests, landing)
     landing.is_interrupted = bool(not_asked) and run.stopping.is_set()
@@ -103,7 +107,7 @@ def _land_wave(run: Run, wave: Sequence[FetchRequest], asking: str) -> list[Land
     rows = [(r.kind.value, list(r.tickers), r.window_start, r.window_end) for r in wave]
     worker = functools.partial(
         answer_requests,
-        config=_source_config(run),
+        config=source_config(run),
         make_limiter=_make_limiter(run, asking),
         run_id=run.request.run_id,
     )
@@ -121,6 +125,10 @@ def _blocked(run: Run) -> tuple[dt.datetime, str] | None:
         return None
     state = read_throttle(run.database, run.settings.source.name)
     return state.current_block(run.settings.fetch.daily_request_budget)
+
+
+def _sent_today(run: Run) -> int:
+    return read_throttle(run.database, run.settings.source.name).requests_today
 
 
 def _make_limiter(run: Run, asking: str) -> Callable[[], Limiter]:
@@ -174,8 +182,9 @@ def _workers(run: Run, wave: Sequence[FetchRequest]) -> int:
     return min(run.spark.sparkContext.defaultParallelism, 1 + len(wave) // _REQUESTS_PER_WORKER)
 
 
-def _source_config(run: Run) -> SourceConfig:
-    source, synthetic = run.settings.source, run.settings.synthetic
+def source_config(run: Run) -> SourceConfig:
+    """What the workers of this run need to build the source."""
+    source, synthetic, calendar = run.settings.source, run.settings.synthetic, run.settings.calendar
     is_synthetic = source.name == "synthetic"
     last = market_calendar.last_completed_session(run.request.now)
     return SourceConfig(
@@ -189,7 +198,9 @@ def _source_config(run: Run) -> SourceConfig:
         synthetic_seed=synthetic.seed,
         synthetic_stocks_per_sector=synthetic.stocks_per_sector,
         synthetic_leading_sectors=synthetic.leading_sectors,
-        sessions=tuple(market_calendar.sessions_between(_SYNTHETIC_START, last)) if is_synthetic else (),
+        sessions=tuple(market_calendar.sessions_between(FIRST_SYNTHETIC_SESSION, last)) if is_synthetic else (),
+        closures=calendar.closures,
+        extra_sessions=calendar.extra_sessions,
     )
 
 

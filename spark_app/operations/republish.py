@@ -29,13 +29,19 @@ from spark_app.schemas import (
     ServedTable,
 )
 from spark_app.sources.contract import Kind
-from spark_app.stages.market import portfolio_provenance, served_trends, trends_of, with_benchmark
+from spark_app.stages.market import (
+    memberships_of,
+    portfolio_provenance,
+    served_trends,
+    trends_of,
+    with_benchmark,
+)
 from spark_app.stages.stage5_portfolio_allocation import decide
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.provenance import Provenance
 from spark_app.storage.postgres.publish import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
-from spark_app.transforms.holdings import ranked_holdings, sector_memberships
+from spark_app.transforms.holdings import ranked_holdings
 from spark_app.transforms.options import PortfolioOptions
 from spark_app.transforms.point_in_time import join_point_in_time
 from spark_app.transforms.prices import daily_prices
@@ -122,7 +128,7 @@ def _trending(run: Run, trends: Sequence[Row]) -> list[Publication]:
 def _stocks(run: Run, trends: Sequence[Row]) -> list[Publication]:
     """The rows that stage 4 serves on each date; what several of them serve has the sector of the last one."""
     windows = _windows(run)
-    members = sector_memberships(read_holdings(run), run.as_of_frame())
+    members = memberships_of(run)
     if run.request.universe == "trending":
         trending = run.frame(trends, SECTOR_TRENDS).where("is_trending")
         members = members.join(F.broadcast(trending), on=["as_of_date", "etf_ticker"], how="left_semi")
@@ -137,7 +143,7 @@ def _stocks(run: Run, trends: Sequence[Row]) -> list[Publication]:
 
 def _portfolios(run: Run, trends: Sequence[Row]) -> list[Publication]:
     options = PortfolioOptions(**run.settings.portfolio.model_dump())
-    members = sector_memberships(read_holdings(run), run.as_of_frame())
+    members = memberships_of(run)
     decisions = decide(run, members, trends, options)
     positions = portfolio_positions(decisions, options).collect()
     exclusions = portfolio_exclusions(decisions).collect()

@@ -26,7 +26,7 @@ from spark_app.operations.retention_plan import (
 )
 from spark_app.pipeline.preparation import prepare_staging
 from spark_app.pipeline.run import Run
-from spark_app.storage.delta.removal import narrow_charts, note_whole_from, reclaim, remove_rows
+from spark_app.storage.delta.removal import compact, narrow_charts, note_whole_from, reclaim, remove_rows
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres import retention as served
 from spark_app.storage.postgres.database import Database, administrator_of
@@ -98,11 +98,21 @@ def apply_retention(run: Run, admin: Database, plan: RetentionPlan) -> None:
         if f"staging {part.table}" in tables:
             run.confirm_lock()
             remove_rows(run.staging, part.table, part.expired, part.key)
-    unused_for = dt.timedelta(hours=run.settings.retention.vacuum_hours)
     for table in _TABLES:
-        if run.staging.size(table):
-            run.confirm_lock()
-            reclaim(run.staging, table, unused_for=unused_for)
+        _tidy(run, table)
+
+
+def _tidy(run: Run, table: str) -> None:
+    """Compact a staging table that has too many files, and delete the files that it no longer uses."""
+    keep, files = run.settings.retention, run.staging.count_files(table)
+    if not files:
+        return
+    run.confirm_lock()
+    if files > keep.compact_above_files:
+        compact(run.staging, table)
+        logger.info("staging %s: %d files compacted to %d", table, files, run.staging.count_files(table))
+        run.confirm_lock()
+    reclaim(run.staging, table, unused_for=dt.timedelta(hours=keep.vacuum_hours))
 
 
 def draw_cuts(cuts: Sequence[Cut]) -> str:

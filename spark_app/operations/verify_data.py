@@ -245,7 +245,16 @@ def _list_pending(connection: psycopg.Connection) -> Finding:
 def _list_sizes(run: Run, sizes: Mapping[str, facts.TableFacts]) -> list[Finding]:
     tables = [Finding(f"size of {n}", f"{_bytes(s.bytes)}, {s.rows:,} rows", passed=None) for n, s in sizes.items()]
     staged = (FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE)
-    return tables + [Finding(f"size of staging {n}", _bytes(run.staging.size(n)), passed=None) for n in staged]
+    return tables + [check_staging(run, table) for table in staged]
+
+
+def check_staging(run: Run, table: str) -> Finding:
+    """Every run adds files; retention compacts them."""
+    files, limit = run.staging.count_files(table), run.settings.verification.warn_above_files
+    found = f"{_bytes(run.staging.size(table))}, {files:,} files"
+    if files <= limit:
+        return Finding(f"size of staging {table}", found, passed=None)
+    return Finding(f"size of staging {table}", f"{found}: run apply_retention", is_warning=True)
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from spark_app.errors import (
     AlreadyRunningError,
+    LastingFailureError,
     RunInterruptedError,
     ServiceUnavailableError,
     SparkAppError,
@@ -18,6 +19,7 @@ from spark_app.pipeline.reporting import log_row_of, log_summary, report_of
 from spark_app.pipeline.result import StageReport, StageResult
 from spark_app.pipeline.run import Run
 from spark_app.pipeline.stage import Stage
+from spark_app.pipeline.what_if import run_what_if
 from spark_app.storage.delta.failures import staging_in_use
 from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.publish import publish
@@ -27,16 +29,20 @@ _LONGEST_MESSAGE = 500
 
 
 def run_stage(run: Run, stage: Stage) -> StageReport:
-    """Run one stage and report how it ended; an error of ours is in the report, not raised."""
+    """Run one stage and report how it ended; an error of ours is in the report, not raised.
+
+    A what-if run (`Request.is_what_if`) leaves the run log, the served tables and the topic as they are.
+    """
     started = time.monotonic()
     try:
-        result, counts = _run_locked(run, stage)
+        result, counts = _run_what_if(run, stage) if run.request.is_what_if else _run_locked(run, stage)
     except (AlreadyRunningError, RunInterruptedError, ServiceUnavailableError) as error:
         result, counts = _failed(error), RowCounts()
     report = report_of(run, stage.name, result, counts, time.monotonic() - started)
     log_summary(run, report)
-    delivery = send_pending(run.database, run.settings)
-    report = replace(report, messages_sent=delivery.sent, messages_owed=delivery.pending)
+    if not run.request.is_what_if:
+        delivery = send_pending(run.database, run.settings)
+        report = replace(report, messages_sent=delivery.sent, messages_owed=delivery.pending)
     run.summary.reports.append(report)
     return report
 
@@ -45,6 +51,13 @@ def run_key(run: Run, stage: Stage) -> RunKey:
     """Name the stage of this run and what makes it another one: the key of its row in the run log."""
     parameters = stage.parameters_of(run.request, run.settings)
     return RunKey(run.request.run_id, stage.name, run.as_of, parameters)
+
+
+def _run_what_if(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
+    try:
+        return run_what_if(replace(run, stage=stage.name), stage)
+    except SparkAppError as error:
+        return _failed(error), RowCounts()
 
 
 def _run_locked(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
@@ -83,7 +96,7 @@ def _close(run: Run, key: RunKey, result: StageResult) -> None:
 
 
 def _failed(error: SparkAppError) -> StageResult:
-    if isinstance(error, ServiceUnavailableError):
+    if isinstance(error, ServiceUnavailableError) and not isinstance(error, LastingFailureError):
         error = ServiceUnavailableError(f"{error}; what was fetched is kept: run it again")
     return StageResult(message=str(error), failure=error, is_staged=False)
 

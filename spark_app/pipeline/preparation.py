@@ -35,11 +35,12 @@ def prepare_database(
 
 
 def prepare_staging(run: Run) -> None:
-    """Refuse staging tables that do not fit the run; with `--force` also unblock the source.
+    """Repair staging tables, and refuse those that do not fit the run; `--force` unblocks the source, but no what-if.
 
     Raises: UsageError: staging holds the other kind of data, or nothing that was known at `request.known_at`.
     """
+    run.staging.repair()
     run.staging.check_origin()
     run.staging.check_known_at()
-    if run.request.force and run.settings.data_origin == "real":
+    if run.request.force and not run.request.is_what_if and run.settings.data_origin == "real":
         clear_block(run.database, run.settings.source.name)

@@ -43,7 +43,7 @@ def report_of(run: Run, stage: str, result: StageResult, counts: RowCounts, seco
         run_id=run.request.run_id,
         stage=stage,
         as_of_date=run.as_of,
-        status=row.status,
+        status="what_if" if run.request.is_what_if and not failure else row.status,
         exit_code=row.exit_code,
         message=row.message,
         seconds=round(seconds, 1),
@@ -62,9 +62,10 @@ def log_summary(run: Run, report: StageReport) -> None:
     if report.exit_code:
         return
     marked = " [synthetic]" if run.settings.data_origin == "synthetic" else ""
+    rows = "nothing published, rows that would be" if run.request.is_what_if else "rows"
     logger.info(
-        "%s %s%s: %s; rows: %d inserted, %d updated, %d unchanged, %d removed; %d requests, %.1f s",
-        *(report.stage, report.as_of_date, marked, report.message),
+        "%s %s%s: %s; %s: %d inserted, %d updated, %d unchanged, %d removed; %d requests, %.1f s",
+        *(report.stage, report.as_of_date, marked, report.message, rows),
         *(report.rows_inserted, report.rows_updated, report.rows_unchanged, report.rows_removed),
         *(report.requests, report.seconds),
     )

@@ -29,13 +29,14 @@ class Request:
         as_of_dates: all sessions to compute, in order, where that is more than `as_of`, the last of them.
         days: sessions of prices to collect and serve.
         universe: the stocks to collect, `trending` or `all`.
-        known_at: ignore what was fetched later.
+        known_at: ignore what was fetched later; implies `dry_run`.
         tables: the served tables to rebuild, None for all.
         tickers: the funds to fetch, None for all of the job.
         refresh: fetch again what is cached.
         force: run again what is done, and although the source is blocked.
+        catch_up: also run the sessions that a schedule missed.
         one_at_a_time: one request in flight, not several.
-        dry_run: show what would be done.
+        dry_run: show what would be done, or what would differ from what is served; publish nothing.
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
         forget: tickers whose cached fetches are dropped; forget_all: those of every ticker.
         out, png, opens: where the page is written, where its picture, and whether it is opened in a browser.
@@ -56,6 +57,7 @@ class Request:
     tickers: tuple[str, ...] | None = None
     refresh: bool = False
     force: bool = False
+    catch_up: bool = False
     one_at_a_time: bool = False
     dry_run: bool = False
     start_from: str | None = None
@@ -70,6 +72,11 @@ class Request:
     origin: str | None = None
     words: tuple[str, ...] = ()
     resume_command: str = ""
+
+    @property
+    def is_what_if(self) -> bool:
+        """Whether stages only show what they would change; what was known at a time never replaces what is served."""
+        return self.dry_run or self.known_at is not None
 
 
 def resume_command(job: str, words: Sequence[str], as_of: dt.date | None, **options: str) -> str:

@@ -46,7 +46,8 @@ class StageResult:
 class StageReport:
     """How one stage of a run ended, for the summary line and `--json`.
 
-    `resume_at` (UTC) is set after a rate limit; `messages_owed` are those pending, None where
+    `status` is that of the run log, or `what_if` where nothing was published: the rows are then those that publishing
+    would change. `resume_at` (UTC) is set after a rate limit; `messages_owed` are those pending, None where
     Postgres did not answer.
     """
 

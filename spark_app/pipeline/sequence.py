@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 def run_pending(run: Run, job: str, stages: Sequence[Stage]) -> int:
     """Run the stages that are not done yet; returns the exit code.
 
-    A date that was named, `--force` and `--known-at` run all of them again; a scheduled run does what is left.
+    A date that was named, `--force` and a what-if run all of them again; a scheduled run does what is left.
     """
     request = run.request
-    if request.force or request.is_as_of_given or request.known_at is not None:
+    if request.force or request.is_as_of_given or request.is_what_if:
         return run_stages(run, stages)
     pending = pending_stages(run, stages)
     if not pending:

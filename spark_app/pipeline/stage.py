@@ -48,10 +48,9 @@ class Stage:
         found: dict[str, object] = {}
         for name in self.parameters:
             found |= PARAMETERS[name](request, settings)
-        if corrections := settings.calendar.model_dump(mode="json", exclude_defaults=True):
-            found["calendar"] = corrections
-        if request.known_at is not None:
-            found["known_at"] = str(request.known_at)
+        for section, corrected in (("calendar", settings.calendar), ("corrections", settings.corrections)):
+            if corrections := corrected.model_dump(mode="json", exclude_defaults=True):
+                found[section] = corrections
         if request.tickers is not None:
             found["tickers"] = list(request.tickers)
         return found

@@ -164,7 +164,8 @@ class SourceConfig:
 
     `endpoint` is None for Yahoo itself, else the URL of a proxy or emulator. `sessions` are all
     trading sessions of the synthetic market, `max_retries` the retries of a transient failure,
-    `skipped_holdings_percent` the largest weight of a fund in skipped rows.
+    `skipped_holdings_percent` the largest weight of a fund in skipped rows. `closures` and `extra_sessions` correct
+    the worker's calendar as they do the driver's.
     """
 
     name: str
@@ -178,3 +179,5 @@ class SourceConfig:
     synthetic_stocks_per_sector: int = 12
     synthetic_leading_sectors: int = 2
     sessions: tuple[dt.date, ...] = field(default=(), repr=False)
+    closures: tuple[dt.date, ...] = ()
+    extra_sessions: tuple[dt.date, ...] = ()

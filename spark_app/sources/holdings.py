@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Holding, Outcome, SkippedHolding
+from spark_app.sources.skipped import SkippedPart
 from spark_app.sources.symbols import is_us_share, to_yahoo_symbol
 
 _NO_TICKER = ("", "-", "N/A")
@@ -21,7 +22,6 @@ _KNOWN_KINDS = ("money-market fund", "future", "treasury", "cash")
 """The reasons of rows that are no shares for certain: their weight may be any."""
 
 _NAMED = 3
-_LISTED = 10
 _LONGEST_NAME = 60
 
 
@@ -66,16 +66,12 @@ def sum_of_weights(rows: Iterable[Holding | SkippedHolding]) -> float | None:
     return math.fsum(filter(math.isfinite, weights)) if weights else None
 
 
-def describe_skipped(skipped: Iterable[SkippedHolding]) -> tuple[str | None, str | None]:
-    """The message and the raw text of an answer with skipped rows of no known kind; None twice if there are none."""
+def find_skipped_holdings(skipped: Iterable[SkippedHolding]) -> dict[str, list[SkippedPart]]:
+    """List the skipped rows of no known kind: reason -> rows."""
     by_reason = defaultdict(list)
     for row in _of_no_known_kind(skipped):
-        by_reason[row.reason].append(row)
-    if not by_reason:
-        return None, None
-    parts = [f"{reason}: {', '.join(map(_name, rows[:_LISTED]))}" for reason, rows in by_reason.items()]
-    raw_text = "; ".join(_describe(row) for rows in by_reason.values() for row in rows[:_LISTED])
-    return "rows skipped, " + "; ".join(parts), raw_text
+        by_reason[row.reason].append(SkippedPart(_name(row), _describe(row)))
+    return dict(by_reason)
 
 
 def _kind(ticker: str, name: str) -> str | None:

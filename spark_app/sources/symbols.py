@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 
 from spark_app.errors import UsageError
+from spark_app.universe import TICKER
 
-# An allow-list: a symbol becomes part of a URL, and for twelve characters without a hyphen, which may be an
-# ISIN, yfinance sends a search request first.
-_TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
 _US_SHARE = re.compile(r"[A-Z]{1,5}(-[A-Z]{1,2})?")
 # After a dot Yahoo names the place of a foreign listing: VOD.L and 7203.T are London and Tokyo.
 _SHARE_CLASS = re.compile(r"([A-Z]{1,5})[./ ]([A-D])")
@@ -28,7 +26,7 @@ def to_yahoo_symbol(symbol: str) -> str:
 
 def is_ticker(symbol: str) -> bool:
     """Whether `symbol` is well formed and may be requested."""
-    return _TICKER.fullmatch(symbol) is not None
+    return TICKER.fullmatch(symbol) is not None
 
 
 def is_us_share(symbol: str) -> bool:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from spark_app import market_calendar
 from spark_app.config.secrets import without_secrets
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
+from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_text
 from spark_app.sources.build import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig, utc_now
+from spark_app.sources.http import RAW_TEXT_CHARS
+
+_ARROW_SCHEMA = to_arrow_schema(FETCHES, timezone="UTC")
 
 
 def answer_requests(
@@ -31,6 +39,7 @@ def answer_requests(
     After a rate limit the remaining requests are not sent and get the outcome `rate_limited`, after a failure of the
     limiter `transient`. When the run is to stop, requests that were not sent get no row.
     """
+    market_calendar.correct(config.closures, config.extra_sessions)
     source: Source | None = None
     refusal: Answer | None = None
     for batch in batches:
@@ -44,7 +53,7 @@ def answer_requests(
                     return
             else:
                 answers = _refuse(request, refusal)
-            yield _fetch_rows(request, answers, fetched_at=clock(), run_id=run_id)
+            yield _storable_rows(request, answers, fetched_at=clock(), run_id=run_id)
 
 
 def import_source(batches: Iterator[pd.DataFrame], *, name: str) -> Iterator[pd.DataFrame]:
@@ -77,11 +86,54 @@ def _fetch(source: Source, request: FetchRequest, provider: str) -> tuple[list[A
         # Failures of a source are outcomes: this one is the limiter's.
         refusal = Answer("", Outcome.TRANSIENT, f"not requested: {error}", provider=provider)
         return _refuse(request, refusal), refusal
+    except BODY_ERRORS as error:
+        # An exception that leaves a worker ends the stage, and with it the answers of all other tickers.
+        unreadable = FetchError(Outcome.MALFORMED, f"the answer cannot be read: {describe(error)}")
+        failed = Answer("", unreadable.outcome, str(unreadable), provider=provider)
+        return _refuse(request, failed), None
     return answers, next((answer for answer in answers if answer.outcome is Outcome.RATE_LIMITED), None)
 
 
 def _refuse(request: FetchRequest, refusal: Answer) -> list[Answer]:
     return [Answer(t, refusal.outcome, refusal.message, provider=refusal.provider) for t in request.tickers]
+
+
+def _storable_rows(
+    request: FetchRequest, answers: list[Answer], *, fetched_at: dt.datetime, run_id: str
+) -> pd.DataFrame:
+    """Return the rows of `fetches`; an answer with a value that Arrow cannot convert becomes malformed."""
+    rows = functools.partial(_fetch_rows, request, fetched_at=fetched_at, run_id=run_id)
+    frame = rows(answers)
+    if _arrow_error(frame) is None:
+        return frame
+    return rows(
+        [
+            answer if (error := _arrow_error(rows([answer]))) is None else _unstorable(answer, error)
+            for answer in answers
+        ]
+    )
+
+
+def _arrow_error(rows: pd.DataFrame) -> Exception | None:
+    """Return what Arrow raises for these rows, as it would when Spark converts them."""
+    try:
+        pa.RecordBatch.from_pandas(rows, schema=_ARROW_SCHEMA, preserve_index=False)
+    except (pa.ArrowException, *BODY_ERRORS) as error:
+        return error
+    return None
+
+
+def _unstorable(answer: Answer, error: Exception) -> Answer:
+    unstorable = FetchError(Outcome.MALFORMED, f"the answer cannot be stored: {describe(error)}")
+    return Answer(
+        answer.ticker,
+        unstorable.outcome,
+        str(unstorable),
+        (read_text(repr(answer)) or "")[:RAW_TEXT_CHARS],
+        requests=answer.requests,
+        seconds=answer.seconds,
+        provider=answer.provider,
+    )
 
 
 def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.datetime, run_id: str) -> pd.DataFrame:

@@ -23,6 +23,10 @@ from spark_app.spark.jars import EVERY_RUN, added_jars
 
 _PACKAGE = Path(__file__).parents[1]
 _SENT_JARS = ("delta-spark_*.jar", "delta-storage-*.jar", "postgresql-*.jar")
+# As in the launcher and in conf/spark-env.sh.
+_MASTER = re.compile(
+    r"local(\[([1-9][0-9]*|\*)(,[1-9][0-9]*)?\])?|local-cluster\[.*\]|spark://[^/]+:[0-9]+|yarn|k8s://.+"
+)
 _STANDALONE = "spark://"
 _CONNECT_SECONDS = 10.0
 
@@ -49,9 +53,11 @@ def is_on_this_machine(master: str) -> bool:
 def check_cluster(master: str, settings: Settings, database: DatabaseSettings) -> None:
     """Refuse a cluster that cannot do the work; Spark itself would try for a minute.
 
-    Raises: UsageError: its machines cannot reach the database or the staging tables.
+    Raises: UsageError: there is no such master, or its machines cannot reach the database or the staging tables.
         ServiceUnavailableError: no master of a standalone cluster answers.
     """
+    if not _MASTER.fullmatch(master):
+        raise UsageError(f"invalid master '{master}': expected local[N], spark://HOST:PORT, yarn or k8s://URL")
     if not is_on_this_machine(master):
         if database.url is None:
             raise UsageError(

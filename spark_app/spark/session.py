@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,8 @@ from pyspark.sql import SparkSession
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.config.secrets import keep_secrets_out_of_python_logs
-from spark_app.errors import ServiceUnavailableError
+from spark_app.errors import ServiceUnavailableError, SettingsError
+from spark_app.spark.java_errors import JAVA_ERRORS
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
 _REQUIRED = {
@@ -23,12 +25,15 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
+    # Instead of the local file system's checksum files, see `_do_without_checksum_files`.
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }
 # At DEBUG it logs the properties of each connection, the password among them; conf/log4j2.properties names it too, for
 # executors on other machines. The whole package: several of its classes do.
 _JDBC_LOGGER = "org.apache.spark.sql.execution.datasources.jdbc.connection"
+_TOO_LITTLE_MEMORY = re.compile(r"System memory (\d+) must be at least (\d+)")
 _JARS = {"Delta": "io/delta/sql/DeltaSparkSessionExtension.class", "PostgreSQL": "org/postgresql/Driver.class"}
 
 
@@ -39,7 +44,8 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
         app_name: shown in Spark's UI and logs.
         master: for tests and plain `python` only; under spark-submit the command line names it.
         extra: further settings.
-    Raises: ServiceUnavailableError: this Spark lacks the jars for Delta or PostgreSQL.
+    Raises: SettingsError: the driver has too little memory. ServiceUnavailableError: this Spark lacks the jars for
+        Delta or PostgreSQL.
     """
     builder = SparkSession.builder.appName(app_name)
     if master is not None:
@@ -51,8 +57,17 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     keep_secrets_out_of_python_logs()
     # It logs each refused query a second time, as JSON; the class has to be PySpark's own.
     PySparkLogger.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except JAVA_ERRORS as error:
+        if too_small := _TOO_LITTLE_MEMORY.search(str(error)):
+            raise SettingsError(
+                f"Spark needs at least {too_small[2]} bytes of memory and has {too_small[1]}: set spark.driver.memory"
+                " (or --driver-memory) to 1g or more"
+            ) from error
+        raise
     _keep_secrets_out_of_java_logs(spark)
+    _do_without_checksum_files(spark)
     _require_jars(spark)
     return spark
 
@@ -62,6 +77,17 @@ def _keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
     jvm: Any = spark.sparkContext._jvm
     log4j = jvm.org.apache.logging.log4j
     log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
+
+
+def _do_without_checksum_files(spark: SparkSession) -> None:
+    """Neither write nor verify the files `.NAME.crc` that Hadoop keeps beside each local file.
+
+    A damaged or stray one makes a sound file unreadable. The pages of Parquet files have checksums of their own.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    local = jvm.org.apache.hadoop.fs.FileSystem.getLocal(spark.sparkContext._jsc.hadoopConfiguration())
+    local.setVerifyChecksum(False)
+    local.setWriteChecksum(False)
 
 
 def _require_jars(spark: SparkSession) -> None:

@@ -19,7 +19,7 @@ from spark_app.storage.postgres.provenance import Provenance
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS, UnavailableCode
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import BENCHMARK, FUNDS, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, FIRST_SESSIONS, FUNDS, SECTOR_NAMES
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)
@@ -70,16 +70,27 @@ def members_of(run: Run) -> tuple[Row, ...]:
 
     Raises: DataIncompleteError: no sector fund has holdings.
     """
-    members = sector_memberships(read_holdings(run), run.as_of_frame()).collect()
+    members = memberships_of(run).collect()
     if not members:
         raise DataIncompleteError(f"no holdings of any sector fund for {run.as_of}: run stage 2 first")
     return tuple(members)
+
+
+def memberships_of(run: Run) -> DataFrame:
+    """The members of the sector funds on all as-of dates, by the tickers that the source has; schemas.MEMBERSHIPS."""
+    return sector_memberships(read_holdings(run), run.as_of_frame(), run.settings.corrections.renames_in_force)
 
 
 def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     """Name the look-ahead snapshots: those dated after the as-of session, "" where there is none."""
     later = sorted({str(row["snapshot_date"]) for row in members if row["is_look_ahead"]})
     return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
+
+
+def describe_unlisted(as_of: dt.date, tickers: Sequence[str] = FUNDS) -> str:
+    """Name the funds that were not listed yet on the as-of session, "" where all were."""
+    later = [f"{ticker} (since {FIRST_SESSIONS[ticker]})" for ticker in tickers if FIRST_SESSIONS[ticker] > as_of]
+    return f"not listed yet: {', '.join(later)}" if later else ""
 
 
 def with_memberships(run: Run, provenance: Provenance, members: Sequence[Row]) -> Provenance:

@@ -11,6 +11,7 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC
 from spark_app.sources.contract import Kind
+from spark_app.stages.market import describe_unlisted
 from spark_app.storage.postgres.publish import Publication
 from spark_app.universe import BENCHMARKS, FUNDS, PRICED_FUNDS
 
@@ -34,5 +35,9 @@ def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
     counted = [ticker for ticker in tickers if ticker in FUNDS]
     coverage = run.settings.gate.etf_coverage
     gate = require_bars(run, ingested.landing, ingested.completeness, counted, what="funds", coverage=coverage)
-    message = [ingested.landing.summary(Kind.CHART).describe("funds"), *bars.describe()]
+    message = [
+        ingested.landing.summary(Kind.CHART).describe("funds"),
+        describe_unlisted(run.as_of, tickers),
+        *bars.describe(),
+    ]
     return ingested.result(message, *served, gate=[gate], provenance=bars.provenance)

@@ -21,14 +21,15 @@ from spark_app.stages.market import (
     sector_trends_of,
     trend_sessions,
 )
+from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.transforms.allocation import (
     MarketFrames,
     portfolio_decisions,
     portfolio_exclusions,
     portfolio_positions,
 )
+from spark_app.transforms.measured_splits import with_measured_splits
 from spark_app.transforms.options import PortfolioOptions
-from spark_app.universe import SHARE_CLASSES
 
 _SHARE_CLASSES = StructType(
     [
@@ -68,11 +69,11 @@ def run(run: Run) -> StageResult:
 def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
     """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
     market = MarketFrames(
-        bars=read_bars(run),
+        bars=with_measured_splits(read_bars(run), run.staging.read(BARS_TABLE)),
         memberships=members,
         quotes=read_quotes(run),
         sessions=trend_sessions(run),
-        share_classes=run.frame(SHARE_CLASSES, _SHARE_CLASSES),
+        share_classes=run.frame(run.settings.corrections.share_classes_in_force, _SHARE_CLASSES),
     )
     sector_trends = run.frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.

@@ -23,7 +23,8 @@ class MarketFrames:
     """The inputs of a portfolio: current rows of staging, the calendar and the table of share classes.
 
     Attributes:
-        bars: schemas.BARS of stocks, also those after the as-of dates (for later splits).
+        bars: schemas.BARS of stocks, also those after the as-of dates (for later splits); as `with_measured_splits`
+            gives them.
         memberships: schemas.MEMBERSHIPS, as `sector_memberships` gives them.
         quotes: schemas.QUOTES.
         sessions: trade_date, session_number, as `session_returns` wants them.

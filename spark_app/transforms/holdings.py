@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app.schemas import ETF_HOLDINGS
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.trends import sector_name
-from spark_app.universe import BENCHMARKS, SECTOR_NAMES
+from spark_app.universe import BENCHMARKS, SECTOR_NAMES, Rename
 
 
-def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:
+def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame, renames: Sequence[Rename] = ()) -> DataFrame:
     """Assign each stock to one sector fund at each date.
 
     Columns in: `holdings` are current, as `current_holdings` gives them; `as_of_dates` has as_of_date.
     Columns out: as_of_date, ticker, etf_ticker, sector (GICS), holding_percent, snapshot_date, is_look_ahead
         (the snapshot is dated after as_of_date); unique per (as_of_date, ticker). holding_percent is in percent.
+
+    Args:
+        renames: what a snapshot of before the rename calls by the old ticker becomes a member by the newest one.
     """
     snapshots = fund_snapshots(holdings, as_of_dates)
-    shares = holdings.select("etf_ticker", "snapshot_date", F.col("holding_ticker").alias("ticker"), "holding_percent")
+    ticker = _newest_ticker(renames).alias("ticker")
+    shares = holdings.select("etf_ticker", "snapshot_date", ticker, "holding_percent")
     # Of a stock in two funds, or twice in one, the row with the largest percentage is used.
     largest_first = Window.partitionBy("as_of_date", "ticker").orderBy(
         F.desc_nulls_last("holding_percent"), "etf_ticker"
@@ -32,6 +38,25 @@ def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame
         .withColumn("sector", sector_name(F.col("etf_ticker")))
         .select("as_of_date", "ticker", "etf_ticker", "sector", "holding_percent", "snapshot_date", "is_look_ahead")
     )
+
+
+def _newest_ticker(renames: Sequence[Rename]) -> Column:
+    """The ticker by which a stock of a snapshot is known today.
+
+    Columns in: holding_ticker, snapshot_date.
+    """
+    ticker = F.col("holding_ticker")
+    # The last one that is added decides: of a ticker that was renamed twice, for two companies, the earlier rename.
+    for rename in sorted(renames, key=lambda rename: rename.date, reverse=True):
+        was_named_so = (F.col("holding_ticker") == rename.old) & (F.col("snapshot_date") < rename.date)
+        ticker = F.when(was_named_so, _newest_name(rename, renames)).otherwise(ticker)
+    return ticker
+
+
+def _newest_name(rename: Rename, renames: Sequence[Rename]) -> str:
+    """Follow the later renames of what `rename` made: SYMC became NLOK, and NLOK became GEN."""
+    later = [other for other in renames if other.old == rename.new and other.date > rename.date]
+    return _newest_name(min(later, key=lambda other: other.date), renames) if later else rename.new
 
 
 def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:

@@ -6,9 +6,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.transforms.current import fetched_on
+from spark_app.transforms.measured_splits import is_listed_split
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
-from spark_app.transforms.prices import is_finite, usable_price
-from spark_app.universe import SPLIT_OVERRIDES
+from spark_app.transforms.prices import usable_price
+from spark_app.universe import SAME_SPLIT_SESSIONS, SPLIT_OVERRIDES
 
 _LARGEST_TERM = 20
 """The smaller term of a split of shares: 21:20 is a stock dividend of 5 %, 1253:1000 the price of a spin-off."""
@@ -16,9 +17,9 @@ _LARGEST_TERM = 20
 _EXACT = 1e-9
 """Staging stores ratios as doubles; 5:3 times 3 is a whole number up to rounding."""
 
-_REPEAT_DAYS = 14
-"""The same ratio listed again within 10 sessions is the same split: sources/yahoo/reconcile.py has the rule for new
-charts, this one is for what was staged before."""
+_REPEAT_DAYS = SAME_SPLIT_SESSIONS // 5 * 7
+"""The same ratio listed again within these calendar days is one split: bars that were staged before charts were
+reconciled have it twice."""
 
 
 def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> DataFrame:
@@ -78,8 +79,7 @@ def _split_factor() -> Column:
 
 def _splits_of_tickers(bars: DataFrame) -> DataFrame:
     """List the splits of shares of each ticker: ticker, splits (by date: trade_date, share_ratio)."""
-    ratio = F.col("split_ratio")
-    listed = bars.where(is_finite(ratio) & (ratio > 0) & (ratio != 1))
+    listed = bars.where(is_listed_split(F.col("split_ratio")))
     splits = listed.withColumn("share_ratio", _share_ratio()).where(F.col("share_ratio") != 1)
     by_date = F.sort_array(F.collect_list(F.struct("trade_date", "share_ratio")))
     return splits.groupBy("ticker").agg(by_date.alias("splits")).withColumn("splits", F.filter("splits", _is_counted))

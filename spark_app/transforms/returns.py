@@ -17,6 +17,8 @@ PERIODS = (5, 10, 20)
 class UnavailableCode(enum.StrEnum):
     """Why a period has no return; what code decides on, where `unavailable_reason` is the sentence for people."""
 
+    NOT_LISTED = "not_listed"
+    """Only where `asked` has listed_date."""
     NO_BAR_AT_END = "no_bar_at_end"
     NO_USABLE_PRICE_AT_END = "no_usable_price_at_end"
     TOO_FEW_SESSIONS = "too_few_sessions"
@@ -32,7 +34,8 @@ def session_returns(
 ) -> DataFrame:
     """Compute the return of the adjusted close from exactly N sessions before each asked session to that session.
 
-    Columns in: `asked` has ticker, as_of_date (a session) and any others, unique per (ticker, as_of_date);
+    Columns in: `asked` has ticker, as_of_date (a session) and any others, unique per (ticker, as_of_date), with
+        listed_date the first session of the ticker, null where it is unknown;
         `bars` has ticker, trade_date, adj_close_price, unique per (ticker, trade_date).
     Columns out: those of `asked`, period_days (sessions), return_pct DECIMAL(14,6), unavailable_code (an
         UnavailableCode) and unavailable_reason (a sentence), both null where there is a return; one row per asked row
@@ -50,6 +53,7 @@ def session_returns(
     too_few_sessions = F.format_string("fewer than %s sessions before %s", "period_days", _text("as_of_date"))
     is_too_large, too_large = return_pct.isNull(), F.lit("the return is too large to be stored")
     unavailable = F.coalesce(
+        *([_not_listed(start, end)] if "listed_date" in asked.columns else []),
         _unavailable(UnavailableCode.NO_BAR_AT_END, end.isNull(), _on("no bar", "as_of_date")),
         _unavailable(UnavailableCode.NO_USABLE_PRICE_AT_END, F.isnan(end), _on("no usable price", "as_of_date")),
         _unavailable(UnavailableCode.TOO_FEW_SESSIONS, F.col("start_date").isNull(), too_few_sessions),
@@ -93,6 +97,14 @@ def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     starts = sessions.select(F.col("session_number").alias("start_number"), F.col("trade_date").alias("start_date"))
     is_start = F.col("start_number") == F.col("session_number") - F.col("period_days")
     return ends.join(F.broadcast(starts), on=is_start, how="left").select("as_of_date", "period_days", "start_date")
+
+
+def _not_listed(start: Column, end: Column) -> Column:
+    """Name the first session of a ticker whose missing bar is of a session before."""
+    listed = F.col("listed_date")
+    is_end_before, is_start_before = F.col("as_of_date") < listed, F.col("start_date") < listed
+    is_before = (end.isNull() & is_end_before) | (start.isNull() & is_start_before)
+    return _unavailable(UnavailableCode.NOT_LISTED, is_before, F.format_string("listed since %s", _text("listed_date")))
 
 
 def _unavailable(code: UnavailableCode, condition: Column, reason: Column) -> Column:

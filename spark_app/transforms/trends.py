@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.returns import PERIODS, UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
-from spark_app.universe import BENCHMARK, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, FIRST_SESSIONS, SECTOR_NAMES
 
 
 def sector_trends(
@@ -20,14 +20,15 @@ def sector_trends(
 
     Columns in: `bars` has ticker, trade_date, adj_close_price of the funds, unique per (ticker, trade_date).
     Columns out: those of schemas.SECTOR_TRENDS; one row per as-of date, sector and period. unavailable_code is
-        benchmark_unavailable where the benchmark has no return; benchmark_unavailable_code says why it has none.
+        benchmark_unavailable where the benchmark has no return; benchmark_unavailable_code says why it has none. Of a
+        fund that was not listed yet the reason is its first session (`universe.FIRST_SESSIONS`).
 
     Args:
         sessions: trade_date, session_number, as `session_returns` wants them.
         as_of_dates: as_of_date; only sessions.
     """
     fund = F.explode(F.array(*[F.lit(ticker) for ticker in (BENCHMARK, *SECTOR_NAMES)]))
-    asked = as_of_dates.select("as_of_date", fund.alias("ticker"))
+    asked = as_of_dates.select("as_of_date", fund.alias("ticker")).withColumn("listed_date", _listed_date())
     returns = session_returns(asked, bars, sessions, periods=periods)
     compared = returns.transform(_with_benchmark).where(F.col("ticker") != BENCHMARK)
     is_trending = (F.col("return_pct") > F.col("benchmark_return_pct")) & (F.col("return_pct") > 0)
@@ -44,6 +45,11 @@ def sector_name(etf_ticker: Column) -> Column:
     """Return the GICS sector of a sector fund, null for any other ticker."""
     names = F.create_map(*[F.lit(text) for pair in SECTOR_NAMES.items() for text in pair])
     return names[etf_ticker]
+
+
+def _listed_date() -> Column:
+    days = F.create_map(*[F.lit(part) for ticker, day in FIRST_SESSIONS.items() for part in (ticker, day)])
+    return days[F.col("ticker")]
 
 
 def rank_by_return(return_column: str, *group: str) -> Column:

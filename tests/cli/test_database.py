@@ -6,6 +6,7 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import psycopg
@@ -118,6 +119,19 @@ def test_mistakes_get_a_sentence_and_no_password(
     assert PASSWORD_OF_NOBODY not in said
     assert "there is no such file" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_embedded_server_says_that_jobs_use_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = SimpleNamespace(keep_running=lambda: "postgresql://embedded")
+    monkeypatch.setattr("spark_app.cli.database.embedded_server", lambda: started)
+    for url, said in (("postgresql://db.example/market", "DATABASE_URL is set: jobs use that server, "), ("", "")):
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert main(["db", "start"]) == 0
+        shown = capsys.readouterr()
+        assert shown.out == "postgresql://embedded\n"
+        assert shown.err.startswith(said) and bool(shown.err) == bool(said)
 
 
 def test_only_settings_before_the_rows_are_left_out_of_a_restore() -> None:

@@ -45,7 +45,7 @@ def test_each_option_sets_a_field_of_the_request_or_a_setting(job: Job) -> None:
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_what_a_job_runs_is_there(job: Job) -> None:
-    found = [name for name in (job.work, job.preview, job.reading, job.afterwards) if name]
+    found = [name for name in (job.work, job.preview, job.check, job.reading, job.afterwards) if name]
     assert found or job.stages
     assert all(callable(pkgutil.resolve_name(name)) for name in found)
 
@@ -70,8 +70,8 @@ def test_the_options_of_a_stage_follow_from_its_declaration() -> None:
     fetching = every | {"--delay", "--max-retries", "--refresh"}
     assert flags[True, ()] == fetching
     assert flags[True, ("days", "universe")] == fetching | {"--days", "--universe"}
-    assert flags[False, ()] == flags[False, ("portfolio",)] == every | {"--known-at"}
-    assert flags[False, ("days",)] == every | {"--known-at", "--days"}
+    assert flags[False, ()] == flags[False, ("portfolio",)] == every | {"--known-at", "--dry-run"}
+    assert flags[False, ("days",)] == every | {"--known-at", "--dry-run", "--days"}
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)

@@ -204,6 +204,37 @@ def test_a_day_that_is_no_session_names_the_one_before_it(run: Run, caplog: pyte
     assert "2024-05-27 is not a trading day (previous session: 2024-05-24): nothing to do" in caplog.text
 
 
+def test_a_date_before_the_synthetic_market_began(run: Run) -> None:
+    exit_code, said = run(STAGE_1, "--as-of", "1999-01-04", "--source", "synthetic")
+    assert exit_code == 2
+    assert "the synthetic market begins on 2015-01-02: 1999-01-04 is too early" in sentence(said)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected", "complaint"),
+    [
+        ("s4://market/staging", 2, 'No FileSystem for scheme "s4": set staging.path to a folder'),
+        ("{tmp}/a file", 69, "make it writable, or set staging.path (or SPARK_APP_HOME) to another"),
+        ("/proc/staging", 69, "make it writable, or set staging.path (or SPARK_APP_HOME) to another"),
+    ],
+)
+def test_a_staging_path_that_cannot_be(
+    run: Run,
+    own_database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    expected: int,
+    complaint: str,
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SPARK_APP_STAGING__PATH", place.format(tmp=tmp_path))
+    exit_code, said = run(STAGE_1, "--as-of", A_SESSION, "--source", "synthetic")
+    assert exit_code == expected
+    assert complaint in sentence(said)
+    assert "run it again" not in said
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "complaint"),
     [

@@ -36,7 +36,7 @@ def test_each_setting_has_a_line_with_its_kind_default_meaning_and_variable() ->
 def test_the_page_shows_ranges_units_and_the_command_line() -> None:
     text = PAGE.read_text()
     assert "| `delay_seconds` | number, 0 to 3600 | `5.0` | pause between two requests" in text
-    assert "together, in seconds; 0 = none | `SPARK_APP_FETCH__DELAY_SECONDS`; `--delay` |" in text
+    assert "a busy machine sends some requests late | `SPARK_APP_FETCH__DELAY_SECONDS`; `--delay` |" in text
     assert '| `price_history_days` | whole number, 60 to 36500 or "keep" | `730` |' in text
     assert '| `run_log_days` | whole number, 1 to 36500 or "keep" | `"keep"` |' in text
     assert "| `max_weight` | number, above 0, at most 1 | none | largest weight" in text

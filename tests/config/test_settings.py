@@ -102,6 +102,15 @@ def test_a_password_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         load_database_settings()
 
 
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_a_password_file_that_has_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    file = tmp_path / "password"
+    file.write_text(content)
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(file))
+    with pytest.raises(SettingsError, match=f"^DATABASE_PASSWORD_FILE: cannot read {file}: "):
+        load_database_settings()
+
+
 def test_corrections_of_the_calendar_come_from_the_file_or_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,10 @@ SHOWN = (
     "SYNTHETIC DATA: made up",
     "outside                workers",
     "stage 1  prices of the funds",
-    "wave 7/21",
+    "sending 503 requests",
+    "missed sessions: 5",
     "restated: XLK",
+    "[corrections]",
     '{"table":"collected_daily_etf_ohlc"',
     "stage4_stock_history: rate limited",
     "stage1_etf_ohlc: cannot reach PostgreSQL",
@@ -28,6 +30,12 @@ SHOWN = (
     "cli -> operations",
     "STAGE6 = Stage(",
     "Job(",
+    "import datetime as dt",
+    "from spark_app.results.tables import",
+    "weights = {",
+    "return(N) = ",
+    "market cap = ",
+    "turnover = ",
 )
 # Code in the running text that is a command begins with one of these.
 IN_TEXT = re.compile(

@@ -7,6 +7,7 @@ pipeline's tables, what costs nothing is really run. A line of a code block that
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import runpy
 import shlex
@@ -21,13 +22,14 @@ import pytest
 
 from spark_app.cli.jobs import JOBS
 from spark_app.cli.parser import build_parser
+from spark_app.cli.show import build_parser as build_show_parser
 from spark_app.config.settings import load_settings
 from spark_app.errors import SparkAppError
 from spark_app.storage.postgres.database import Database
 from tests.docs.documented_commands import ROOT, commands
 
 LAUNCHER = ROOT / "spark_jobs_launcher.sh"
-DATABASE_COMMANDS = re.compile(r"db (start|stop|url|roles|dump \S+|restore( --force)? \S+)|show|psql")
+DATABASE_COMMANDS = re.compile(r"db (start|stop|url|roles|dump \S+|restore( --force)? \S+)|psql")
 REFUSALS = (AssertionError, OSError, SystemExit, subprocess.CalledProcessError, psycopg.Error, SparkAppError)
 Run = Callable[[str], None]
 
@@ -81,13 +83,17 @@ class Check:
         options.add_argument("--conf", action="append")
         options.add_argument("--bulk", action="store_true")
         options.add_argument("command", nargs=argparse.REMAINDER)
-        if words[0] in ("--list", "--version", "completion"):
+        if words[0] in ("--list", "--project", "--version", "completion"):
             run_for_real(words)
-        elif words[0] in ("psql", "db", "show"):
+        elif words[0] == "show":
+            build_show_parser().parse_args(words[1:])
+        elif words[0] in ("psql", "db"):
             if words[:2] == ["psql", "-c"]:
                 self.sql(*words[2:])
             else:
                 assert DATABASE_COMMANDS.fullmatch(" ".join(words))
+        elif words[0] in ("status", "explain"):
+            importlib.import_module(f"spark_app.cli.{words[0]}").build_parser().parse_args(words[1:])
         elif list(words) not in (["setup"], ["setup", "s3"]):
             job, *arguments = options.parse_args(words).command
             self.job(job, arguments)

@@ -138,9 +138,15 @@ def words(text: str) -> Iterator[str]:
 
 def shell_messages() -> Iterator[Message]:
     """What the scripts say before they end; without a code of its own, `fail` ends with 69."""
-    for name in ("scripts/setup.sh", "scripts/require_java.sh", "scripts/cron_job.sh", "spark_jobs_launcher.sh"):
+    for name in (
+        "scripts/setup.sh",
+        "scripts/require_java.sh",
+        "scripts/cron_job.sh",
+        "conf/spark-env.sh",
+        "spark_jobs_launcher.sh",
+    ):
         text = (ROOT / name).read_text()
-        for code, sentence in re.findall(r'(?:\bfail(?: (\d+))?|\becho(?=.*>&2)) "((?:[^"\\]|\\.)*)"', text):
+        for code, sentence in re.findall(r'(?:\b_?fail(?: (\d+))?|\becho(?=.*>&2)) "((?:[^"\\]|\\.)*)"', text):
             if "$*" not in sentence:
                 plain = re.sub(r"\$\([^)]*\)|\$\{[^}]*\}|\$\w+", "…", sentence).replace("\\", "")
                 yield Message(code or "69", plain, name)

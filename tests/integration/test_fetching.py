@@ -116,7 +116,7 @@ def test_waves_report_progress_and_serve_what_one_wave_serves(
     assert fetch_world.run(settings=waves_of(5)).exit_code == 0
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("wave ")]
     # 21 sessions are served; the one before them gives the first price change.
-    shape = r"wave (\d)/3  tickers (\d+)/13  rows ([\d,]+)  failed 0  elapsed \d+m\d\ds  ETA \d+m\d\ds"
+    shape = r"wave (\d)/3  requests (\d+)/13  rows ([\d,]+)  failed 0  elapsed \d+m\d\ds  ETA \d+m\d\ds"
     found = [re.fullmatch(shape, line) for line in lines]
     assert [match[1] for match in found if match] == ["1", "2", "3"], lines
     assert [int(match[3].replace(",", "")) / int(match[2]) for match in found if match] == [22] * 3

@@ -51,6 +51,8 @@ class Story:
     run: Run
     dry: tuple[Cut, ...]
     loss: str
+    files: Mapping[str, int]
+    """Of each staging table afterwards."""
     before: Mapping[str, Rows]
     after: Mapping[str, Rows]
     bars: Sequence[Row]
@@ -68,6 +70,9 @@ def world(open_folder: Path, spark: SparkSession) -> Iterator[World]:
     market = trending_market(LAST_DAY, 140)
     with installation(open_folder, market) as opened:
         market.bars[NEW_LISTING] = tuple(bar for bar in market.bars[NEW_LISTING] if bar.trade_date >= LISTED)
+        # Twice as high before the split, which then explains the whole step: nothing is reported.
+        market.add_split(QUOTED_ONCE, SPLIT_DAY, 0.5)
+        del market.events[QUOTED_ONCE]
         newest_holdings, newest_quotes = market.holdings, market.quotes
         market.quotes = {t: q._replace(quoted_at=_evening(EARLY)) for t, q in newest_quotes.items()}
         market.holdings = _snapshots(newest_holdings, dt.date(2023, 12, 29))
@@ -98,13 +103,14 @@ def story(world: World, spark: SparkSession) -> Story:
     apply_retention(run, world.owner, dry)
     after, missing_after = world.tables(), missing(later(world, spark))
     loss = describe_loss(run, dry)
+    files = {table: run.staging.count_files(table) for table in ("fetches", "bars", "holdings", "quotes")}
     bars = run.staging.read("bars").collect()
     for day in (FIRST_KEPT, AS_OF):
         ran(world.run(spark, day, now=MORNING_AFTER, stages=[STAGES[2], STAGES[4]]))
     recomputed = world.tables()
     asked = next_run(world, spark, run.request.now)
     both = {ticker: (missing_before[ticker], missing_after[ticker]) for ticker in missing_before}
-    return Story(world, run, dry.cuts, loss, before, after, bars, recomputed, both, asked)
+    return Story(world, run, dry.cuts, loss, files, before, after, bars, recomputed, both, asked)
 
 
 def _snapshots(holdings: Mapping[str, Snapshot], day: dt.date) -> dict[str, Snapshot]:
@@ -122,7 +128,7 @@ def ran(reports: Mapping[str, StageReport]) -> None:
 def later(world: World, spark: SparkSession, **options: Any) -> Run:
     """A run 40 days after everything was fetched, which keeps the sessions from `FIRST_KEPT` on."""
     now = dt.datetime.now(dt.UTC) + FUTURE
-    keep = {"price_history_days": (now.date() - FIRST_KEPT).days, "vacuum_hours": 0}
+    keep = {"price_history_days": (now.date() - FIRST_KEPT).days, "vacuum_hours": 0, "compact_above_files": 1}
     return world.open(spark, AS_OF, now=now, settings={"retention": keep}, **options)
 
 
@@ -198,6 +204,10 @@ def test_what_is_gone_is_not_taken_for_a_listing_and_a_listing_is_still_known(st
 def test_old_errors_go_and_young_ones_stay(story: Story) -> None:
     left = story.world.query("SELECT error_msg FROM logs_consumer_error WHERE error_msg LIKE '%% days old' ORDER BY 1")
     assert left == [("1 days old",)]
+
+
+def test_staging_is_compacted(story: Story) -> None:
+    assert story.files == {"fetches": 1, "bars": 1, "holdings": 1, "quotes": 1}
 
 
 def test_what_cannot_be_rebuilt_is_said(story: Story) -> None:

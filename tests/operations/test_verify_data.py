@@ -5,13 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.config.settings import Settings
-from spark_app.operations.verify_data import Finding, check_newest, check_sequence, draw_findings, verify
+from spark_app.operations.verify_data import (
+    Finding,
+    check_newest,
+    check_sequence,
+    check_staging,
+    draw_findings,
+    verify,
+)
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.database import Database
@@ -84,7 +92,7 @@ def test_a_sound_installation_passes(run: Run) -> None:
     agreed = "rows of 33 tickers agree with staging"
     assert found(findings, "staging and collected_daily_stock_history") == f"{33 * 21} {agreed}"
     assert found(findings, "last stage5_portfolio_allocation").startswith("ok for 2024-05-10, ended ")
-    assert found(findings, "size of staging bars").endswith("MB")
+    assert found(findings, "size of staging bars").endswith(" files")
     assert found(findings, "newest session of prices of funds") == "2024-05-10"
     assert found(findings, "newest session of portfolios") == "2024-05-10"
     assert found(findings, "gaps between the dates of trends") == "none"
@@ -116,6 +124,19 @@ def test_a_session_without_results_between_two_that_have_them_is_a_warning() -> 
     assert finding.found == "no results for 2 sessions: 2024-05-28, 2024-05-30"
     assert (finding.passed, finding.is_warning) == (True, True)
     assert draw_findings([finding]).endswith("  warn")
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "is_warning"),
+    [(1000, "2.0 MB, 1,000 files", False), (1001, "2.0 MB, 1,001 files: run apply_retention", True)],
+)
+def test_a_staging_table_of_many_files_is_a_warning(files: int, found: str, is_warning: bool) -> None:
+    nothing: Any = None
+    staging: Any = SimpleNamespace(count_files=lambda _table: files, size=lambda _table: 2 * 2**20)
+    run = Run(Request("run", AS_OF, MORNING_AFTER), Settings(), nothing, staging, nothing)
+    finding = check_staging(run, "fetches")
+    assert (finding.check, finding.found, finding.is_warning) == ("size of staging fetches", found, is_warning)
+    assert finding.passed is not False
 
 
 # Put together as no finding tells of more than one damage: never two in a table, nor in tables that one check compares.

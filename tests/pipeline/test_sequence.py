@@ -67,6 +67,16 @@ def test_a_correction_of_the_calendar_makes_every_stage_another_one(
     assert pending(database) == []
 
 
+def test_a_correction_of_a_ticker_makes_every_stage_another_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(database, *STAGES)
+    monkeypatch.setenv("SPARK_APP_CORRECTIONS__FIRST_SESSIONS", '{"XLC": "2018-06-20"}')
+    assert pending(database) == list(STAGES)
+    done(database, *STAGES, corrections={"first_sessions": {"XLC": "2018-06-20"}})
+    assert pending(database) == []
+
+
 def test_a_run_resumes_at_the_stage_that_failed(database: Database) -> None:
     done(database, *STAGES[:3])
     done(database, STAGES[3], status="failed")
@@ -113,12 +123,6 @@ def test_of_several_failures_the_first_of_the_table_counts() -> None:
     assert first_to_count([usage, incomplete, limited]) is limited
     assert first_to_count([usage, incomplete]) is incomplete
     assert first_to_count([]) is None
-
-
-def test_what_was_known_at_an_earlier_time_is_another_task(database: Database) -> None:
-    done(database, *STAGES)
-    for stage in (STAGES[2], STAGES[4]):
-        assert pending(database, stage, known_at=NOW) == [stage]
 
 
 def report(stage: str, exit_code: int = 0) -> StageReport:

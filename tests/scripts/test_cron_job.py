@@ -7,7 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,7 @@ CRONTAB = (ROOT / "conf" / "crontab").read_text()
 ENTRY = re.compile(r"^#?(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s\s(.*cron_job\.sh.*)$", re.MULTILINE)
 
 FAKE_LAUNCHER = """#!/usr/bin/env bash
+env | grep PING || true
 printf '%s\\n' "$@" "home=$SPARK_APP_HOME"
 echo "$1" >>"$(dirname "$0")/called"
 [ ! -e "$(dirname "$0")/leave_behind" ] || sleep 60 &
@@ -130,6 +135,13 @@ def test_a_place_that_cannot_be_written_is_named(clone: Path) -> None:
     assert "cannot make the folder /proc/nothing/logs/cron" in done.stdout
 
 
+def test_without_a_launcher_it_says_so(clone: Path) -> None:
+    (clone / "spark_jobs_launcher.sh").unlink()
+    done = run(clone, "daily_pipeline")
+    assert done.returncode == 69
+    assert "spark_jobs_launcher.sh: run `make setup`, or install the package with pip" in done.stdout
+
+
 def test_the_crontab_verifies_and_dumps_after_the_stages_and_removes_what_is_old(clone: Path) -> None:
     upkeep = ENTRY.findall(CRONTAB)[5:8]
     assert [when for when, _ in upkeep] == ["0 14 * * 1-5", "0 15 * * 1-5", "0 16 * * 6"]
@@ -151,12 +163,93 @@ def test_the_crontab_runs_the_five_stages_from_monday_to_friday_an_hour_apart(cl
     assert alternative[0] == "0 9-13 * * 1-5"
     assert as_cron(clone, alternative[1]).returncode == 0
     assert called(clone)[5:] == ["daily_pipeline"]
+    assert max(logs(clone), key=lambda log: log.name.startswith("daily_pipeline.")).read_text().splitlines()[:2] == [
+        "daily_pipeline",
+        "--catch-up",
+    ]
 
 
 def test_the_crontab_speaks_of_utc_and_of_who_gets_mail() -> None:
     assert {"CRON_TZ": "UTC", "MAILTO": "root"}.items() <= variables().items()
     # Cron would take the rest of the line for the command's input.
     assert "%" not in CRONTAB
+
+
+@dataclass
+class Monitor:
+    """A monitor on loopback; `status` is what it answers, `paths` what was requested of it."""
+
+    url: str
+    paths: list[str]
+    status: int = 200
+    seconds: float = 0
+
+
+@pytest.fixture
+def monitor() -> Iterator[Monitor]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.paths.append(self.path)
+            time.sleep(seen.seconds)
+            self.send_response(seen.status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        seen = Monitor(f"http://127.0.0.1:{server.server_port}/s3cret", [])
+        threading.Thread(target=server.serve_forever).start()
+        yield seen
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+@pytest.mark.parametrize("exit_code", [0, 75])
+def test_a_monitor_learns_when_a_job_begins_and_how_it_ends(clone: Path, monitor: Monitor, exit_code: int) -> None:
+    (clone / "exit_code").write_text(str(exit_code))
+    done = run(clone, "daily_pipeline", CRON_JOB_PING_URL=monitor.url)
+    assert done.returncode == exit_code
+    assert monitor.paths == ["/s3cret/start", f"/s3cret/{exit_code}"]
+    assert "s3cret" not in done.stdout + done.stderr + logs(clone)[0].read_text()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_the_parameters_of_a_ping_stay_behind_its_path(clone: Path, monitor: Monitor) -> None:
+    run(clone, "daily_pipeline", CRON_JOB_PING_URL=f"{monitor.url}?create=1&a=[1-2]")
+    assert monitor.paths == ["/s3cret/start?create=1&a=[1-2]", "/s3cret/0?create=1&a=[1-2]"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_a_ping_that_fails_changes_nothing_but_the_log(clone: Path, monitor: Monitor) -> None:
+    monitor.status = 404
+    for url in (monitor.url, "http://127.0.0.1:9/s3cret", "not a url s3cret"):
+        done = run(clone, "daily_pipeline", CRON_JOB_PING_URL=url)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        text = logs(clone)[-1].read_text()
+        assert "cron_job.sh: the ping /start failed" in text
+        assert "s3cret" not in text
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_a_monitor_that_does_not_answer_delays_a_job_a_little(clone: Path, monitor: Monitor) -> None:
+    script = clone / "scripts" / "cron_job.sh"
+    script.write_text(script.read_text().replace("ping_seconds=10", "ping_seconds=0.5"))
+    monitor.seconds = 60
+    began = time.monotonic()
+    assert run(clone, "daily_pipeline", CRON_JOB_PING_URL=monitor.url).returncode == 0
+    assert time.monotonic() - began < 30
+    assert called(clone) == ["daily_pipeline"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_a_monitor_learns_that_a_job_could_not_begin(clone: Path, monitor: Monitor) -> None:
+    assert run(clone, "stage1_etf_ohlc").returncode == 0
+    with (clone / "var" / "logs" / "cron" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run(clone, "stage2_etf_holdings", CRON_JOB_PING_URL=monitor.url)
+    assert (done.returncode, monitor.paths) == (73, ["/s3cret/73"])
+    assert "s3cret" not in done.stdout
 
 
 def as_cron(clone: Path, command: str) -> subprocess.CompletedProcess[str]:

@@ -57,7 +57,8 @@ def _run(launcher: Path, *arguments: str, cwd: Path | None = None, **env: str) -
 def test_a_job_goes_to_spark_submit_with_its_arguments_and_its_exit_code_comes_back(clone: Path) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "one_job", "--as-of", "2024-05-10", "two words")
     assert done.returncode == 75
-    assert done.stdout.splitlines()[:6] == [
+    assert done.stdout.splitlines()[:7] == [
+        "one_job: starting Spark",
         "--master",
         "local[2,4]",
         str(clone / "jobs" / "one_job.py"),
@@ -88,7 +89,7 @@ def test_the_command_line_beats_spark_master_of_the_environment(clone: Path) -> 
     from_command_line = _run(
         launcher, "--master", "local", "one_job", SPARK_MASTER="spark://a:7077"
     ).stdout.splitlines()
-    assert (from_environment[1], from_command_line[1]) == ("spark://a:7077", "local")
+    assert (from_environment[2], from_command_line[2]) == ("spark://a:7077", "local")
 
 
 @pytest.mark.parametrize("master", ["bogus", "spark://host", "local[0]", "local[x]", "yarn-client", "", "local; id"])
@@ -109,7 +110,7 @@ def test_a_master_that_spark_does_not_know_is_refused_in_one_sentence(clone: Pat
 )
 def test_the_masters_that_spark_knows_are_passed_on(clone: Path, master: str) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "--master", master, "one_job")
-    assert done.stdout.splitlines()[:2] == ["--master", master]
+    assert done.stdout.splitlines()[1:3] == ["--master", master]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="without /proc errors stay in stdout")
@@ -117,8 +118,8 @@ def test_the_masters_that_spark_knows_are_passed_on(clone: Path, master: str) ->
     ("redirected", "shown"),
     [
         # Two programs that write to one file append; spark-submit itself has the pid of the launcher.
-        ("2>err", ["progress", "--err", "of java", "of the job"]),
-        (">out 2>&1; cat out", ["none", "progress", "of java", "--err"]),
+        ("2>err", ["one_job: starting Spark", "progress", "--err", "of java", "of the job"]),
+        (">out 2>&1; cat out", ["one_job: starting Spark", "none", "progress", "of java", "--err"]),
     ],
 )
 def test_a_job_learns_where_stderr_is_unless_it_is_that_of_stdout(
@@ -136,25 +137,37 @@ def test_a_job_learns_where_stderr_is_unless_it_is_that_of_stdout(
     assert sorted(done.stdout.splitlines()) == sorted(shown)
 
 
+def test_a_job_learns_which_terminal_it_may_draw_on_and_none_where_stdout_is_a_file(clone: Path) -> None:
+    told = '#!/usr/bin/env bash\necho "terminal=${LAUNCHER_TERMINAL:-none}"\n'
+    _write_program(clone / ".venv" / "lib" / "python3.11" / "site-packages" / "pyspark" / "bin" / "spark-submit", told)
+    assert "terminal=none" in _run(clone / "spark_jobs_launcher.sh", "one_job", LAUNCHER_TERMINAL="/dev/null").stdout
+    person, program = os.openpty()
+    name = os.ttyname(program)
+    subprocess.run([clone / "spark_jobs_launcher.sh", "one_job"], stdin=subprocess.DEVNULL, stdout=program, check=True)
+    os.close(program)
+    assert os.read(person, 10_000).decode().splitlines() == ["one_job: starting Spark", f"terminal={name}"]
+    os.close(person)
+
+
 def test_yarn_needs_the_folder_of_hadoops_settings(clone: Path) -> None:
     refused = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "HADOOP_CONF_DIR" in refused.stderr
     done = _run(clone / "spark_jobs_launcher.sh", "--master", "yarn", "one_job", HADOOP_CONF_DIR="/etc/hadoop")
-    assert done.stdout.splitlines()[:2] == ["--master", "yarn"]
+    assert done.stdout.splitlines()[1:3] == ["--master", "yarn"]
 
 
 def test_spark_options_come_before_the_job(clone: Path) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", "--conf", "a=b c", "--bulk", "one_job", "--bulk")
     bulk = ["--properties-file", str(clone / "conf" / "spark-bulk.conf"), "--load-spark-defaults"]
-    assert done.stdout.splitlines()[2:-1] == ["--conf", "a=b c", *bulk, str(clone / "jobs" / "one_job.py"), "--bulk"]
+    assert done.stdout.splitlines()[3:-1] == ["--conf", "a=b c", *bulk, str(clone / "jobs" / "one_job.py"), "--bulk"]
 
 
 def test_a_packed_environment_goes_to_the_executors_and_the_driver_keeps_its_own(clone: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed.tar.gz"
     packed.touch()
     done = _run(clone / "spark_jobs_launcher.sh", "--environment", str(packed), "one_job")
-    assert done.stdout.splitlines()[2:8] == [
+    assert done.stdout.splitlines()[3:9] == [
         *("--archives", f"{packed}#environment"),
         *("--conf", "spark.pyspark.python=./environment/bin/python"),
         *("--conf", f"spark.pyspark.driver.python={clone}/.venv/bin/python"),
@@ -178,6 +191,12 @@ def test_help_of_a_job_comes_from_python_alone(clone: Path) -> None:
 def test_database_commands_go_to_the_database_module(clone: Path, command: str) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", command, "x")
     assert done.stdout == f"python -m spark_app.cli.database {command} x\n"
+
+
+@pytest.mark.parametrize("command", ["status", "explain"])
+def test_what_people_ask_goes_to_a_module_of_its_name(clone: Path, command: str) -> None:
+    done = _run(clone / "spark_jobs_launcher.sh", command, "x")
+    assert done.stdout == f"python -m spark_app.cli.{command} x\n"
 
 
 def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:
@@ -314,3 +333,56 @@ def test_without_java_the_exit_code_is_69(clone: Path) -> None:
     done = _spark_env(clone, SUBMIT, JAVA_HOME="/nonexistent")
     assert done.returncode == 69
     assert "does not run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--master", "foo"], "invalid master 'foo': expected local[N], spark://HOST:PORT, yarn or k8s://URL"),
+        (["--conf", "spark.master=local[x]"], "invalid master 'local[x]': "),
+        (["--master=spark://node1"], "invalid master 'spark://node1': "),
+        (["--driver-memory", "10m"], "invalid spark.driver.memory '10m': Spark needs at least 471859200 bytes"),
+        (["--conf", "spark.driver.memory=abc"], "invalid spark.driver.memory 'abc': "),
+    ],
+)
+def test_a_bare_spark_submit_refuses_what_spark_would_end_with_a_stack_trace(
+    clone: Path, arguments: list[str], complaint: str
+) -> None:
+    done = _source_spark_env(clone, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--master", "local[2,4]"], ["--master", "spark://node1:7077,node2:7077"], ["--driver-memory", "512m"]],
+)
+def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list[str]) -> None:
+    done = _source_spark_env(clone, *arguments, "--conf", "spark.driver.memory=2g", "a.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(("kind", "exit_code"), [("S", 0), ("H", 69)])
+def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_code: int) -> None:
+    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ")
+    assert done.returncode == exit_code
+    said = "too many open files: ulimit -n is 256, and Spark needs 1024: raise it (ulimit -n 1024)\n"
+    assert done.stderr == (said if exit_code else "")
+
+
+def _source_spark_env(clone: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Read spark-env.sh as Spark does."""
+    script = before + '. "$0/conf/spark-env.sh"; echo done'
+    return subprocess.run(
+        ["bash", "-c", script, str(clone), "org.apache.spark.deploy.SparkSubmit", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(clone),
+            "JAVA_HOME": str(clone / "java"),
+            "SPARK_HOME": str(clone),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYSPARK = Path(pyspark.__file__).parent
 PAGE = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spark_app" / "results" / "page").glob("*.[cj][si]*")}
 MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/postgres/migrations/*.sql")}
+SCHEDULES = ("airflow/dags/spark_app_daily.py", "scripts/cron_job.sh", "scripts/last_session.py")
 
 
 def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -71,8 +72,10 @@ def test_the_wheel_carries_the_package_its_sql_its_types_and_what_a_run_needs_be
     names = set(zipfile.ZipFile(wheel).namelist())
     jobs = {f"spark_app/installed/jobs/{path.name}" for path in ROOT.glob("jobs/*.py")}
     conf = {f"spark_app/installed/conf/{path.name}" for path in ROOT.glob("conf/*")}
+    schedules = {f"spark_app/installed/{name}" for name in SCHEDULES}
     assert jobs
     assert MIGRATIONS
+    assert schedules <= names
     assert PAGE | MIGRATIONS | jobs | conf | {"spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= names
     assert {name.split("/")[0] for name in names if not name.startswith("spark_app-")} == {"spark_app"}
 
@@ -187,9 +190,30 @@ def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_p
     installed, python = fake_spark.parent / "spark_app" / "installed", environment / "bin" / "python"
     job = f"{installed}/jobs/stage1_etf_ohlc.py"
     command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
-    assert done.stdout.splitlines() == [home, str(python), f"{home}/spark/jars/*", *command]
+    first = "stage1_etf_ohlc: starting Spark"
+    assert done.stdout.splitlines() == [first, home, str(python), f"{home}/spark/jars/*", *command]
     printed = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
     assert printed.stdout == f"{home}\n", printed.stderr
+
+
+def test_what_the_installed_crontab_calls_runs_the_installed_launcher(environment: Path, tmp_path: Path) -> None:
+    project = Path(run(launcher(environment), "--project").stdout.strip())
+    assert project == site_packages(environment) / "spark_app" / "installed"
+    assert "$PROJECT/scripts/cron_job.sh" in (project / "conf" / "crontab").read_text()
+    # By a link, which stays when Python changes; data is where the launcher has it.
+    (tmp_path / "project").symlink_to(project)
+    done = run(tmp_path / "project" / "scripts" / "cron_job.sh", "verify_data", "--version", HOME=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (log,) = (tmp_path / ".local" / "share" / "spark_app" / "logs" / "cron").glob("verify_data.*.log")
+    assert log.read_text() == f"spark_app {__version__}\n"
+
+
+def test_the_installed_dag_asks_the_trading_calendar_of_its_environment(environment: Path) -> None:
+    project = Path(run(launcher(environment), "--project").stdout.strip())
+    python = environment / "bin" / "python"
+    # After Memorial Day.
+    done = run(python, project / "scripts" / "last_session.py", "2024-05-28T09:00+00:00")
+    assert (done.stdout, done.stderr) == ("2024-05-24\n", "")
 
 
 def test_without_sparks_jars_the_installed_launcher_names_the_command_that_fetches_them(

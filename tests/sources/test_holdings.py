@@ -4,7 +4,8 @@ import pytest
 
 from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Holding, Outcome, SkippedHolding
-from spark_app.sources.holdings import classify_holding, describe_skipped, split_holdings, sum_of_weights
+from spark_app.sources.holdings import classify_holding, find_skipped_holdings, split_holdings, sum_of_weights
+from spark_app.sources.skipped import describe_skipped
 
 NO_US_SHARE = "its ticker is not that of a share listed in the United States"
 
@@ -86,11 +87,11 @@ def test_skipped_rows_of_no_known_kind_are_told() -> None:
         SkippedHolding("2602335D", "CONTRA HOLOGIC", 0.25, NO_US_SHARE),
         SkippedHolding(None, "* A footnote", None, "it has no ticker"),
     ]
-    assert describe_skipped(rows) == (
+    assert describe_skipped(rows=find_skipped_holdings(rows)) == (
         f"rows skipped, {NO_US_SHARE}: 2602335D; it has no ticker: * A footnote",
         "2602335D CONTRA HOLOGIC (0.25 %); * A footnote (no weight)",
     )
-    assert describe_skipped(rows[:1]) == (None, None)
+    assert describe_skipped(rows=find_skipped_holdings(rows[:1])) == (None, None)
 
 
 @pytest.mark.parametrize("symbol", ["", "-", "N/A", " n/a "])

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import pickle
 from collections.abc import Callable, Iterator
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas._libs.tslibs.nattype import NaTType
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import unix_micros
+from pyspark.sql.pandas.types import to_arrow_schema
 
-from spark_app import schemas
+from spark_app import market_calendar, schemas
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
 from spark_app.sources import worker
 from spark_app.sources.contract import (
@@ -28,7 +31,7 @@ from spark_app.sources.contract import (
 )
 from spark_app.sources.worker import answer_requests
 from tests.emulator import YahooEmulator
-from tests.sources.yahoo.yahoo_world import CLOSE_OF_TUE, FRI, THU, TUE, CountingLimiter, make_market
+from tests.sources.yahoo.yahoo_world import CLOSE_OF_TUE, FRI, MON, THU, TUE, CountingLimiter, make_market
 
 FETCHED_AT = dt.datetime(2024, 3, 13, 9, 0, 1, 250_000, tzinfo=dt.UTC)
 CONFIG = SourceConfig("yahoo")
@@ -84,6 +87,19 @@ def test_each_request_gives_a_frame_with_a_row_per_ticker(monkeypatch: pytest.Mo
     assert [list(frame["ticker"]) for frame in frames] == [["A"], ["B", "C"]]
     assert [list(frame.columns) for frame in frames] == [schemas.FETCHES.fieldNames()] * 2
     assert list(frames[0].iloc[0][["kind", "window_start", "window_end", "run_id"]]) == ["chart", THU, TUE, "run-1"]
+
+
+def test_a_worker_has_the_corrected_calendar_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sessions(config: SourceConfig) -> list[dt.date]:
+        monkeypatch.setattr(worker, "build_source", lambda *args, **kwargs: FakeSource())
+        batch = iter([make_batch(("chart", ["XLK"], THU, TUE))])
+        list(answer_requests(batch, config=config, make_limiter=CountingLimiter, run_id="run-1", clock=clock))
+        return market_calendar.sessions_between(THU, TUE)
+
+    sunday = dt.date(2024, 3, 10)
+    assert sessions(SourceConfig("yahoo", closures=(FRI,), extra_sessions=(sunday,))) == [THU, sunday, MON, TUE]
+    # The next run may have other settings, and the same worker process.
+    assert sessions(CONFIG) == [THU, FRI, MON, TUE]
 
 
 def test_requests_reach_the_source_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +179,45 @@ def ask_emulator(emulator: YahooEmulator, limiter: Limiter, kind: str, tickers: 
     batch = make_batch(*[(kind, [ticker], *window) for ticker in tickers])
     config = SourceConfig("yahoo", endpoint=emulator.url, timeout_seconds=10.0)
     return pd.concat(answer_requests(iter([batch]), config=config, make_limiter=lambda: limiter, run_id="run-1"))
+
+
+FINE = Answer("FINE", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, 1.0, 1.0, 7),))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Answer("BAD", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, 1.0, 1.0, 2**63),)),
+        Answer("BAD", Outcome.OK, bars=(Bar(THU, 1.0, 2.0, 0.5, "1.0", 1.0, 7),)),  # type: ignore[arg-type]
+        Answer("BAD", Outcome.OK, holdings=(Holding("X", "half a pair: \ud800", 1.0),)),
+        Answer("BAD", Outcome.OK, quote=Quote("yesterday", TUE, 1, 1.0)),  # type: ignore[arg-type]
+        Answer("BAD", Outcome.OK, "half a pair: \ud800"),
+    ],
+)
+def test_a_value_that_arrow_cannot_convert_is_an_outcome_of_its_ticker_alone(
+    monkeypatch: pytest.MonkeyPatch, bad: Answer
+) -> None:
+    use_source(monkeypatch, FakeSource({"BAD": dataclasses.replace(bad, requests=2), "FINE": FINE}))
+    (frame,) = run_worker(make_batch(("quote", ["BAD", "FINE"], None, None)))
+    assert list(frame["outcome"]) == ["malformed", "ok"]
+    assert list(frame["requests"]) == [2, 0]
+    assert frame["message"][0].startswith("the answer cannot be stored: ")
+    assert frame["raw_text"][0].startswith("Answer(ticker='BAD'")
+    assert [bar["volume"] for bar in frame["bars"][1]] == [7]
+    pa.RecordBatch.from_pandas(frame, schema=to_arrow_schema(schemas.FETCHES, timezone="UTC"))
+
+
+def test_an_error_of_a_source_is_an_outcome_of_its_tickers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FailingSource(FakeSource):
+        def fetch(self, request: FetchRequest) -> list[Answer]:
+            if "BAD" in request.tickers:
+                raise ValueError("no such thing")
+            return super().fetch(request)
+
+    use_source(monkeypatch, FailingSource())
+    rows = pd.concat(list(run_worker(make_batch(("chart", ["BAD"], THU, TUE), ("chart", ["FINE"], THU, TUE)))))
+    assert list(rows["outcome"]) == ["malformed", "ok"]
+    assert next(iter(rows["message"])) == "the answer cannot be read: ValueError: no such thing"
 
 
 def test_one_source_serves_all_batches_and_none_is_built_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,12 @@ def test_a_cluster_is_on_this_machine_where_all_its_masters_are_on_loopback(mast
     assert is_local(master) == (master in ("local", "local[2,4]"))
 
 
+@pytest.mark.parametrize("master", ["local[x]", "local[0]", "spark://node1", "mesos://node1:5050", "foo"])
+def test_a_master_that_spark_does_not_know_is_refused(master: str) -> None:
+    with pytest.raises(UsageError, match=r"^invalid master '.*': expected local\[N\], spark://HOST:PORT, yarn or k8s"):
+        check_cluster(master, SHARED, NAMED)
+
+
 @pytest.mark.parametrize(
     ("settings", "database", "complaint"),
     [

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.schemas import ETF_HOLDINGS, HOLDINGS
 from spark_app.transforms.holdings import ranked_holdings, sector_memberships
+from spark_app.universe import Rename
 from tests.transforms.frames import NOON, as_of_frame, columns_and_types, frame, served_types, session
 
 MEMBERSHIPS = (
@@ -47,6 +48,39 @@ def test_membership_takes_each_funds_own_snapshot(spark: SparkSession) -> None:
     )
     actual_df = sector_memberships(holdings, as_of_frame(spark, 1, 5, 7))
     assert_df_equality(actual_df, expected_df, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_a_stock_of_an_old_snapshot_is_known_by_its_newest_ticker(spark: SparkSession) -> None:
+    before, on_the_day = session(2), session(3)
+    renames = [
+        Rename("FB", "META", on_the_day),
+        # One company that was renamed twice, and an old ticker that a second company had later.
+        Rename("SYMC", "NLOK", session(4)),
+        Rename("NLOK", "GEN", session(8)),
+        Rename("SYMC", "SYM", session(9)),
+        # A rename back, and two companies that swapped their tickers on one day.
+        Rename("FISV", "FI", session(3)),
+        Rename("FI", "FISV", session(6)),
+        Rename("A", "B", session(5)),
+        Rename("B", "A", session(5)),
+    ]
+    named = {
+        "XLB": (before, "SYMC", "GEN"),
+        "XLC": (before, "FB", "META"),
+        "XLE": (on_the_day, "FB", "FB"),
+        "XLF": (session(8), "NLOK", "NLOK"),
+        "XLI": (session(5), "SYMC", "SYM"),
+        "XLK": (before, "FISV", "FISV"),
+        "XLP": (before, "A", "B"),
+        "XLRE": (before, "B", "A"),
+        "XLU": (before, "AAPL", "AAPL"),
+    }
+    # What the fund calls by both tickers counts once.
+    rows = [("XLC", before, "META", "1"), *((fund, day, old, "5") for fund, (day, old, _) in named.items())]
+    members = sector_memberships(_holdings(spark, rows), as_of_frame(spark, 9), renames).collect()
+    actual = {(row.etf_ticker, row.snapshot_date, row.ticker, row.holding_percent) for row in members}
+    assert actual == {(fund, day, new, Decimal(5)) for fund, (day, _, new) in named.items()}
+    assert len(members) == len(named)
 
 
 def test_a_stock_belongs_once_where_its_percentage_is_largest(spark: SparkSession) -> None:

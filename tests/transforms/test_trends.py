@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_app import market_calendar
 from spark_app.schemas import BARS, SECTOR_TRENDS
 from spark_app.transforms.trends import sector_trends
 from spark_app.universe import SECTOR_NAMES
@@ -52,6 +54,26 @@ def test_a_sector_without_a_bar_keeps_the_benchmark_beside_its_reason(spark: Spa
     assert actual["XLC"] == (None, Decimal("2.000000"), False, None, "no bar on 2023-05-01")
     assert actual["XLV"] == (None, Decimal("2.000000"), False, None, "no bar on 2023-05-08")
     assert len(actual) == len(SECTOR_NAMES)
+
+
+def test_on_the_fourth_of_january_1999_only_the_funds_of_then_have_returns(spark: SparkSession) -> None:
+    as_of = dt.date(1999, 1, 4)
+    days = market_calendar.sessions_ending(as_of, 11)
+    # The first sector funds were listed on 1998-12-22, more than five sessions before and less than ten.
+    listed = [("XLK", day, 100.0 + day.day) for day in days if day >= dt.date(1998, 12, 22)]
+    prices = [("SPY", day, 100.0) for day in days] + listed
+    bars = frame(spark, prices, "ticker string, trade_date date, adj_close_price double")
+    sessions = frame(spark, list(zip(days, range(11), strict=True)), "trade_date date, session_number int")
+    asked = frame(spark, [(as_of,)], "as_of_date date")
+    trends = sector_trends(bars, sessions, asked, periods=(5, 10)).collect()
+    found = {(row.etf_ticker, row.period_days): (row.return_pct, row.unavailable_reason) for row in trends}
+    # From 124 on 1998-12-24 to 104.
+    assert found["XLK", 5] == (Decimal("-16.129032"), None)
+    assert found["XLK", 10] == (None, "listed since 1998-12-22")
+    assert found["XLC", 5] == found["XLC", 10] == (None, "listed since 2018-06-19")
+    assert found["XLRE", 5] == (None, "listed since 2015-10-08")
+    # This one was listed, and its bar is missing.
+    assert found["XLE", 5] == (None, "no bar on 1999-01-04")
 
 
 def test_a_missing_benchmark_makes_the_period_unavailable_for_all(spark: SparkSession) -> None:

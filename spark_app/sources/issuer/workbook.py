@@ -20,8 +20,9 @@ import openpyxl
 
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, SkippedHolding
-from spark_app.sources.holdings import classify_holding, describe_skipped, split_holdings, sum_of_weights
+from spark_app.sources.holdings import classify_holding, find_skipped_holdings, split_holdings, sum_of_weights
 from spark_app.sources.http import LimitedSession
+from spark_app.sources.skipped import describe_skipped
 from spark_app.sources.symbols import to_yahoo_symbol
 
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
@@ -67,7 +68,7 @@ def fetch_issuer_holdings(
     snapshot_date, holdings, skipped = parse_workbook(response.content, ticker, skipped_holdings_percent)
     if snapshot_date > today:
         raise FetchError(Outcome.MALFORMED, f"the workbook of {ticker} is dated {snapshot_date}, after today ({today})")
-    message, raw_text = describe_skipped(skipped)
+    message, raw_text = describe_skipped(rows=find_skipped_holdings(skipped))
     message = "; ".join(part for part in (_describe_sum([*holdings, *skipped]), message) if part) or None
     return Answer(
         ticker, Outcome.OK, message, raw_text, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped

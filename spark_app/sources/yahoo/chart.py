@@ -22,6 +22,7 @@ from spark_app.sources.bodies import (
     require_currency,
 )
 from spark_app.sources.contract import Bar, Outcome
+from spark_app.sources.skipped import SkippedPart
 from spark_app.sources.yahoo.answers import only_result, other_symbol
 from spark_app.sources.yahoo.reconcile import combine_splits
 
@@ -39,6 +40,11 @@ class _Event(NamedTuple):
     split_ratio: float = 1.0
 
 
+class _SkippedEvent(NamedTuple):
+    day: dt.date | None
+    text: str
+
+
 class _Row(NamedTuple):
     """A row of a chart: its bar, or the error of a value that cannot be read."""
 
@@ -48,11 +54,11 @@ class _Row(NamedTuple):
     error: Exception | None = None
 
 
-class SkippedPart(NamedTuple):
-    """A row or an event that is not used: its date, None where it has none, and the whole of it as a text."""
+class Chart(NamedTuple):
+    """A parsed chart: its rows by time stamp, its dividends and splits, and what is listed as one and cannot be one."""
 
-    day: dt.date | None
-    text: str
+    rows: tuple[_Row, ...]
+    events: tuple[_Event | _SkippedEvent, ...]
 
 
 def require_chart_of(payload: dict[str, Any], ticker: str) -> None:
@@ -68,20 +74,27 @@ def require_chart_of(payload: dict[str, Any], ticker: str) -> None:
     require_currency(meta.get("currency"))
 
 
-def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple[Bar, ...]:
-    """Parse the daily bars from `first` to `last`, ascending, one per date at the exchange.
+def parse_chart(payload: dict[str, Any]) -> Chart:
+    """Parse a chart answer; `bars_in` gives its bars, `find_skipped_rows` and `find_skipped_events` what is skipped.
 
-    A row without any value is not a bar. Of two rows of one date (Yahoo appends the last trade to the
-    row of its session) the later one is used, unless it is incomplete. A row or an event with a value that cannot be
-    read is skipped: see `find_skipped_rows` and `find_skipped_events`.
-
-    Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: the body has an unexpected shape, or none of
-    its rows can be read.
+    Raises: FetchError: it has no result. One of BODY_ERRORS: the body has an unexpected shape.
     """
     result = only_result(payload, "chart")
     zone = _read_zone(result)
+    return Chart(tuple(_read_rows(result, zone)), tuple(_read_events(result, zone)))
+
+
+def bars_in(chart: Chart, first: dt.date, last: dt.date) -> tuple[Bar, ...]:
+    """Return the daily bars from `first` to `last`, ascending, one per date at the exchange.
+
+    A row without any value is not a bar. Of two rows of one date (Yahoo appends the last trade to the
+    row of its session) the later one is used, unless it is incomplete. A row or an event with a value that cannot be
+    read is skipped.
+
+    Raises: FetchError: there is no bar in the window. One of BODY_ERRORS: none of its rows can be read.
+    """
     bars: dict[dt.date, Bar] = {}
-    rows = [row for row in _read_rows(result, zone) if first <= row.day <= last]
+    rows = [row for row in chart.rows if first <= row.day <= last]
     for bar in _bars_of(rows):
         if bar.trade_date not in bars or _is_complete(bar):
             bars[bar.trade_date] = bar
@@ -90,8 +103,8 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
             raise error
         raise FetchError(Outcome.NO_DATA, f"Yahoo has no prices from {first} to {last}")
     complete_days = sorted(day for day, bar in bars.items() if _is_complete(bar))
-    for event in _read_events(result, zone):
-        if isinstance(event, SkippedPart):
+    for event in chart.events:
+        if isinstance(event, _SkippedEvent):
             continue
         day = _day_of_effect(event.day, complete_days)
         if day is not None and first <= event.day:
@@ -101,17 +114,13 @@ def parse_chart(payload: dict[str, Any], first: dt.date, last: dt.date) -> tuple
     return tuple(bars[day] for day in sorted(bars))
 
 
-def find_skipped_rows(
-    payload: dict[str, Any], first: dt.date, last: dt.date, today: dt.date
-) -> dict[str, list[SkippedPart]]:
-    """List the rows that `parse_chart` skips and that a complete chart does not have: reason -> rows.
+def find_skipped_rows(chart: Chart, first: dt.date, last: dt.date, today: dt.date) -> dict[str, list[SkippedPart]]:
+    """List the rows that `bars_in` skips and that a complete chart does not have: reason -> rows.
 
     A second row of the newest session is Yahoo's last trade, and a row of today is a session in progress: both are
     normal.
     """
-    result = only_result(payload, "chart")
-    rows = list(_read_rows(result, _read_zone(result)))
-    bars = list(_bars_of(rows))
+    bars = list(_bars_of(chart.rows))
     rows_of = Counter(bar.trade_date for bar in bars)
     newest = max(rows_of, default=last)
     doubled = {day for day, number in rows_of.items() if number > 1 and first <= day <= last}
@@ -120,29 +129,39 @@ def find_skipped_rows(
     chosen = {bar.trade_date: bar for bar in sorted(bars, key=_is_complete)}
     skipped = {
         "duplicate date, the later row is used": [
-            SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
+            _skipped(b) for b in bars if b.trade_date in doubled and b is not chosen[b.trade_date]
         ],
         "a value cannot be read": [
-            SkippedPart(row.day, json.dumps(row.values)) for row in rows if row.error and first <= row.day <= last
+            SkippedPart(str(row.day), json.dumps(row.values))
+            for row in chart.rows
+            if row.error and first <= row.day <= last
         ],
-        f"before {FIRST_SESSION}": [SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date < FIRST_SESSION],
-        "in the future": [SkippedPart(b.trade_date, str(b)) for b in bars if b.trade_date > today],
+        f"before {FIRST_SESSION}": [_skipped(b) for b in bars if b.trade_date < FIRST_SESSION],
+        "in the future": [_skipped(b) for b in bars if b.trade_date > today],
     }
     return {what: parts for what, parts in skipped.items() if parts}
 
 
-def find_skipped_events(payload: dict[str, Any], today: dt.date) -> dict[str, list[SkippedPart]]:
-    """List the dividends and splits that `parse_chart` skips and that a sound chart does not have: reason -> events."""
-    result = only_result(payload, "chart")
+def find_skipped_events(chart: Chart, today: dt.date) -> dict[str, list[SkippedPart]]:
+    """List the dividends and splits that `bars_in` skips and that a sound chart does not have: reason -> events."""
     skipped: dict[str, list[SkippedPart]] = {}
-    for event in _read_events(result, _read_zone(result)):
-        if isinstance(event, SkippedPart):
-            reason = "no date" if event.day is None else "no plausible amount or ratio"
-            skipped.setdefault(reason, []).append(event)
-        elif not FIRST_SESSION <= event.day <= today:
+    for event in sorted(chart.events, key=lambda event: event.day or dt.date.min):
+        if event.day is None:
+            reason = "no date"
+        elif isinstance(event, _SkippedEvent):
+            reason = "no plausible amount or ratio"
+        elif FIRST_SESSION <= event.day <= today:
+            continue
+        else:
             reason = "in the future" if event.day > today else f"before {FIRST_SESSION}"
-            skipped.setdefault(reason, []).append(SkippedPart(event.day, str(event)))
+        name = None if event.day is None else str(event.day)
+        text = event.text if isinstance(event, _SkippedEvent) else str(event)
+        skipped.setdefault(reason, []).append(SkippedPart(name, text))
     return skipped
+
+
+def _skipped(bar: Bar) -> SkippedPart:
+    return SkippedPart(str(bar.trade_date), str(bar))
 
 
 def _read_zone(result: dict[str, Any]) -> ZoneInfo:
@@ -198,11 +217,11 @@ def _is_complete(bar: Bar) -> bool:
     return None not in (*_prices(bar), bar.volume)
 
 
-def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event | SkippedPart]:
-    """Yield the dividends and splits; a SkippedPart for each of them that cannot be one."""
+def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event | _SkippedEvent]:
+    """Yield the dividends and splits; a _SkippedEvent for each of them that cannot be one."""
     events = result.get("events") or {}
     if not isinstance(events, dict):
-        yield SkippedPart(None, json.dumps(events))
+        yield _SkippedEvent(None, json.dumps(events))
         return
     for kind, read in (("dividends", _read_dividend), ("splits", _read_split)):
         items = events.get(kind) or {}
@@ -210,13 +229,13 @@ def _read_events(result: dict[str, Any], zone: ZoneInfo) -> Iterator[_Event | Sk
             yield _read_event(item, zone, read)
 
 
-def _read_event(item: Any, zone: ZoneInfo, read: Callable[[dict[str, Any], dt.date], _Event]) -> _Event | SkippedPart:
+def _read_event(item: Any, zone: ZoneInfo, read: Callable[[dict[str, Any], dt.date], _Event]) -> _Event | _SkippedEvent:
     day = None
     try:
         day = _local_date(item["date"], zone)
         return read(item, day)
     except BODY_ERRORS:
-        return SkippedPart(day, json.dumps(item))
+        return _SkippedEvent(day, json.dumps(item))
 
 
 def _read_dividend(item: dict[str, Any], day: dt.date) -> _Event:

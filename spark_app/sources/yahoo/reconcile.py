@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from spark_app.sources.bodies import LARGEST_LONG
 from spark_app.sources.contract import Bar
+from spark_app.universe import SAME_SPLIT_SESSIONS
 
 _SMALLEST_SPLIT = math.log(6 / 5)
 """A ratio closer to 1 is within what a share moves in a day: K fell by 6 % on the day of its split 213:200."""
@@ -24,9 +25,6 @@ of 24 %, at 10:1 one of 78 % on the very day; T rose by 8 % on the day of its 33
 
 _LARGEST_STEP = 700.0
 """exp(710) is more than a double."""
-
-_REPEAT_SESSIONS = 10
-"""The same ratio listed again within so many sessions is the same split: announced, moved and executed dates."""
 
 _SAME = 1e-6
 """Yahoo's prices are float32: prices that differ by less are equal."""
@@ -125,7 +123,7 @@ def _repeated_splits(bars: Sequence[Bar]) -> Iterator[list[int]]:
     while splits:
         group = [splits.pop(0)]
         for i in splits:
-            if i - group[-1] <= _REPEAT_SESSIONS and _is_same(bars[i].split_ratio, bars[group[0]].split_ratio):
+            if i - group[-1] <= SAME_SPLIT_SESSIONS and _is_same(bars[i].split_ratio, bars[group[0]].split_ratio):
                 group.append(i)
         splits = [i for i in splits if i not in group]
         if len(group) > 1:

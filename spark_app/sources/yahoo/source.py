@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import tenacity
 import yfinance as yf
@@ -17,13 +17,13 @@ from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.market_calendar import NEW_YORK
 from spark_app.sources.bodies import FetchError, describe
 from spark_app.sources.contract import Answer, FetchRequest, Kind, Outcome, SourceConfig, utc_now
-from spark_app.sources.holdings import describe_skipped
-from spark_app.sources.http import RAW_TEXT_CHARS
+from spark_app.sources.holdings import find_skipped_holdings
 from spark_app.sources.issuer.workbook import fetch_issuer_holdings
+from spark_app.sources.skipped import describe_skipped
 from spark_app.sources.symbols import is_ticker
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, require_holdings_of
 from spark_app.sources.yahoo.chart import (
-    SkippedPart,
+    bars_in,
     find_skipped_events,
     find_skipped_rows,
     parse_chart,
@@ -37,7 +37,6 @@ _SUMMARY_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary/"
 _QUOTE_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
 _HOLDINGS_MODULES = "quoteType,summaryProfile,topHoldings,fundProfile"
 _LONGEST_BACKOFF_SECONDS = 60.0
-_LISTED = 10
 
 
 class YahooSource:
@@ -121,11 +120,11 @@ class YahooSource:
         # event whose bar is missing to the bar before, and drops events before the first bar.
         payload = self._session.payload()
         require_chart_of(payload, ticker)
-        bars, notes = reconcile(parse_chart(payload, *window))
+        parsed = parse_chart(payload)
+        bars, notes = reconcile(bars_in(parsed, *window))
         today = self._clock().astimezone(NEW_YORK).date()
-        skipped = find_skipped_rows(payload, *window, today)
-        events = find_skipped_events(payload, today)
-        message, raw_text = _describe_skipped(rows=skipped, events=events)
+        rows, events = find_skipped_rows(parsed, *window, today), find_skipped_events(parsed, today)
+        message, raw_text = describe_skipped(rows=rows, events=events)
         message = "; ".join(part for part in (message, *notes) if part) or None
         covered_from = find_covered_from(payload, bars, request.window_start)
         return [Answer(ticker, Outcome.OK, message, raw_text, bars=bars, covered_from=covered_from)]
@@ -158,7 +157,7 @@ class YahooSource:
         holdings, skipped = parse_holdings(payload, self._config.skipped_holdings_percent)
         # Yahoo's holdings have no date.
         snapshot_date = self._clock().astimezone(NEW_YORK).date()
-        said = describe_skipped(skipped)
+        said = describe_skipped(rows=find_skipped_holdings(skipped))
         return [Answer(ticker, Outcome.OK, *said, snapshot_date=snapshot_date, holdings=holdings, skipped=skipped)]
 
     def _fetch_workbook(self, ticker: str) -> Answer:
@@ -176,28 +175,6 @@ class YahooSource:
 
     def _get(self, url: str, params: dict[str, str]) -> None:
         YfData(session=self._session).get(url, params=params, timeout=self._config.timeout_seconds)
-
-
-def _describe_skipped(**skipped: Mapping[str, Sequence[SkippedPart]]) -> tuple[str | None, str | None]:
-    """The message and the raw text of a partially parsed chart; None twice if nothing was skipped.
-
-    Args:
-        skipped: what the parts are: their reasons, and the parts.
-    """
-    messages = [
-        f"{what} skipped, {'; '.join(map(_describe, found, found.values()))}"
-        for what, found in skipped.items()
-        if found
-    ]
-    if not messages:
-        return None, None
-    texts = [part.text for found in skipped.values() for parts in found.values() for part in parts[:_LISTED]]
-    return "; ".join(messages), "; ".join(texts)[:RAW_TEXT_CHARS]
-
-
-def _describe(reason: str, parts: Sequence[SkippedPart]) -> str:
-    days = sorted({str(part.day) for part in parts if part.day is not None})
-    return f"{reason}: {', '.join(days[:_LISTED])}" if days else reason
 
 
 def _answer_not_a_ticker(ticker: str) -> Answer:

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from spark_app.errors import ServiceUnavailableError, SparkAppError
+from spark_app.errors import LastingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 
 _RAISED = re.compile(r"^(\w[\w.]*(?:Error|Exception): .+)", re.MULTILINE)
@@ -15,13 +15,36 @@ _STORAGE_FAILURE = re.compile(
     r"^(?:Caused by)?: (?:java\.(?:net|nio)\.|java\.io\.(?:IO|FileNotFound)|org\.apache\.hadoop\.|software\.amazon\.)",
     re.MULTILINE,
 )
+_UNKNOWN_PLACE = re.compile("No FileSystem for scheme|Wrong FS|Relative path in absolute URI|Expected authority")
+_UNUSABLE_PLACE = re.compile(
+    "ParentNotDirectory|Not a directory|not a directory|FileAlreadyExists|Mkdirs failed|mkdir of |Permission denied"
+    "|DELTA_CANNOT_CREATE_LOG_PATH|AccessControlException|AccessDenied|Read-only file system|NoSuchBucket"
+    "|UnknownStoreException|Forbidden"
+)
+_FULL = re.compile("No space left on device|Disk quota exceeded|QuotaExceeded")
+_LOST_FILE = re.compile(
+    r"(?:Path does not exist: |FileNotFoundException: File )(\S.*?)(?:\. SQLSTATE| does not exist|$)", re.M
+)
+_UNREADABLE_FILE = re.compile(r"\[FAILED_READ_FILE[^]]*\].*? reading file (\S.*?)\.  ?SQLSTATE")
+_DAMAGED_LOG = re.compile(
+    r"\[DELTA_(?:VERSIONS_NOT_CONTIGUOUS|LOG_FILE_NOT_FOUND|STATE_RECOVER|TRUNCATED|MISSING)\w*\]"
+)
+
+
+def damaged(what: str, root: str) -> LastingFailureError:
+    """Return the error of a staging place with a file that is lost or cannot be read; `what` says which."""
+    return LastingFailureError(
+        f"staging is damaged: {what}: put the file back from a copy of {root}, or move that folder away:"
+        " then the next run fetches anew (WORKFLOW.md, Backup and loss)"
+    )
 
 
 @contextlib.contextmanager
-def translated_staging_errors(doing: str) -> Iterator[None]:
-    """Translate Spark's errors; `doing` completes "staging failed while ...".
+def translated_staging_errors(doing: str, root: str = "") -> Iterator[None]:
+    """Translate Spark's errors; `doing` completes "staging failed while ...", `root` is the place of the tables.
 
-    Raises: ServiceUnavailableError: the storage failed. SparkAppError: Python code in a worker raised an error.
+    Raises: ServiceUnavailableError: the storage failed. LastingFailureError: it is damaged, or not usable as it is.
+        SettingsError: there can be no such place. SparkAppError: Python code in a worker raised an error.
     """
     try:
         yield
@@ -30,7 +53,10 @@ def translated_staging_errors(doing: str) -> Iterator[None]:
         if "PythonException" in text:
             raised = (_RAISED.findall(text) or [text])[-1][:300]
             raise SparkAppError(f"a worker failed while {doing}: {raised}") from error
-        raise ServiceUnavailableError(f"staging failed while {doing}: {reason_of(error)}") from error
+        if (damage := _damage(text, root)) is not None:
+            raise damage from error
+        sentence = f"staging failed while {doing}: {reason_of(error)}"
+        raise _failure(sentence, text) from error
 
 
 @contextlib.contextmanager
@@ -42,7 +68,31 @@ def staging_in_use(root: str) -> Iterator[None]:
     try:
         yield
     except JAVA_ERRORS as error:
-        if "PythonException" in str(error) or not _STORAGE_FAILURE.search(str(error)):
+        text = str(error)
+        if "PythonException" in text or not (_STORAGE_FAILURE.search(text) or _damage(text, root)):
             raise
-        with translated_staging_errors(f"reading {root}"):
+        with translated_staging_errors(f"reading {root}", root):
             raise
+
+
+def _damage(text: str, root: str) -> LastingFailureError | None:
+    """The error of a lost or unreadable file, None where the text is of another failure."""
+    if lost := _LOST_FILE.search(text):
+        return damaged(f"{lost[1]} is missing", root)
+    # A network that fails while a file is read damages nothing.
+    if (unreadable := _UNREADABLE_FILE.search(text)) and not _STORAGE_FAILURE.search(text):
+        return damaged(f"{unreadable[1]} cannot be read", root)
+    if (log := _DAMAGED_LOG.search(text)) is not None:
+        return damaged(text[log.start() :].splitlines()[0], root)
+    return None
+
+
+def _failure(sentence: str, text: str) -> ServiceUnavailableError | SettingsError:
+    """The error of a failure of the place, with what to do about it."""
+    if _UNKNOWN_PLACE.search(text):
+        return SettingsError(f"{sentence}: set staging.path to a folder, or to a URL that Spark can write to")
+    if _FULL.search(text):
+        return ServiceUnavailableError(f"{sentence}: free space there")
+    if _UNUSABLE_PLACE.search(text):
+        return LastingFailureError(f"{sentence}: make it writable, or set staging.path (or SPARK_APP_HOME) to another")
+    return ServiceUnavailableError(sentence)

@@ -1,4 +1,4 @@
-"""Retention in staging, the only code that removes rows from staging tables.
+"""Retention in staging, the only code that removes rows from staging tables, or rewrites their files.
 
 Nothing else may write at the same time (`storage/postgres/locks.py`: `tables_exclusive_lock`).
 """
@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.errors import ServiceUnavailableError
-from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
+from spark_app.storage.delta.failures import translated_staging_errors
 from spark_app.storage.delta.staging import FETCHES_TABLE, WHOLE_FROM, Staging
 
 _VACUUM_SETTINGS = {
@@ -55,10 +54,21 @@ def narrow_charts(staging: Staging, kept_from: DataFrame) -> None:
         merge.whenMatchedUpdate(set={"window_start": "kept.kept_from"}).execute()
 
 
-def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
-    """Compact small files, and delete those that no version has used for `unused_for`."""
-    with _translated(staging, table) as staged, _vacuum_settings(staging.spark):
+def compact(staging: Staging, table: str) -> None:
+    """Rewrite the small files of a table into few large ones, in one commit that changes no row.
+
+    Raises: ServiceUnavailableError.
+    """
+    with _translated(staging, table) as staged:
         staged.optimize().executeCompaction()
+
+
+def reclaim(staging: Staging, table: str, *, unused_for: dt.timedelta) -> None:
+    """Delete the files that no version has used for `unused_for`.
+
+    Raises: ServiceUnavailableError.
+    """
+    with _translated(staging, table) as staged, _vacuum_settings(staging.spark):
         staged.vacuum(unused_for.total_seconds() / 3600)
 
 
@@ -77,7 +87,5 @@ def _vacuum_settings(spark: SparkSession) -> Iterator[None]:
 @contextlib.contextmanager
 def _translated(staging: Staging, table: str) -> Iterator[DeltaTable]:
     place = staging.path(table)
-    try:
+    with translated_staging_errors(f"cutting {place}", staging.root):
         yield DeltaTable.forPath(staging.spark, place)
-    except JAVA_ERRORS as error:
-        raise ServiceUnavailableError(f"staging failed while cutting {place}: {reason_of(error)}") from error

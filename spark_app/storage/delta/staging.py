@@ -21,7 +21,8 @@ from pyspark.sql.types import StructType
 from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
 from spark_app.spark.java_errors import JAVA_ERRORS
-from spark_app.storage.delta.failures import translated_staging_errors
+from spark_app.storage.delta.checkpoints import set_cut_checkpoints_aside
+from spark_app.storage.delta.failures import damaged, translated_staging_errors
 from spark_app.storage.delta.table_state import DataFile, DeltaState, read_delta_state
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
@@ -65,6 +66,15 @@ class Staging:
                 f"the staging tables in {self.root} hold {known} data and the run would add {self.origin} data: "
                 f"use another place (staging.path or SPARK_APP_HOME), or the other --source"
             )
+
+    def repair(self) -> None:
+        """Set aside what the tables' logs can do without, and what would stop a run.
+
+        Raises: ServiceUnavailableError: the storage cannot be read or written.
+        """
+        for table in _SCHEMAS:
+            with translated_staging_errors(f"looking for {self.path(table)}", self.root):
+                set_cut_checkpoints_aside(self.spark, self.path(table))
 
     def path(self, table: str) -> str:
         """Return the path or URL of a staging table."""
@@ -112,7 +122,7 @@ class Staging:
 
         Raises: ServiceUnavailableError: the storage cannot be written.
         """
-        with translated_staging_errors(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}", self.root):
             self.ensure(table)
             rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         return self._loaded_version(table)
@@ -139,7 +149,7 @@ class Staging:
 
         Raises: ServiceUnavailableError: the storage cannot be written.
         """
-        with translated_staging_errors(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}", self.root):
             for is_last in (False, True):
                 if self._exists(table):
                     return
@@ -158,18 +168,37 @@ class Staging:
             return 0
         jvm: Any = self.spark.sparkContext._jvm
         place = jvm.org.apache.hadoop.fs.Path(self.path(table))
-        with translated_staging_errors(f"measuring {self.path(table)}"):
+        with translated_staging_errors(f"measuring {self.path(table)}", self.root):
             system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
             return int(system.getContentSummary(place).getLength())
 
+    def count_files(self, table: str) -> int:
+        """Return the number of files that the newest version of a staging table consists of; 0 if there is none."""
+        if not self._exists(table):
+            return 0
+        state = self._state(table)
+        if state is not None:
+            return len(state.files)
+        with translated_staging_errors(f"reading {self.path(table)}"):
+            detail = DeltaTable.forPath(self.spark, self.path(table)).detail().select("numFiles").first()
+        return int(detail[0]) if detail is not None else 0
+
     def _read_files(self, table: str, files: Sequence[DataFile]) -> DataFrame:
-        """Read some Parquet files of a table; Spark cannot read an empty list of files."""
+        """Read some Parquet files of a table; Spark cannot read an empty list of files.
+
+        Raises: LastingFailureError: a file is missing or has another size; Spark would skip an empty one in silence.
+        """
         if not files:
             return self.spark.createDataFrame([], _SCHEMAS[table])
-        return self.spark.read.schema(_SCHEMAS[table]).parquet(*[file.path for file in files])
+        with translated_staging_errors(f"reading {self.path(table)}", self.root):
+            rows = self.spark.read.schema(_SCHEMAS[table]).parquet(*[file.path for file in files])
+            found: Any = rows._jdf.queryExecution().analyzed().relation().location()
+            if found.sizeInBytes() != sum(file.size for file in files):
+                raise damaged(f"a file of {self.path(table)} is cut or has another size", self.root)
+        return rows
 
     def _state(self, table: str) -> DeltaState | None:
-        with translated_staging_errors(f"reading {self.path(table)}"):
+        with translated_staging_errors(f"reading {self.path(table)}", self.root):
             return read_delta_state(self.spark, self.path(table))
 
     def property_of(self, table: str, name: str) -> str | None:
@@ -177,13 +206,13 @@ class Staging:
         state = self._state(table)
         if state is not None:
             return state.properties.get(name)
-        with translated_staging_errors(f"reading {self.path(table)}"):
+        with translated_staging_errors(f"reading {self.path(table)}", self.root):
             rows = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self._quoted(table)}`").collect()
         return {row["key"]: row["value"] for row in rows}.get(name)
 
     def note_property(self, table: str, name: str, value: str) -> None:
         """Set a property of a staging table."""
-        with translated_staging_errors(f"writing {self.path(table)}"):
+        with translated_staging_errors(f"writing {self.path(table)}", self.root):
             self.spark.sql(f"ALTER TABLE delta.`{self._quoted(table)}` SET TBLPROPERTIES ('{name}' = '{value}')")
 
     def _quoted(self, table: str) -> str:
@@ -191,7 +220,7 @@ class Staging:
 
     def _exists(self, table: str) -> bool:
         """Say whether a table has a commit; with a log folder but no commit it is being created."""
-        with translated_staging_errors(f"looking for {self.path(table)}"):
+        with translated_staging_errors(f"looking for {self.path(table)}", self.root):
             return any(name.endswith(".json") for name in self._log_files(table))
 
     def _log_files(self, table: str) -> Iterable[str]:

@@ -2,28 +2,36 @@
 
 A Delta scan finds its files by several Spark queries over the table's log; in a small run these take longer than
 reading the rows. With each version of a table that has not too many files, Delta also writes a checksum file that
-lists them all ("Version Checksum File" in Delta's protocol). Without one the caller has to use Delta's own scan.
+lists them all ("Version Checksum File" in Delta's protocol). Without one the caller has to use Delta's own scan; one
+that cannot be right is removed, as Delta does without it, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+logger = logging.getLogger(__name__)
+
+_CHECKSUMS = "[0-9]" * 20 + ".crc"
 _LOOKS, _PAUSE_SECONDS = 5, 0.05
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One Parquet file; `lowest` and `highest` are the bounds of its columns, where Delta has recorded them."""
+    """One Parquet file of `size` bytes; `lowest` and `highest` bound its columns, where Delta has recorded them."""
 
     path: str
+    size: int
     lowest: Mapping[str, Any]
     highest: Mapping[str, Any]
 
@@ -59,22 +67,38 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
         text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
     finally:
         stream.close()
-    return _parse(text, table, _version_of(newest))
+    try:
+        return _parse(text, table, _version_of(newest))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        _remove(system, newest, "is damaged")
+        return None
 
 
 def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
     """Return the checksum file of the newest version, None if it has none."""
     for _ in range(_LOOKS):
-        checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, "*.crc"))
+        checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, _CHECKSUMS))
         if not checksums:
             return None
         newest = checksums[len(checksums) - 1].getPath()
-        following = f"{_version_of(newest) + 1:020d}.json"
-        if not system.exists(jvm.org.apache.hadoop.fs.Path(log, following)):
+        version = _version_of(newest)
+        own, following = (
+            jvm.org.apache.hadoop.fs.Path(log, f"{number:020d}.json") for number in (version, version + 1)
+        )
+        if not system.exists(own):
+            _remove(system, newest, "is of no version of the table")
+            continue
+        if not system.exists(following):
             return newest
         # Another writer has just committed; its checksum file follows.
         time.sleep(_PAUSE_SECONDS)
     return None
+
+
+def _remove(system: Any, checksum: Any, reason: str) -> None:
+    logger.warning("staging: %s %s: doing without it", checksum, reason)
+    with contextlib.suppress(Py4JJavaError):
+        system.delete(checksum, False)
 
 
 def _version_of(checksum: Any) -> int:
@@ -97,5 +121,8 @@ def _data_file(file: Mapping[str, Any], table: str) -> DataFile:
     path = unquote(file["path"])
     is_absolute = ":" in path.split("/")[0] or path.startswith("/")
     return DataFile(
-        path if is_absolute else f"{table}/{path}", stats.get("minValues") or {}, stats.get("maxValues") or {}
+        path if is_absolute else f"{table}/{path}",
+        int(file["size"]),
+        stats.get("minValues") or {},
+        stats.get("maxValues") or {},
     )

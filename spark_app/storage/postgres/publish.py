@@ -5,9 +5,10 @@ Readers see either the old rows or all of the new ones. Spark's JDBC writer alon
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -83,28 +84,43 @@ def publish(
         SparkAppError: Postgres rejects a row, a key is not unique, or a served table was changed by hand; the served
             tables are unchanged.
     """
-    names = {id(p.rows): _loading_name(run, p.table) for p in reversed(publications)}
-    loaded = [(p, names[id(p.rows)]) for p in publications]
-    with translated_errors("publishing"), database.connect() as connection:
-        check_columns(connection, [p.table for p in publications])
-        try:
-            for name, publication in {name: p for p, name in reversed(loaded)}.items():
-                loading.create_table(connection, publication.table, name)
-                loading.load(database, publication.rows, publication.table, name)
-            confirm()
-            with connection.transaction():
-                _prepare_merge(connection, {p.table.name for p in publications})
-                if (done := finished_run(connection, run)) is not None:
-                    return done
-                if loaded:
-                    claim_origin(connection, origin)
-                counts = sum((_merge(connection, p, name, run, topic) for p, name in loaded), RowCounts())
-                log_errors(connection, run, errors)
-                log_provenance(connection, run, provenance)
-                finish_run(connection, run, result, counts)
-        finally:
-            loading.drop_tables(connection, list(names.values()))
+    with (
+        translated_errors("publishing"),
+        database.connect() as connection,
+        loaded_rows(database, connection, run.run_id, publications) as loaded,
+    ):
+        confirm()
+        with connection.transaction():
+            _prepare_merge(connection, {p.table.name for p in publications})
+            if (done := finished_run(connection, run)) is not None:
+                return done
+            if loaded:
+                claim_origin(connection, origin)
+            counts = sum((_merge(connection, p, rows, run, topic) for p, rows in loaded), RowCounts())
+            log_errors(connection, run, errors)
+            log_provenance(connection, run, provenance)
+            finish_run(connection, run, result, counts)
     return counts
+
+
+@contextlib.contextmanager
+def loaded_rows(
+    database: Database, connection: psycopg.Connection, run_id: str, publications: Sequence[Publication]
+) -> Iterator[list[tuple[Publication, sql.Composable]]]:
+    """Load the rows of each publication for the duration of the block; yields each with a SELECT of its loaded rows.
+
+    Raises: SparkAppError: a served table was changed by hand.
+    """
+    check_columns(connection, [p.table for p in publications])
+    names = {id(p.rows): _loading_name(run_id, p.table) for p in reversed(publications)}
+    loaded = [(p, names[id(p.rows)]) for p in publications]
+    try:
+        for name, publication in {name: p for p, name in reversed(loaded)}.items():
+            loading.create_table(connection, publication.table, name)
+            loading.load(database, publication.rows, publication.table, name)
+        yield [(publication, _select_loaded(publication, name)) for publication, name in loaded]
+    finally:
+        loading.drop_tables(connection, list(names.values()))
 
 
 def _prepare_merge(connection: psycopg.Connection, tables: set[str]) -> None:
@@ -148,16 +164,16 @@ def _enqueue_table(connection: psycopg.Connection, table: ServedTable, run: RunK
     return int(rows)
 
 
-def _loading_name(run: RunKey, table: ServedTable) -> str:
+def _loading_name(run_id: str, table: ServedTable) -> str:
     # A new name for each attempt: the table of a lost connection may still be locked.
-    return f"{table.name}_{run.run_id[-8:]}_{secrets.token_hex(2)}"
+    return f"{table.name}_{run_id[-8:]}_{secrets.token_hex(2)}"
 
 
 def _merge(
-    connection: psycopg.Connection, publication: Publication, name: str, run: RunKey, topic: str | None
+    connection: psycopg.Connection, publication: Publication, rows: sql.Composable, run: RunKey, topic: str | None
 ) -> RowCounts:
     table = publication.table
-    names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
+    names = {"target": sql.Identifier(table.name), "loading": rows}
     names |= {
         "pending_upserts": pending_upserts(table, run, topic),
         "pending_removals": pending_removals(table, run, topic),
@@ -169,7 +185,7 @@ def _merge(
     return RowCounts(inserted, updated, loaded - inserted - updated, removed)
 
 
-def _loaded_rows(publication: Publication, name: str) -> sql.Composable:
+def _select_loaded(publication: Publication, name: str) -> sql.Composable:
     rows = loading.select_statement(publication.table, name)
     if publication.only is None:
         return sql.SQL("({})").format(rows)
@@ -198,15 +214,15 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
         ") {pending_upserts} SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
         "  count(*) FILTER (WHERE NOT is_new), (SELECT count(*) FROM updated) FROM changed"
     ).format(
-        columns=_columns(table.schema.fieldNames()),
-        loaded_columns=sql.SQL(", ").join([_columns(computed, "loaded"), *added]),
-        key=_columns(table.key),
+        columns=joined_columns(table.schema.fieldNames()),
+        loaded_columns=sql.SQL(", ").join([joined_columns(computed, "loaded"), *added]),
+        key=joined_columns(table.key),
         first_key=sql.Identifier(table.key[0]),
-        loaded_key=_columns(table.key, "loaded"),
-        served_key=_columns(table.key, "served"),
-        changed_key=_columns(table.key, "changed"),
-        served_values=_columns(table.compared, "served"),
-        loaded_values=_columns(table.compared, "loaded"),
+        loaded_key=joined_columns(table.key, "loaded"),
+        served_key=joined_columns(table.key, "served"),
+        changed_key=joined_columns(table.key, "changed"),
+        served_values=joined_columns(table.compared, "served"),
+        loaded_values=joined_columns(table.compared, "loaded"),
         assignments=_joined(
             sql.SQL("{0} = changed.{0}").format(sql.Identifier(n))
             for n in table.schema.fieldNames()
@@ -222,18 +238,24 @@ def _remove_stale_rows(
     if not owned.values:
         return 0
     statement = sql.SQL(
-        "WITH removed AS (DELETE FROM {target} AS served WHERE ({columns}) IN ({values})"
-        " AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({served_key}))"
-        " RETURNING {served_key}) {pending_removals} SELECT count(*) FROM removed"
-    ).format(
-        columns=_columns(owned.columns, "served"),
-        values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
-        loaded_key=_columns(table.key, "loaded"),
-        served_key=_columns(table.key, "served"),
-        **names,
-    )
+        "WITH removed AS (DELETE FROM {target} AS served WHERE {stale} RETURNING {served_key}) {pending_removals}"
+        " SELECT count(*) FROM removed"
+    ).format(stale=stale_rows(owned, table, names), served_key=joined_columns(table.key, "served"), **names)
     ((removed,),) = connection.execute(statement).fetchall()
     return int(removed)
+
+
+def stale_rows(owned: RowSet, table: ServedTable, names: Mapping[str, sql.Composable]) -> sql.Composed:
+    """Return the condition for a row `served` to be stale: in the set, and not among the rows of `names["loading"]`."""
+    return sql.SQL(
+        "({columns}) IN ({values}) AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({key}))"
+    ).format(
+        columns=joined_columns(owned.columns, "served"),
+        values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
+        loading=names["loading"],
+        loaded_key=joined_columns(table.key, "loaded"),
+        key=joined_columns(table.key, "served"),
+    )
 
 
 def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[int, int, int, int]:
@@ -241,7 +263,8 @@ def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[in
     return loaded, new, differing, updated
 
 
-def _columns(names: Sequence[str], table: str | None = None) -> sql.Composed:
+def joined_columns(names: Sequence[str], table: str | None = None) -> sql.Composed:
+    """Return columns separated by commas, each with the name of its table where one is given."""
     return _joined(sql.Identifier(table, n) if table else sql.Identifier(n) for n in names)
 
 

@@ -17,8 +17,9 @@ _BY_STATE = {
     "42703": _CHANGED,
     "42804": _CHANGED,
     "42883": _CHANGED,
+    "53100": "free space on the disk of the server",
 }
-"""SQLSTATEs: a missing right; an unknown table or column, another type, no such operator for these types."""
+"""SQLSTATEs: a missing right; an unknown table or column, another type, no such operator for them; a full disk."""
 
 # Of several the one whose lock keeps out most others. Readers are in the way of a migration only.
 _LOCKED_TABLE = """

@@ -9,6 +9,8 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from spark_app.config.settings import DatabaseSettings, RetentionSettings, Settings
+from spark_app.errors import SettingsError
 from spark_app.schemas import (
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
@@ -18,8 +20,13 @@ from spark_app.schemas import (
     STOCK_HISTORY,
     TRENDING_SECTORS,
 )
-from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.retry import retried
+from spark_app.storage.postgres.database import Database, administrator_of, open_database, translated_errors
+from spark_app.storage.postgres.retry import RetryPolicy, retried
+
+_PRICES = (ETF_OHLC.name, BENCHMARK_OHLC.name, STOCK_HISTORY.name)
+_ANALYTICS = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUSION.name)
+_ERRORS, _RUNS = "logs_consumer_error", "logs_pipeline_run"
+_RESTATEMENTS, _FETCHES = "logs_price_restatement", "logs_fetch"
 
 _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
@@ -32,6 +39,11 @@ AND NOT (status = 'ok' AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later WHERE later.stage = old.stage AND later.as_of_date = old.as_of_date
     AND later.status = 'ok' AND later.started_at > old.started_at
 ))"""
+_WITHOUT_RIGHT = """
+SELECT current_user::text, coalesce(array_agg(name ORDER BY place) FILTER (
+    WHERE to_regclass('public.' || name) IS NOT NULL AND NOT has_table_privilege('public.' || name, 'DELETE')
+), '{}') FROM unnest(%s::text[]) WITH ORDINALITY AS asked (name, place)
+"""
 _UNUSED_FETCHES = """fetched_at < %(before)s AND NOT EXISTS (
     SELECT FROM (
         SELECT 'chart' AS kind, ticker, fetched_at FROM collected_daily_etf_ohlc
@@ -72,10 +84,44 @@ class Cut:
     newest: dt.date | None
 
 
+def require_rights(settings: Settings, named: DatabaseSettings) -> None:
+    """Make sure that rows may be removed from all tables that the settings do not keep for ever.
+
+    Raises: SettingsError: the user lacks the right. ServiceUnavailableError.
+    """
+    # The embedded server has one user, its owner.
+    if named.url is None:
+        return
+    with open_database(named, RetryPolicy(**settings.database.model_dump())) as database:
+        user, tables = _without_right(administrator_of(named, database), _expiring(settings.retention))
+    if tables:
+        raise SettingsError(
+            f"user {user} may not remove rows of {', '.join(tables)}:"
+            " name one of the role spark_app_retention in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)"
+        )
+
+
+@retried
+def _without_right(database: Database, tables: Sequence[str]) -> tuple[str, list[str]]:
+    """The user, and the tables that it may not remove rows of; those that do not exist yet do not count."""
+    with translated_errors("reading the rights"), database.connect() as connection:
+        user, missing = connection.execute(_WITHOUT_RIGHT, (list(tables),)).fetchall()[0]
+    return user, missing
+
+
+def _expiring(keep: RetentionSettings) -> list[str]:
+    kept_days = {
+        (*_PRICES, ETF_HOLDINGS.name): keep.price_history_days,
+        _ANALYTICS: keep.analytics_days,
+        (_ERRORS,): keep.consumer_errors_days,
+        (_RUNS, _RESTATEMENTS, _FETCHES): keep.run_log_days,
+    }
+    return [table for tables, days in kept_days.items() if days is not None for table in tables]
+
+
 def old_prices(first: dt.date) -> list[OldRows]:
     """Return the price rows of sessions before `first`."""
-    tables = (ETF_OHLC.name, BENCHMARK_OHLC.name, STOCK_HISTORY.name)
-    return [OldRows(t, "price history", "trade_date", "trade_date < %(first)s", {"first": first}) for t in tables]
+    return [OldRows(t, "price history", "trade_date", "trade_date < %(first)s", {"first": first}) for t in _PRICES]
 
 
 def old_holdings(kept_from: Mapping[str, dt.date]) -> list[OldRows]:
@@ -87,7 +133,7 @@ def old_holdings(kept_from: Mapping[str, dt.date]) -> list[OldRows]:
 def old_errors(before: dt.datetime) -> list[OldRows]:
     """Return the rows of `logs_consumer_error` before a moment."""
     condition: LiteralString = "received_at < %(before)s"
-    return [OldRows("logs_consumer_error", "consumer errors", "received_at", condition, {"before": before})]
+    return [OldRows(_ERRORS, "consumer errors", "received_at", condition, {"before": before})]
 
 
 def old_runs(before: dt.datetime) -> list[OldRows]:
@@ -97,16 +143,15 @@ def old_runs(before: dt.datetime) -> list[OldRows]:
     """
     given = {"before": before}
     return [
-        OldRows("logs_pipeline_run", "run log", "started_at", _OLD_RUNS, given),
-        OldRows("logs_price_restatement", "run log", "noticed_at", "noticed_at < %(before)s", given),
-        OldRows("logs_fetch", "run log", "fetched_at", _UNUSED_FETCHES, given),
+        OldRows(_RUNS, "run log", "started_at", _OLD_RUNS, given),
+        OldRows(_RESTATEMENTS, "run log", "noticed_at", "noticed_at < %(before)s", given),
+        OldRows(_FETCHES, "run log", "fetched_at", _UNUSED_FETCHES, given),
     ]
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:
     """Return the analytics of as-of dates before `first`."""
-    tables = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUSION.name)
-    return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in tables]
+    return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in _ANALYTICS]
 
 
 @retried

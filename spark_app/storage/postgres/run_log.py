@@ -144,11 +144,18 @@ def is_done(
         depends_on: the stages before it, for which any later good run counts.
         reruns_after: other jobs, for which a later good run counts if it changed rows.
     """
+    with translated_errors("reading the run log"), database.connect() as connection:
+        return is_logged_done(connection, run, depends_on=depends_on, reruns_after=reruns_after)
+
+
+def is_logged_done(
+    connection: psycopg.Connection, run: RunKey, *, depends_on: Sequence[str], reruns_after: Sequence[str]
+) -> bool:
+    """Say what `is_done` says, over an open connection."""
     parameters = {"own": Jsonb(dict(run.parameters)), "stage": run.stage, "as_of_date": run.as_of_date}
     parameters |= {"depends_on": list(depends_on), "reruns_after": list(reruns_after)}
-    with translated_errors("reading the run log"), database.connect() as connection:
-        row = connection.execute(_IS_DONE, parameters).fetchone()
-        return row is not None and bool(row[0])
+    row = connection.execute(_IS_DONE, parameters).fetchone()
+    return row is not None and bool(row[0])
 
 
 @retried

@@ -15,10 +15,11 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from spark_app.schemas import FETCHES
 from spark_app.sources.bodies import BODY_ERRORS, FetchError
 from spark_app.sources.contract import Answer, FetchRequest, Holding, Kind, Outcome
+from spark_app.sources.skipped import SkippedPart
 from spark_app.sources.worker import _fetch_rows
 from spark_app.sources.yahoo.answers import parse_holdings, parse_quotes, refusal, require_holdings_of
 from spark_app.sources.yahoo.chart import (
-    SkippedPart,
+    bars_in,
     find_skipped_events,
     find_skipped_rows,
     parse_chart,
@@ -62,11 +63,12 @@ def require_storable(*answers: Answer) -> None:
 def test_a_chart_gives_ordered_bars_or_an_expected_error(payload: dict[str, Any]) -> None:
     try:
         require_chart_of(payload, "XLK")
-        bars = parse_chart(payload, *WINDOW)
+        chart = parse_chart(payload)
+        bars = bars_in(chart, *WINDOW)
     except (FetchError, *BODY_ERRORS):
         return
     # What a chart with bars skips can always be listed.
-    skipped = find_skipped_rows(payload, *WINDOW, TUE_DATE) | find_skipped_events(payload, TUE_DATE)
+    skipped = find_skipped_rows(chart, *WINDOW, TUE_DATE) | find_skipped_events(chart, TUE_DATE)
     days = [bar.trade_date for bar in bars]
     assert days == sorted(set(days)) != []
     for bar in bars:
@@ -85,7 +87,7 @@ def test_a_chart_gives_ordered_bars_or_an_expected_error(payload: dict[str, Any]
 def test_whatever_is_listed_as_an_event_costs_no_bar(splits: list[Any], dividends: list[Any]) -> None:
     events = {"splits": dict(enumerate(splits)), "dividends": dict(enumerate(dividends))}
     payload = make_chart([row(THU), row(FRI)], events=events)
-    assert [bar.close_price for bar in parse_chart(payload, *WINDOW)] == [10.0, 10.0]
+    assert [bar.close_price for bar in bars_in(parse_chart(payload), *WINDOW)] == [10.0, 10.0]
 
 
 @given(known_or_any(SUMMARY))

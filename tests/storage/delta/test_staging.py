@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -93,6 +94,50 @@ def test_a_table_without_its_newest_checksum_file_is_read_through_delta(
         file.unlink()
     assert read_delta_state(spark, tables.path(BARS_TABLE)) is None
     assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"allFiles": [{"path"', "[1]", '{"allFiles": [1], "numFiles": 1, "protocol": 1, "metadata": 2}']
+)
+def test_a_damaged_checksum_file_is_removed_and_told(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(BARS_TABLE, bars(spark, "XLE"))
+    newest = sorted(Path(tables.path(BARS_TABLE), "_delta_log").glob("[0-9]*.crc"))[-1]
+    newest.write_text(text)
+    for _ in range(2):
+        assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLE"]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("spark_app")] == [
+        f"staging: file:{newest} is damaged: doing without it"
+    ]
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
+
+
+@pytest.mark.parametrize("stray", ["00000000000000000099.crc", "notes.crc", ".00000000000000000001.json.crc"])
+def test_a_stray_checksum_file_changes_nothing(spark: SparkSession, tmp_path: Path, stray: str) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(BARS_TABLE, bars(spark, "XLE"))
+    log = Path(tables.path(BARS_TABLE), "_delta_log")
+    # Of the empty table before the append, or of nothing that Hadoop knows.
+    (log / stray).write_bytes((log / f"{0:020d}.crc").read_bytes() if stray[0] != "." else b"crc\0\0\0\2\0abcdefgh")
+    assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLE"]
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    assert sorted(row.ticker for row in tables.read(BARS_TABLE).collect()) == ["XLE", "XLK"]
+
+
+def test_a_checksum_file_of_hadoop_that_does_not_fit_is_not_looked_at(spark: SparkSession, tmp_path: Path) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(BARS_TABLE, bars(spark, "XLE"))
+    for file in Path(tables.path(BARS_TABLE)).rglob("*.*"):
+        if file.is_file() and not file.name.startswith("."):
+            file.with_name(f".{file.name}.crc").write_bytes(b"crc\0\0\0\2\0abcdefgh")
+    jvm: Any = spark.sparkContext._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    assert [row.ticker for row in tables.read(BARS_TABLE).collect()] == ["XLE"]
+    delta = spark.read.format("delta").load(tables.path(BARS_TABLE))
+    assert [row.ticker for row in delta.collect()] == ["XLE"]
 
 
 def test_a_path_is_not_read_as_a_glob_pattern(spark: SparkSession, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from spark_app.config.kafka import KafkaAccess, KafkaSettings
 from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
 from spark_app.pipeline.preparation import prepare_database
-from spark_app.results.show import render_results
+from spark_app.results.served import read_results
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import Delivery, deliver
 from spark_app.storage.postgres import migrate as migrate_module
@@ -158,7 +159,7 @@ def test_the_pipeline_keeps_its_run_log(pipeline: Database) -> None:
     assert unstaged_runs(pipeline, "run-00000003") == []
     assert is_done(pipeline, run_key())
     check_origin(pipeline, "real")
-    assert "no results yet" in render_results(pipeline)
+    assert read_results(pipeline, None, dt.datetime.now(dt.UTC)) is None
 
 
 def test_the_pipeline_adds_messages_and_sends_them(spark: SparkSession, pipeline: Database) -> None:
@@ -224,7 +225,7 @@ def test_a_reader_reads_everything_and_changes_nothing(login: Login) -> None:
         assert is_refused(reader, f"TRUNCATE {table}")
     assert is_refused(reader, "CREATE TABLE loading.mine (x integer)")
     assert is_refused(reader, "CREATE TABLE public.mine (x integer)")
-    assert "no results yet" in render_results(reader)
+    assert read_results(reader, None, dt.datetime.now(dt.UTC)) is None
 
 
 def test_retention_deletes_old_rows_of_what_it_keeps_and_nothing_else(

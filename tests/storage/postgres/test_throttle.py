@@ -21,6 +21,7 @@ from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.throttle import (
     ThrottleState,
     block_source,
+    claim,
     clear_block,
     forget_stop,
     read_throttle,
@@ -88,7 +89,8 @@ def waiting(pool: ThreadPoolExecutor, database: Database) -> Future[None]:
 
 
 def test_two_jobs_of_four_workers_keep_the_pause_together(database: Database) -> None:
-    delay = 0.4
+    # The shortest delay that is promised at the source.
+    delay = 1.0
     with YahooEmulator(make_market()) as emulator:
         url = f"{emulator.url}/v8/finance/chart/XLK"
         send_together(database, url, [(limits(delay), 4), (limits(delay), 4)], requests=1)
@@ -98,6 +100,24 @@ def test_two_jobs_of_four_workers_keep_the_pause_together(database: Database) ->
     assert min(gaps) >= 0.98 * delay - 0.010
     assert sum(gaps) <= 1.5 * delay * len(gaps)
     assert read_throttle(database, "yahoo").requests_today == 8
+
+
+def test_turns_keep_a_delay_below_a_second_too(database: Database, pool: ThreadPoolExecutor) -> None:
+    # Below a second it is not promised that requests reach the source that far apart; the turns to send are.
+    spacing = limits(0.1).spacing
+
+    def claimed(number: int) -> list[dt.datetime]:
+        found: list[dt.datetime] = []
+        with database.connect() as connection:
+            while len(found) < number:
+                turn = claim(connection, "yahoo", spacing=spacing, budget=1000, run_id="run")
+                found += [turn.claimed_at] if turn.claimed_at else []
+        return found
+
+    moments = sorted(itertools.chain.from_iterable(pool.map(claimed, [3, 3, 3, 3])))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert len(gaps) == 11
+    assert min(gaps) >= dt.timedelta(seconds=0.1)
 
 
 def test_each_request_keeps_its_own_delay_after_the_last_of_any_job(database: Database) -> None:

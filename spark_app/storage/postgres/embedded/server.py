@@ -54,7 +54,7 @@ class EmbeddedPostgres:
     def lease(self) -> Iterator[str]:
         """Keep the server running for the duration of the block; yields its URL."""
         with self._lock("in_use", fcntl.LOCK_SH) as in_use:
-            with self._lock("control", fcntl.LOCK_EX):
+            with self._lock("control", fcntl.LOCK_EX), self._translated_errors():
                 if not self._is_running():
                     self._start()
                 self._create_database()
@@ -67,7 +67,8 @@ class EmbeddedPostgres:
 
     def keep_running(self) -> str:
         """Start the server and leave it running until `stop` is called; returns its URL."""
-        (self._home / "keep_running").touch()
+        with self._translated_errors():
+            (self._home / "keep_running").touch()
         with self.lease() as url:
             return url
 
@@ -169,7 +170,7 @@ class EmbeddedPostgres:
             )
         if done.returncode != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise ServiceUnavailableError(f"the embedded PostgreSQL cannot be set up: {done.stdout.strip()[-500:]}")
+            raise ServiceUnavailableError(f"the embedded PostgreSQL cannot be set up: {failure_in(done.stdout)}")
         shutil.rmtree(self._data, ignore_errors=True)
         unfinished.rename(self._data)
         logger.info("embedded PostgreSQL set up in %s", self._home)
@@ -215,6 +216,21 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{password}@127.0.0.1:{self._port()}/{database}?sslmode=disable"
 
     @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate what a full disk or a missing right does; messages of initdb may have several lines."""
+        import psycopg
+
+        try:
+            yield
+        except OSError as error:
+            raise ServiceUnavailableError(
+                f"the embedded PostgreSQL cannot use {self._home}: {error.strerror}"
+            ) from error
+        except psycopg.Error as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ServiceUnavailableError(f"the embedded PostgreSQL in {self._home} failed: {reason}") from error
+
+    @contextlib.contextmanager
     def _lock(self, name: str, mode: int) -> Iterator[IO[str]]:
         try:
             file = (self._home / name).open("a")
@@ -225,6 +241,13 @@ class EmbeddedPostgres:
         with file:
             fcntl.flock(file, mode)
             yield file
+
+
+def failure_in(printed: str) -> str:
+    """Return what a program of PostgreSQL says about its failure, in one line of at most 500 characters."""
+    lines = printed.strip().splitlines() or ["no message"]
+    told = (line.partition(level)[2] for line in lines for level in ("FATAL:", "error:") if level in line)
+    return next(told, lines[-1]).strip()[:500]
 
 
 def _write_private(path: Path, text: str) -> None:
