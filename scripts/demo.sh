@@ -15,7 +15,7 @@ read -r as_of first < <("$python" scripts/demo_sessions.py ${AS_OF:+"$AS_OF"}) |
 # Each result needs 20 sessions before it.
 "$launcher" daily_pipeline --source synthetic --force --as-of "$as_of" --days 273 --universe all
 "$launcher" republish --source synthetic --from "$first" --as-of "$as_of" --tables "$results"
-"$launcher" show
+"$launcher" show --as-of "$as_of"
 "$launcher" report --as-of "$as_of" --open
 cat <<TEXT
 

@@ -20,6 +20,7 @@ from spark_app import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PYSPARK = Path(pyspark.__file__).parent
+PAGE = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spark_app" / "results" / "page").glob("*.[cj][si]*")}
 MIGRATIONS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("spark_app/storage/postgres/migrations/*.sql")}
 SCHEDULES = ("airflow/dags/spark_app_daily.py", "scripts/cron_job.sh", "scripts/last_session.py")
 
@@ -75,7 +76,7 @@ def test_the_wheel_carries_the_package_its_sql_its_types_and_what_a_run_needs_be
     assert jobs
     assert MIGRATIONS
     assert schedules <= names
-    assert MIGRATIONS | jobs | conf | {"spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= names
+    assert PAGE | MIGRATIONS | jobs | conf | {"spark_app/storage/postgres/roles.sql", "spark_app/py.typed"} <= names
     assert {name.split("/")[0] for name in names if not name.startswith("spark_app-")} == {"spark_app"}
 
 
@@ -105,7 +106,10 @@ def test_built_again_both_are_byte_for_byte_the_same(dist: Path, tmp_path: Path)
 def test_the_zip_holds_the_package_alone_and_its_sql_is_read_from_within(dist: Path) -> None:
     file = dist / f"spark_app-{__version__}.zip"
     names = set(zipfile.ZipFile(file).namelist())
-    assert MIGRATIONS | {"spark_app/storage/postgres/roles.sql", "spark_app/__init__.py", "spark_app/py.typed"} <= names
+    assert (
+        PAGE | MIGRATIONS | {"spark_app/storage/postgres/roles.sql", "spark_app/__init__.py", "spark_app/py.typed"}
+        <= names
+    )
     assert {name.split("/")[0] for name in names} == {"spark_app"}
     read = (
         "import sys; from importlib import resources; from spark_app.storage.postgres.migrate import migrations;"

@@ -206,6 +206,7 @@ class Facts:
         origin: the kind of data, `real` or `synthetic`, None where nothing was ever stored.
         last_completed: the last session that was over when the page was made; `sessions_behind` counts from the
             as-of session to it.
+        newest: the newest date with results, where that is not the as-of session it is a page of the past.
         portfolio: None where stage 5 has computed nothing for the date.
         turned: sector fund -> whether it trends now, of those that differ from the previous date with trends.
         sessions: the sessions of the year that ends with the as-of session; `prices` are on them.
@@ -214,6 +215,7 @@ class Facts:
     as_of: dt.date
     made_at: dt.datetime
     origin: str | None
+    newest: dt.date
     last_completed: dt.date
     sessions_behind: int
     basis_sessions: int

@@ -73,7 +73,8 @@ class _Reader:
         self._values: dict[str, Any] = {}
 
     def facts(self, named: dt.date | None) -> Facts:
-        as_of = self._served(named)
+        dates: list[dt.date] = [date for (date,) in self._pairs(queries.AS_OF_DATES)]
+        as_of = _served(dates, named)
         year = market_calendar.sessions_ending(as_of, _YEAR_SESSIONS)
         self._values = {"as_of": as_of, "first": year[0], "recent": year[-_RECENT_SESSIONS:][0], "funds": list(FUNDS)}
         self._values |= {"since": self._now - dt.timedelta(days=_LOGGED_DAYS), "limit": _LOGGED_SHOWN}
@@ -86,6 +87,7 @@ class _Reader:
             as_of=as_of,
             made_at=self._now,
             origin=self._value(queries.ORIGIN),
+            newest=dates[-1],
             last_completed=last,
             sessions_behind=len(market_calendar.sessions_between(as_of, last)) - 1,
             basis_sessions=basis,
@@ -108,17 +110,6 @@ class _Reader:
             origins=self._rows(Origin, queries.ORIGINS),
             look_ahead_snapshots=dict(self._pairs(queries.LOOK_AHEAD_SNAPSHOTS)),
         )
-
-    def _served(self, named: dt.date | None) -> dt.date:
-        dates: list[dt.date] = [date for (date,) in self._pairs(queries.AS_OF_DATES)]
-        if not dates:
-            raise UsageError(_NO_RESULTS)
-        if named is None:
-            return dates[-1]
-        if named not in dates:
-            near = sorted(dates, key=lambda date: abs(date - named))[:3]
-            raise UsageError(f"there are no results of {named}: the nearest are of {', '.join(map(str, sorted(near)))}")
-        return named
 
     def _datasets(self) -> list[Dataset]:
         funds = self._of_funds("collected_daily_etf_ohlc", FUNDS)
@@ -153,6 +144,16 @@ class _Reader:
         with self._connection.cursor(row_factory=dict_row) as cursor:
             ((found),) = cursor.execute(query, self._values | values).fetchall()
             return found
+
+
+def _served(dates: Sequence[dt.date], named: dt.date | None) -> dt.date:
+    """The date of the page: the named one, else the newest."""
+    if not dates:
+        raise UsageError(_NO_RESULTS)
+    if named is not None and named not in dates:
+        near = sorted(dates, key=lambda date: abs(date - named))[:3]
+        raise UsageError(f"there are no results of {named}: the nearest are of {', '.join(map(str, sorted(near)))}")
+    return named or dates[-1]
 
 
 def _sectors(trends: Sequence[Trend], basis: int) -> list[Sector]:

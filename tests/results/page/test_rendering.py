@@ -162,7 +162,9 @@ def test_an_earlier_date_has_its_own_page(database: Database) -> None:
         add_trends(connection, DAY_BEFORE)
         add_trends(connection, DAY)
         add_portfolio(connection, DAY_BEFORE, 2)
-    assert "Thursday, 9 May 2024" in text_of(page_of(database, DAY_BEFORE))
+    said = text_of(page_of(database, DAY_BEFORE))
+    assert "Thursday, 9 May 2024" in said
+    assert "Page of the past: the newest results are of 10 May 2024" in said
 
 
 def test_without_results_the_command_is_named(database: Database) -> None:
