@@ -9,17 +9,17 @@ from spark_app.schemas import ETF_HOLDINGS
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.trends import sector_name
-from spark_app.universe import BENCHMARKS, SECTOR_NAMES
+from spark_app.universe import BENCHMARKS, DEFAULT_UNIVERSE, Universe
 
 
-def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:
-    """Assign each stock to one sector fund at each date.
+def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame, universe: Universe = DEFAULT_UNIVERSE) -> DataFrame:
+    """Assign each stock to one sector fund of the universe at each date.
 
     Columns in: `holdings` are current, as `current_holdings` gives them; `as_of_dates` has as_of_date.
     Columns out: as_of_date, ticker, etf_ticker, sector (GICS), holding_percent, snapshot_date, is_look_ahead
         (the snapshot is dated after as_of_date); unique per (as_of_date, ticker). holding_percent is in percent.
     """
-    snapshots = fund_snapshots(holdings, as_of_dates)
+    snapshots = fund_snapshots(holdings, as_of_dates, universe)
     shares = holdings.select("etf_ticker", "snapshot_date", F.col("holding_ticker").alias("ticker"), "holding_percent")
     # Of a stock in two funds, or twice in one, the row with the largest percentage is used.
     largest_first = Window.partitionBy("as_of_date", "ticker").orderBy(
@@ -29,19 +29,19 @@ def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame
     return (
         candidates.withColumn("choice", F.row_number().over(largest_first))
         .where(F.col("choice") == 1)
-        .withColumn("sector", sector_name(F.col("etf_ticker")))
+        .withColumn("sector", sector_name(F.col("etf_ticker"), universe))
         .select("as_of_date", "ticker", "etf_ticker", "sector", "holding_percent", "snapshot_date", "is_look_ahead")
     )
 
 
-def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:
+def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame, universe: Universe = DEFAULT_UNIVERSE) -> DataFrame:
     """Find the snapshot of each sector fund at each date, by an as-of join.
 
     Columns in: `holdings` has etf_ticker, snapshot_date; `as_of_dates` has as_of_date.
     Columns out: as_of_date, etf_ticker, snapshot_date and is_look_ahead (both null for a fund without any snapshot);
         one row per date and sector fund.
     """
-    fund = F.explode(F.array(*[F.lit(ticker) for ticker in SECTOR_NAMES]))
+    fund = F.explode(F.array(*[F.lit(ticker) for ticker in universe.sectors]))
     asked = as_of_dates.select("as_of_date", fund.alias("etf_ticker"))
     dated = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
     return dated.withColumn("is_look_ahead", is_look_ahead("snapshot_date"))

@@ -23,6 +23,8 @@ class UnavailableCode(enum.StrEnum):
     NO_BAR_AT_START = "no_bar_at_start"
     NO_USABLE_PRICE_AT_START = "no_usable_price_at_start"
     TOO_LARGE = "too_large"
+    NOT_LISTED = "not_listed"
+    """Only in `sector_trends`: the date is before the fund's first session."""
     BENCHMARK_UNAVAILABLE = "benchmark_unavailable"
     """Only in `sector_trends`: the benchmark has no return over the period."""
 
