@@ -25,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from spark_app.config.backtest import BacktestSettings
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
@@ -296,6 +297,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
+    backtest: BacktestSettings = BacktestSettings()
     calendar: CalendarSettings = CalendarSettings()
     verification: VerificationSettings = VerificationSettings()
     staging: StagingSettings = StagingSettings()

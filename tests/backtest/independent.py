@@ -1,4 +1,4 @@
-"""A second engine, which shares no code with the first: money instead of units, one session and one ticker at a time."""
+"""A second engine, sharing no code with the first: money instead of units, one session and one ticker at a time."""
 
 from __future__ import annotations
 
@@ -39,34 +39,34 @@ def run(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns one row per session (value, cash and the weight of each ticker), and one row per trade."""
     book, rows, trades = Book(), [], []
-    dates = list(closes.index)
+    dates, close_of = list(closes.index), closes.to_dict("index")
+    open_of = {} if opens is None else opens.to_dict("index")
     for number, date in enumerate(dates):
         if number:
             book.cash *= (1 + cash_frac) ** (1 / periods_a_year)
         decided = date if execution == "same_close" else dates[number - 1] if number else None
         target = targets.get(decided) if decided is not None else None
         if execution == "next_open" and target is not None:
-            assert opens is not None
             for ticker in book.money:
-                book.mark(ticker, opens.at[date, ticker])
-            trades.append(_trade(book, target, opens.loc[date], cost_bps) | {"decided": decided, "traded": date})
+                book.mark(ticker, open_of[date][ticker])
+            trades.append(_trade(book, target, open_of[date], cost_bps) | {"decided": decided, "traded": date})
         for ticker in book.money:
-            book.mark(ticker, closes.at[date, ticker])
+            book.mark(ticker, close_of[date][ticker])
         if execution != "next_open" and target is not None:
-            trades.append(_trade(book, target, closes.loc[date], cost_bps) | {"decided": decided, "traded": date})
+            trades.append(_trade(book, target, close_of[date], cost_bps) | {"decided": decided, "traded": date})
         weights = {ticker: book.money.get(ticker, 0.0) / book.value for ticker in closes.columns}
         rows.append({"date": date, "value": book.value if number else 1.0, **weights})
     return pd.DataFrame(rows).set_index("date"), pd.DataFrame(trades)
 
 
-def _trade(book: Book, target: Mapping[str, float], prices: pd.Series, cost_bps: float) -> dict[str, float]:
+def _trade(book: Book, target: Mapping[str, float], prices: Mapping[str, float], cost_bps: float) -> dict[str, float]:
     value = book.value
     wanted = {t: w for t, w in target.items() if w > 0 and (t in book.money or pd.notna(prices[t]))}
     before = {ticker: money / value for ticker, money in book.money.items()}
     sold_and_bought = sum(abs(wanted.get(t, 0.0) - before.get(t, 0.0)) for t in {*wanted, *before})
     cost = cost_bps / 10_000 * value * sold_and_bought
     cash_before, cash_weight = book.cash / value, 1 - sum(wanted.values())
-    book.price = {t: book.price[t] if t in book.money else float(prices[t]) for t in wanted}
+    book.price = {t: book.price[t] if t in book.money else prices[t] for t in wanted}
     book.money = {t: w * (value - cost) for t, w in wanted.items()}
     book.cash = cash_weight * (value - cost)
     return {"cost": cost, "turnover": (sold_and_bought + abs(cash_weight - cash_before)) / 2}

@@ -22,13 +22,16 @@ with warnings.catch_warnings():
     import empyrical
 
 
+def _approx(value: float) -> object:
+    return pytest.approx(value, rel=1e-10, abs=1e-12)
+
+
 def _dates(count: int) -> list[dt.date]:
     return [dt.date(2020, 1, 1) + dt.timedelta(days=n) for n in range(count)]
 
 
 def _compare(returns: Numbers, benchmark: Numbers, periods: int) -> None:
     year = {"annualization": periods}
-    exact = {"rel": 1e-10, "abs": 1e-12}
     risk_free = (1 + 0.02) ** (1 / periods) - 1
     pairs = [
         (statistics.cagr(returns, periods), empyrical.cagr(returns, **year)),
@@ -45,17 +48,15 @@ def _compare(returns: Numbers, benchmark: Numbers, periods: int) -> None:
         (statistics.conditional_value_at_risk(returns), empyrical.conditional_value_at_risk(returns, cutoff=0.05)),
     ]
     for number, (ours, theirs) in enumerate(pairs):
-        assert ours == pytest.approx(float(theirs), **exact), number
+        assert ours == _approx(float(theirs)), number
 
     r, b = pd.Series(returns), pd.Series(benchmark)
     slope = r.cov(b) / b.var()
-    assert statistics.alpha(returns, benchmark, periods) == pytest.approx(
-        (r.mean() - slope * b.mean()) * periods, **exact
-    )
+    assert statistics.alpha(returns, benchmark, periods) == _approx((r.mean() - slope * b.mean()) * periods)
     active = r - b
     ratio = active.mean() / active.std() * math.sqrt(periods)
-    assert statistics.information_ratio(returns, benchmark, periods) == pytest.approx(ratio, **exact)
-    assert statistics.hit_rate(returns) == pytest.approx(r.gt(0).mean(), **exact)
+    assert statistics.information_ratio(returns, benchmark, periods) == _approx(ratio)
+    assert statistics.hit_rate(returns) == _approx(r.gt(0).mean())
 
 
 @given(st.integers(0, 10_000), st.integers(30, 800), st.sampled_from([12, 252]))
@@ -75,7 +76,7 @@ def test_they_agree_with_empyrical_on_real_returns(shared_data: Path, fund: str)
 
 def test_one_doubling_over_a_year_is_a_growth_of_100_percent() -> None:
     returns = np.full(252, 2 ** (1 / 252) - 1)
-    assert statistics.cagr(returns, 252) == pytest.approx(1.0)
+    assert statistics.cagr(returns, 252) == _approx(1.0)
 
 
 def test_the_largest_fall_has_its_dates_and_its_recovery() -> None:
@@ -83,7 +84,7 @@ def test_the_largest_fall_has_its_dates_and_its_recovery() -> None:
     # 1, 1.1, 0.88, 0.99, 1.1, 1.2: from the second day to the third, made good on the fifth.
     curve = np.array([1, 1.1, 0.88, 0.99, 1.1, 1.2])
     found = statistics.max_drawdown(curve[1:] / curve[:-1] - 1, days)
-    assert found.fall == pytest.approx(-0.2)
+    assert found.fall == _approx(-0.2)
     assert (found.peak_date, found.trough_date, found.recovery_date) == (days[1], days[2], days[4])
 
 
@@ -100,7 +101,7 @@ def test_zeros_count_among_all_periods_of_the_hit_rate() -> None:
 def test_years_are_compounded_by_themselves() -> None:
     days = [dt.date(2023, 12, 28), dt.date(2023, 12, 29), dt.date(2024, 1, 2)]
     years = statistics.yearly_returns(np.array([0.1, 0.1, -0.5]), days)
-    assert years == {2023: pytest.approx(0.21), 2024: -0.5}
+    assert years == {2023: _approx(0.21), 2024: -0.5}
 
 
 def test_what_is_not_defined_is_not_a_number() -> None:
