@@ -42,12 +42,14 @@ class Rules:
     Attributes:
         cost_bps: cost of buying or selling, in basis points of the amount.
         cash_frac: interest of cash in a year, a fraction.
+        delay: sessions by which every trade comes later than the execution says.
     """
 
     execution: Execution = "next_open"
     cost_bps: float = 0.0
     cash_frac: float = 0.0
     periods_a_year: int = 252
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def simulate(prices: Prices, targets: Mapping[int, Numbers], rules: Rules) -> Pa
     Args:
         targets: place of the session of a signal -> weight of each ticker, in the order of `prices`; the rest is cash.
     """
-    lag = 0 if rules.execution == "same_close" else 1
+    lag = rules.delay + (0 if rules.execution == "same_close" else 1)
     count = len(prices.sessions)
     last_close = _last_known(prices.closes)
     cash_price = (1 + rules.cash_frac) ** (np.arange(count) / rules.periods_a_year)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pyspark.sql import DataFrame
 
 from spark_app.backtest import statistics
-from spark_app.backtest.engine import Path, Prices, simulate
+from spark_app.backtest.engine import Execution, Path, Prices, simulate
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
@@ -39,6 +39,15 @@ class Outcome:
     def skipped_dates(self) -> list[dt.date]:
         """The rebalances that were not made, because the benchmark had no return."""
         return [date for date in self.schedule.rebalances if date not in self.signals.targets]
+
+
+@dataclass(frozen=True)
+class Lag:
+    """The strategy if it had traded at another moment; both figures are fractions, or NaN."""
+
+    moment: str
+    cagr: float
+    sharpe: float
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,23 @@ def work_out(plan: Plan, schedule: Schedule, bars: DataFrame, signals: Signals) 
     }
     paths = {series: simulate(prices, targets[series], plan.rules) for series in SERIES}
     return Outcome(plan, schedule, prices, signals, paths)
+
+
+def lags(outcome: Outcome) -> list[Lag]:
+    """Trade the same targets earlier and later: a rule whose gain lives in the first hours does not survive it."""
+    plan, prices = outcome.plan, outcome.prices
+    targets = numbered_targets(prices, outcome.signals.targets)
+    moments: list[tuple[str, Execution, int]] = [("same close (unattainable)", "same_close", 0)]
+    if prices.opens is not None:
+        moments += [("next open", "next_open", 0), ("open after the next", "next_open", 1)]
+    moments += [("next close", "next_close", 0), ("close after the next", "next_close", 1)]
+    found = []
+    for moment, execution, delay in moments:
+        path = simulate(prices, targets, replace(plan.rules, execution=execution, delay=delay))
+        periods = plan.universe.periods_a_year
+        cagr, sharpe = statistics.cagr(path.returns, periods), statistics.sharpe(path.returns, periods)
+        found.append(Lag(moment, cagr, sharpe))
+    return found
 
 
 def summarise(outcome: Outcome) -> list[Summary]:

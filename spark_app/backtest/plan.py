@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         first, last: the days asked for; the value is 1 at the close of the session before `first`.
-        weighting: market_cap, equal or inverse_volatility.
+        weighting: equal or inverse_volatility.
         known_at: what was fetched later is ignored.
     """
 
@@ -38,8 +38,6 @@ class Plan:
     choice: SectorChoice = field(default_factory=SectorChoice)
     weighting: str = "equal"
     max_weight: Decimal | None = None
-    top_n_per_sector: int = 5
-    look_ahead: str = "refuse"
     known_at: dt.datetime | None = None
 
     @property
@@ -49,9 +47,9 @@ class Plan:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All parameters as JSON has them; those of stocks for stocks only."""
+        """All parameters, as JSON has them."""
         universe = self.universe
-        found: dict[str, Any] = {
+        return {
             "level": self.level,
             "first_date": str(self.first),
             "last_date": str(self.last),
@@ -73,9 +71,6 @@ class Plan:
                 "periods_a_year": universe.periods_a_year,
             },
         }
-        if self.level == "stocks":
-            found |= {"top_n_per_sector": self.top_n_per_sector, "look_ahead": self.look_ahead}
-        return found
 
     @property
     def backtest_id(self) -> str:

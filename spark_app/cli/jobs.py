@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_app.backtest import BACKTEST
 from spark_app.cli import options as opt
 from spark_app.cli.options import Option
 from spark_app.operations import BACKFILL, FILL_TOPIC, REPLAY, REPUBLISH, STAGGERED_BACKFILL
@@ -28,6 +29,7 @@ class Job:
         stages: what it runs, where that is stages; pending ones only, unless `runs_again`.
         work: else the function that does the work, `module:name`, called with the run; returns the exit code.
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
+        takes_any_day: whether a day without trading stands for the session before it.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
     """
@@ -40,6 +42,7 @@ class Job:
     work: str = ""
     preview: str = ""
     reads_any_origin: bool = False
+    takes_any_day: bool = False
     examples: tuple[str, ...] = ()
 
     @property
@@ -135,6 +138,18 @@ JOBS = {
             (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT),
             (REPUBLISH,),
             runs_again=True,
+        ),
+        Job(
+            BACKTEST.name,
+            BACKTEST.description,
+            opt.BACKTEST,
+            (BACKTEST,),
+            runs_again=True,
+            takes_any_day=True,
+            examples=(
+                "--from 2016-01-04 --to 2023-12-29",
+                "--from 2016-01-04 --rebalance weekly --basis 20 --rank-periods 5,10,20 --cost-bps 5",
+            ),
         ),
         Job(
             REPLAY.name,

@@ -25,11 +25,9 @@ _Period = Annotated[int, Field(ge=1, le=_LONGEST_SESSIONS)]
 
 
 class BacktestSettings(Section):
-    """How `backtest` chooses, weights and trades; with `portfolio` for the stocks of a sector."""
+    """How `backtest` chooses, weights and trades; `portfolio.max_weight` counts as well."""
 
-    level: Literal["sectors", "stocks"] = Field(
-        default="sectors", description="sectors: hold the trending funds; stocks: the pipeline's own portfolio"
-    )
+    level: Literal["sectors"] = Field(default="sectors", description="what is held: sectors, the trending funds")
     rebalance: Literal["daily", "weekly", "monthly"] = Field(
         default="monthly", description="how often: at each session, or the last one of a week or month"
     )
@@ -51,12 +49,6 @@ class BacktestSettings(Section):
     rank_periods: Annotated[tuple[_Period, ...], NoDecode, BeforeValidator(_read_periods)] = Field(
         default=(), description="the periods whose mean return ranks the funds; none = the basis alone"
     )
-    weighting: Literal["", "market_cap", "equal", "inverse_volatility"] = Field(
-        default="",
-        description='market_cap (stocks), equal, or inverse_volatility (60 sessions); "" = equal for sectors, '
-        "market_cap for stocks",
-    )
-    look_ahead: Literal["refuse", "allow"] = Field(
-        default="refuse",
-        description="stocks: refuse holdings and market caps dated after the signal, or allow and count them",
+    weighting: Literal["equal", "inverse_volatility"] = Field(
+        default="equal", description="weights of the positions; inverse_volatility: over 60 sessions"
     )

@@ -108,7 +108,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
     if choices[0]["type"] == "array":
-        return "list of dates"
+        return "list of dates" if choices[0]["items"].get("format") == "date" else "list of whole numbers"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)
     if number is None:
         return "text"

@@ -38,6 +38,8 @@ class Request:
         dry_run: show what would be done.
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
         forget: tickers whose cached fetches are dropped; forget_all: those of every ticker.
+        no_trend_filter, csv, universe_file: of a backtest: hold funds whether they trend or not; the folder of its CSV
+            files; the file of its universe (None: that of the installation).
         topic_start, origin: where a replay begins, and which kind of data it takes (None: that of the database).
         words: the arguments as the user gave them.
         resume_command: the command that resumes the run.
@@ -62,6 +64,9 @@ class Request:
     delay_minutes: float = 5.0
     forget: str | None = None
     forget_all: bool = False
+    no_trend_filter: bool = False
+    csv: str | None = None
+    universe_file: str | None = None
     topic_start: TopicStart = field(default_factory=TopicStart)
     origin: str | None = None
     words: tuple[str, ...] = ()

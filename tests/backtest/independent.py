@@ -39,8 +39,8 @@ def run(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns one row per session (value, cash and the weight of each ticker), and one row per trade."""
     book, rows, trades = Book(), [], []
-    dates, close_of = list(closes.index), closes.to_dict("index")
-    open_of = {} if opens is None else opens.to_dict("index")
+    dates, close_of = list(closes.index), _by_date(closes)
+    open_of = {} if opens is None else _by_date(opens)
     for number, date in enumerate(dates):
         if number:
             book.cash *= (1 + cash_frac) ** (1 / periods_a_year)
@@ -57,6 +57,11 @@ def run(
         weights = {ticker: book.money.get(ticker, 0.0) / book.value for ticker in closes.columns}
         rows.append({"date": date, "value": book.value if number else 1.0, **weights})
     return pd.DataFrame(rows).set_index("date"), pd.DataFrame(trades)
+
+
+def _by_date(prices: pd.DataFrame) -> dict[dt.date, dict[str, float]]:
+    rows = prices.to_numpy().tolist()
+    return {date: dict(zip(prices.columns, row, strict=True)) for date, row in zip(prices.index, rows, strict=True)}
 
 
 def _trade(book: Book, target: Mapping[str, float], prices: Mapping[str, float], cost_bps: float) -> dict[str, float]:

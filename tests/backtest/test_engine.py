@@ -109,6 +109,13 @@ def test_what_has_no_price_is_not_bought_and_its_part_stays_cash() -> None:
     assert list(path.values) == pytest.approx([1, 1, 1.5])
 
 
+def test_a_delay_trades_the_same_target_a_session_later() -> None:
+    prices = _prices(A=[10, 20, 40, 80])
+    assert list(simulate(prices, {0: np.array([1.0])}, Rules("next_close")).values) == pytest.approx([1, 1, 2, 4])
+    late = simulate(prices, {0: np.array([1.0])}, Rules("next_close", delay=1))
+    assert list(late.values) == pytest.approx([1, 1, 1, 2])
+
+
 def test_a_rebalance_that_would_trade_after_the_end_is_not_made() -> None:
     assert not simulate(_prices(A=[10, 10]), {1: np.array([1.0])}, Rules("next_close")).trades
     assert simulate(_prices(A=[10, 10]), {1: np.array([1.0])}, Rules("same_close")).trades

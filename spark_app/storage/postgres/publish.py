@@ -154,6 +154,7 @@ def _merge(
     connection: psycopg.Connection, publication: Publication, name: str, run: RunKey, topic: str | None
 ) -> RowCounts:
     table = publication.table
+    topic = topic if table.is_sent else None
     names = {"target": sql.Identifier(table.name), "loading": _loaded_rows(publication, name)}
     names |= {
         "pending_upserts": pending_upserts(table, run, topic),

@@ -10,6 +10,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from spark_app.schemas import (
+    BACKTEST_RUN,
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
     ETF_OHLC,
@@ -85,9 +86,16 @@ def old_runs(before: dt.datetime) -> list[OldRows]:
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:
-    """Return the analytics of as-of dates before `first`."""
+    """Return the analytics of as-of dates before `first`, and the backtests that were computed before it.
+
+    What belongs to a backtest goes with its row.
+    """
     tables = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUSION.name)
-    return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in tables]
+    old = [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in tables]
+    return [
+        *old,
+        OldRows(BACKTEST_RUN.name, "analytics", "computed_date", "computed_date < %(first)s", {"first": first}),
+    ]
 
 
 @retried

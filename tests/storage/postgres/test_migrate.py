@@ -8,6 +8,7 @@ import pytest
 
 from spark_app.errors import SettingsError
 from spark_app.schemas import (
+    BACKTEST_TABLES,
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
     ETF_OHLC,
@@ -28,6 +29,7 @@ SERVED = [
     TRENDING_SECTORS,
     PORTFOLIO_ALLOCATION,
     PORTFOLIO_EXCLUSION,
+    *BACKTEST_TABLES,
 ]
 
 
@@ -41,6 +43,7 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
         "0006_changes_without_run_log.sql",
         "0007_max_weight_exceeded.sql",
         "0008_portfolio_turnover.sql",
+        "0010_backtest.sql",
     ]
     assert migrate(empty_database) == []
 
@@ -48,7 +51,7 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
 def test_migrations_started_together_are_applied_once(empty_database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate(empty_database), range(4)))
-    assert sorted(map(len, applied)) == [0, 0, 0, 8]
+    assert sorted(map(len, applied)) == [0, 0, 0, 9]
 
 
 def test_an_altered_migration_is_an_error(database: Database) -> None:
