@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_app.backtest.grid import Grid, work_out_grid
 from spark_app.backtest.market import Coverage, read_coverage, require_prices
 from spark_app.backtest.outcome import STRATEGY, Outcome, summarise, work_out
 from spark_app.backtest.plan import Plan
-from spark_app.backtest.report import render_outcome
-from spark_app.backtest.rows import rows_of, served_rows, write_csv
-from spark_app.backtest.schedule import calendar_sessions, make_schedule
-from spark_app.backtest.signals import sector_signals
+from spark_app.backtest.probe import probe
+from spark_app.backtest.report import render_grid, render_outcome
+from spark_app.backtest.rows import luck_of, rows_of, served_rows, write_csv
+from spark_app.backtest.schedule import Schedule, calendar_sessions, make_schedule
+from spark_app.backtest.signals import Signals, sector_signals
 from spark_app.config.universe_file import load_universe
 from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.ingestion.current import read_bars
@@ -41,10 +43,14 @@ def run(run: Run) -> StageResult:
     require_prices(plan, schedule, coverage)
     bars = bars.where(F.col("trade_date").between(schedule.all_sessions[0], schedule.sessions[-1])).persist()
     try:
-        outcome = work_out(plan, schedule, bars, sector_signals(plan, schedule, bars))
+        signals = sector_signals(plan, schedule, bars)
+        if run.request.probe:
+            _probe(run, plan, schedule, bars, signals)
+        outcome = work_out(plan, schedule, bars, signals)
+        grid = work_out_grid(plan, schedule, bars, outcome.prices) if plan.has_grid else None
     finally:
         bars.unpersist()
-    return _result(run, outcome)
+    return _result(run, outcome, grid)
 
 
 def read_plan(run: Run) -> Plan:
@@ -74,6 +80,16 @@ def read_plan(run: Run) -> Plan:
         weighting=asked.weighting,
         max_weight=run.settings.portfolio.max_weight,
         known_at=request.known_at,
+        has_grid=request.grid,
+    )
+
+
+def _probe(run: Run, plan: Plan, schedule: Schedule, bars: DataFrame, signals: Signals) -> None:
+    probed = probe(plan, schedule, bars, signals, sector_signals)
+    run.summary.findings["probe"] = [asdict(probed)]
+    logger.info(
+        "probe: the %d signals up to %s are the same with later prices removed, and with noise in their place",
+        *(probed.signals, probed.cut_date),
     )
 
 
@@ -99,11 +115,14 @@ def _known_sessions(plan: Plan, bars: DataFrame) -> list[dt.date]:
     return sorted(row["trade_date"] for row in dates)
 
 
-def _result(run: Run, outcome: Outcome) -> StageResult:
+def _result(run: Run, outcome: Outcome, grid: Grid | None) -> StageResult:
     summaries = summarise(outcome)
     tables = rows_of(outcome, summaries, run.request.now.date())
     logger.info("%s", render_outcome(outcome, summaries))
     run.summary.findings |= {name: list(rows) for name, rows in tables.items()}
+    if grid is not None:
+        logger.info("%s", render_grid(grid))
+        run.summary.findings |= {"grid": [asdict(cell) for cell in grid.cells], "luck": [luck_of(grid)]}
     if run.request.csv is not None:
         write_csv(run.request.csv, tables)
     owned = RowSet(("backtest_id",), ((outcome.plan.backtest_id,),))

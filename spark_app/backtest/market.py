@@ -80,10 +80,8 @@ def read_prices(bars: DataFrame, sessions: Sequence[dt.date], tickers: Sequence[
     opened = usable_price(F.col("open_price")) * factor if has_opens else F.lit(None).cast("double")
     wanted = bars.where(F.col("ticker").isin(list(tickers)) & F.col("trade_date").between(sessions[0], sessions[-1]))
     rows = wanted.select("ticker", "trade_date", close.alias("close"), opened.alias("open")).toPandas()
-    closes = _pivoted(rows, "close", sessions, tickers)
-    return Prices(
-        tuple(sessions), tuple(tickers), closes, _pivoted(rows, "open", sessions, tickers) if has_opens else None
-    )
+    closes, opens = (_pivoted(rows, name, sessions, tickers) for name in ("close", "open"))
+    return Prices(tuple(sessions), tuple(tickers), closes, None if np.isnan(opens).all() else opens)
 
 
 def _pivoted(rows: pd.DataFrame, name: str, sessions: Sequence[dt.date], tickers: Sequence[str]) -> np.ndarray:

@@ -17,6 +17,7 @@ from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals import Signals, equal_targets, numbered_targets
 from spark_app.backtest.statistics import Drawdown
+from spark_app.errors import UsageError
 
 STRATEGY, EQUAL_WEIGHT, BENCHMARK = "strategy", "equal_weight", "benchmark"
 SERIES = (STRATEGY, EQUAL_WEIGHT, BENCHMARK)
@@ -74,10 +75,13 @@ def work_out(plan: Plan, schedule: Schedule, bars: DataFrame, signals: Signals) 
     """Run the three portfolios through the engine.
 
     Columns in: `bars` has ticker, trade_date, adj_close_price; open_price and close_price where there are opens.
+    Raises: UsageError: an open is wanted, and there is none.
     """
     universe = plan.universe
     tickers = sorted({*universe.tickers, *signals.tickers})
     prices = read_prices(bars, schedule.sessions, tickers)
+    if prices.opens is None and plan.execution == "next_open":
+        raise UsageError("--execution next_open needs opens, and these prices have closes only: use next_close")
     dates = sorted(signals.targets)
     targets = {
         STRATEGY: numbered_targets(prices, signals.targets),

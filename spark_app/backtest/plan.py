@@ -25,6 +25,7 @@ class Plan:
         first, last: the days asked for; the value is 1 at the close of the session before `first`.
         weighting: equal or inverse_volatility.
         known_at: what was fetched later is ignored.
+        has_grid: whether other rules are run beside this one; no parameter of its result.
     """
 
     first: dt.date
@@ -39,6 +40,7 @@ class Plan:
     weighting: str = "equal"
     max_weight: Decimal | None = None
     known_at: dt.datetime | None = None
+    has_grid: bool = False
 
     @property
     def rules(self) -> Rules:
@@ -47,7 +49,7 @@ class Plan:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All parameters, as JSON has them."""
+        """All parameters of the result, as JSON has them."""
         universe = self.universe
         return {
             "level": self.level,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spark_app.backtest.grid import Grid
 from spark_app.backtest.outcome import (
     BENCHMARK,
     COSTS_BPS,
@@ -51,6 +52,30 @@ def render_outcome(outcome: Outcome, summaries: Sequence[Summary]) -> str:
         f"backtest {outcome.plan.backtest_id}; definitions: docs/BACKTEST.md",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def render_grid(grid: Grid) -> str:
+    """Draw the grid and what it says about luck."""
+    rows = [
+        (
+            str(cell.basis),
+            cell.rebalance,
+            _percent(cell.cagr),
+            _number(cell.sharpe),
+            _number(cell.active_sharpe),
+            _number(cell.yearly_turnover),
+        )
+        for cell in grid.cells
+    ]
+    header = ("sessions", "rebalance", "CAGR %", "Sharpe", "over benchmark", "turnover a year")
+    parts = [
+        "The same rotation by other rules",
+        draw_table(header, rows, right={0, 2, 3, 4, 5}),
+        f"Was it luck? Of returns over the benchmark: deflated Sharpe ratio of the best rule"
+        f" {_number(grid.deflated_sharpe)} (above 0.95: no luck), probability of overfitting"
+        f" {_number(grid.overfitting_probability)} (0.5: worthless rules)",
+    ]
+    return "\n\n".join(parts)
 
 
 def _names(outcome: Outcome) -> dict[str, str]:

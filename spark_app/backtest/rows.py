@@ -13,6 +13,7 @@ from pathlib import Path as File
 import numpy as np
 from pyspark.sql.types import DecimalType
 
+from spark_app.backtest.grid import Grid
 from spark_app.backtest.outcome import SERIES, STRATEGY, Outcome, Summary, break_even_bps, cagr_at
 from spark_app.errors import UsageError
 from spark_app.schemas import (
@@ -64,9 +65,17 @@ def write_csv(folder: str, tables: Tables) -> None:
         raise UsageError(f"--csv {folder}: cannot write: {error.strerror}") from error
 
 
+def luck_of(grid: Grid) -> Row:
+    """What the grid says about luck, for `--json`."""
+    return {
+        "deflated_sharpe": known(grid.deflated_sharpe),
+        "overfitting_probability": known(grid.overfitting_probability),
+    }
+
+
 def known(number: float) -> float | None:
     """None for what is not defined."""
-    return number if math.isfinite(number) else None
+    return float(number) if math.isfinite(number) else None
 
 
 def _run(outcome: Outcome, today: dt.date) -> Row:
@@ -154,4 +163,7 @@ def _percent(fraction: float) -> float | None:
 
 
 def _decimal(value: object, scale: int) -> Decimal | None:
-    return None if value is None else Decimal(repr(value)).quantize(Decimal(1).scaleb(-scale))
+    if not isinstance(value, float):
+        return None
+    # NumPy's floats write themselves as calls.
+    return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-scale))

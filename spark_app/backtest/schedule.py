@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from spark_app import market_calendar
 from spark_app.backtest.plan import Plan, Rebalance
 from spark_app.errors import UsageError
+from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.rotation import VOLATILITY_SESSIONS
 
 _LONGEST_CLOSURE = dt.timedelta(days=30)
@@ -23,11 +24,13 @@ class Schedule:
             begins.
         sessions: from the one before the first day asked for, where the value is 1, to the last.
         rebalances: the sessions of signals.
+        following: the session after the last one, None where none is known.
     """
 
     warm_up: tuple[dt.date, ...]
     sessions: tuple[dt.date, ...]
     rebalances: tuple[dt.date, ...]
+    following: dt.date | None = None
 
     @property
     def all_sessions(self) -> tuple[dt.date, ...]:
@@ -38,7 +41,8 @@ class Schedule:
 def warm_up_sessions(plan: Plan) -> int:
     """The sessions before a signal that it looks at."""
     volatility = VOLATILITY_SESSIONS if plan.weighting == "inverse_volatility" else 0
-    return max(*plan.choice.periods, volatility)
+    grid = max(PERIODS) if plan.has_grid else 0
+    return max(*plan.choice.periods, volatility, grid)
 
 
 def make_schedule(plan: Plan, known: Sequence[dt.date]) -> Schedule:
@@ -57,7 +61,8 @@ def make_schedule(plan: Plan, known: Sequence[dt.date]) -> Schedule:
     sessions = known[start : end + 1]
     following = known[end + 1] if end + 1 < len(known) else None
     warm_up = known[max(0, start - warm_up_sessions(plan)) : start]
-    return Schedule(tuple(warm_up), tuple(sessions), rebalance_dates(sessions, plan.rebalance, following))
+    rebalances = rebalance_dates(sessions, plan.rebalance, following)
+    return Schedule(tuple(warm_up), tuple(sessions), rebalances, following)
 
 
 def calendar_sessions(plan: Plan) -> list[dt.date]:

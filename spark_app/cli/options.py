@@ -196,6 +196,8 @@ BACKTEST = (
         metavar="A,B",
     ),
     Option("--no-trend-filter", "hold the best funds whether they trend or not", "no_trend_filter"),
+    Option("--grid", "run 5, 10 and 20 sessions, daily, weekly and monthly as well: was it luck?", "grid"),
+    Option("--probe", "compute signals again without their future, which must not change them", "probe"),
     _chosen("--weighting", "weighting", "weights of the positions", "equal", "inverse_volatility"),
     MAX_WEIGHT,
     KNOWN_AT,

@@ -38,8 +38,9 @@ class Request:
         dry_run: show what would be done.
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
         forget: tickers whose cached fetches are dropped; forget_all: those of every ticker.
-        no_trend_filter, csv, universe_file: of a backtest: hold funds whether they trend or not; the folder of its CSV
-            files; the file of its universe (None: that of the installation).
+        no_trend_filter, grid, probe, csv, universe_file: of a backtest: hold funds whether they trend or not; run other
+            rules beside it; compute signals without their future; the folder of its CSV files; the file of its
+            universe (None: that of the installation).
         topic_start, origin: where a replay begins, and which kind of data it takes (None: that of the database).
         words: the arguments as the user gave them.
         resume_command: the command that resumes the run.
@@ -65,6 +66,8 @@ class Request:
     forget: str | None = None
     forget_all: bool = False
     no_trend_filter: bool = False
+    grid: bool = False
+    probe: bool = False
     csv: str | None = None
     universe_file: str | None = None
     topic_start: TopicStart = field(default_factory=TopicStart)

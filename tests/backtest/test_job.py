@@ -6,9 +6,11 @@ import csv
 import datetime as dt
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,7 @@ from tests.storage.postgres.copies import new_database
 from tests.transforms.frames import NOON, frame
 
 FIRST, LAST = dt.date(2023, 3, 1), dt.date(2023, 6, 30)
+LATER = dt.date(2023, 4, 3)
 FUNDS = ("AAA", "BBB", "CCC")
 UNIVERSE = "[benchmark]\nticker = 'SPY'\n" + "".join(f"[[funds]]\nticker = '{t}'\nsector = 'S{t}'\n" for t in FUNDS)
 SESSIONS = market_calendar.sessions_between(dt.date(2023, 2, 1), LAST)
@@ -58,11 +61,13 @@ class World:
     database: Database
     folder: Path
 
-    def backtest(self, *, first: dt.date = FIRST, **settings: object) -> StageReport:
+    def backtest(
+        self, *, first: dt.date = FIRST, grid: bool = False, probe: bool = False, **settings: object
+    ) -> StageReport:
         days = tuple(market_calendar.sessions_between(first, LAST))
         backtest = self.run.settings.backtest.model_copy(update=settings)
         run = replace(
-            self.run.asking(as_of_dates=days, run_id=f"run-{len(self.run.summary.reports):08}"),
+            self.run.asking(as_of_dates=days, grid=grid, probe=probe, run_id=f"run-{len(self.run.summary.reports):08}"),
             settings=self.run.settings.model_copy(update={"backtest": backtest}),
         )
         run_stages(run, (BACKTEST,))
@@ -142,8 +147,13 @@ def test_tables_agree_with_pandas_and_an_independent_engine(world: World, first:
     assert {len(weights) for weights in targets.values()} == {0, 1, 2}
 
     inside = [day for day in SESSIONS if day >= min(targets)]
-    every = {"equal_weight": dict.fromkeys(FUNDS, 1 / 3), "benchmark": {"SPY": 1.0}}
-    wanted = {"strategy": targets, **{name: dict.fromkeys(targets, weights) for name, weights in every.items()}}
+    priced = {day: [fund for fund in FUNDS if pd.notna(ADJUSTED[fund].loc[day])] for day in targets}
+    assert {len(funds) for funds in priced.values()} == {2, 3}
+    wanted = {
+        "strategy": targets,
+        "equal_weight": {day: dict.fromkeys(funds, 1 / len(funds)) for day, funds in priced.items()},
+        "benchmark": dict.fromkeys(targets, {"SPY": 1.0}),
+    }
     for series, of_series in wanted.items():
         by_date, trades = independent.run(
             ADJUSTED.loc[inside], OPENS.loc[inside], of_series, execution="next_open", cost_bps=10
@@ -195,22 +205,43 @@ def test_csv_files_have_what_the_tables_have(world: World, first: StageReport) -
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_one_sentence(
-    world: World, first: dt.date, settings: dict[str, object], exit_code: int, told: str
+    world: World, first: dt.date, settings: dict[str, Any], exit_code: int, told: str
 ) -> None:
     report = world.backtest(first=first, **settings)
     assert report.exit_code == exit_code
     assert told in report.message
 
 
+def test_the_grid_has_nine_rules_and_that_of_the_plan_is_among_them(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        alone = world.backtest(first=LATER, basis_sessions=10, rank_periods=(10,), rebalance="monthly")
+        growth = _growth_told(caplog.text)
+        report = world.backtest(first=LATER, grid=True)
+    assert (alone.exit_code, report.exit_code) == (0, 0)
+    cells = {(row["basis"], row["rebalance"]): row for row in world.run.summary.findings["grid"]}
+    assert len(cells) == 9
+    cagr = cells[10, "monthly"]["cagr"]
+    assert isinstance(cagr, float)
+    assert f"{cagr * 100:.2f}" == growth
+    assert "probability of overfitting" in caplog.text
+
+
+def _growth_told(text: str) -> str:
+    return str(re.findall(r"^strategy +(\S+)", text, re.MULTILINE)[0])
+
+
 def test_the_text_shows_three_portfolios_costs_and_years(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        world.backtest(execution="same_close")
+        world.backtest(execution="same_close", probe=True)
     text = caplog.text
     for part in (
         "UNATTAINABLE",
         "strategy ",
         "equal weight ",
         "SPY ",
+        "probe: the ",
         "20 bp",
         "close after the next",
         "Break-even of the strategy:",
