@@ -251,7 +251,9 @@ class RetentionSettings(Section):
         description="rows of logs_pipeline_run, but the last successful run of each stage and date",
     )
     analytics_days: _Days = Field(
-        default="keep", validate_default=True, description="trends, portfolios and exclusions"
+        default="keep",
+        validate_default=True,
+        description="trends, portfolios and exclusions; backtests by the day they were computed",
     )
     vacuum_hours: Annotated[float, Field(ge=0, le=_CENTURY_HOURS)] = Field(
         default=168,

@@ -152,7 +152,7 @@ def test_tables_agree_with_pandas_and_an_independent_engine(world: World, first:
     wanted = {
         "strategy": targets,
         "equal_weight": {day: dict.fromkeys(funds, 1 / len(funds)) for day, funds in priced.items()},
-        "benchmark": dict.fromkeys(targets, {"SPY": 1.0}),
+        "benchmark": {day: {"SPY": 1.0} for day in targets},
     }
     for series, of_series in wanted.items():
         by_date, trades = independent.run(
