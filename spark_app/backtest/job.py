@@ -118,7 +118,7 @@ def _known_sessions(plan: Plan, bars: DataFrame) -> list[dt.date]:
 def _result(run: Run, outcome: Outcome, grid: Grid | None) -> StageResult:
     summaries = summarise(outcome)
     tables = rows_of(outcome, summaries, run.request.now.date())
-    logger.info("%s", render_outcome(outcome, summaries))
+    logger.info("%s", render_outcome(outcome, summaries, origin=run.settings.data_origin))
     run.summary.findings |= {name: list(rows) for name, rows in tables.items()}
     if grid is not None:
         logger.info("%s", render_grid(grid))

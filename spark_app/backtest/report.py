@@ -35,10 +35,11 @@ _MORE = (
 _NONE = "-"
 
 
-def render_outcome(outcome: Outcome, summaries: Sequence[Summary]) -> str:
-    """Draw a backtest."""
+def render_outcome(outcome: Outcome, summaries: Sequence[Summary], *, origin: str = "real") -> str:
+    """Draw a backtest; `origin` is the kind of data, real or synthetic."""
     names = _names(outcome)
     parts = [
+        "SYNTHETIC DATA: made up, for trying things out" if origin == "synthetic" else "",
         _describe(outcome),
         draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
         draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),
@@ -72,7 +73,7 @@ def render_grid(grid: Grid) -> str:
         "The same rotation by other rules",
         draw_table(header, rows, right={0, 2, 3, 4, 5}),
         f"Was it luck? Of returns over the benchmark: deflated Sharpe ratio of the best rule"
-        f" {_number(grid.deflated_sharpe)} (above 0.95: no luck), probability of overfitting"
+        f" {_number(grid.deflated_sharpe)} (above 0.95: hardly luck), probability of overfitting"
         f" {_number(grid.overfitting_probability)} (0.5: worthless rules)",
     ]
     return "\n\n".join(parts)
