@@ -8,7 +8,7 @@ unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPAR
 # Nor may a demo, a test or a benchmark touch anybody's real database or staging.
 own_world := unset DATABASE_URL DATABASE_ADMIN_URL DATABASE_PASSWORD_FILE SPARK_MASTER "$${!SPARK_APP_@}";
 python := .venv/bin/python
-compile := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
+compile := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --override overrides.in
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16

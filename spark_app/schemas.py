@@ -120,6 +120,8 @@ class ServedTable:
     loses_rows: bool = True
     """Whether a run removes stale rows, those that it no longer produces; prices are removed by retention only."""
     defaults: tuple[tuple[str, object], ...] = ()
+    is_sent: bool = True
+    """Whether changed rows are sent to Kafka."""
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -241,6 +243,63 @@ PORTFOLIO_EXCLUSION = ServedTable(
     ),
     defaults=(("holdings_date", None), ("is_look_ahead", False)),
 )
+
+_VALUE, _FRACTION = DecimalType(28, 12), DecimalType(14, 8)
+_BACKTEST, _SERIES = _struct(backtest_id=_STRING), _struct(series=_STRING)
+
+BACKTEST_RUN = ServedTable(
+    "analytics_backtest_run",
+    ("backtest_id",),
+    _joined(
+        _BACKTEST,
+        _struct(computed_date=_DATE, first_date=_DATE, last_date=_DATE, is_attainable=BooleanType()),
+        _struct(parameters=_STRING, run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_SUMMARY = ServedTable(
+    "analytics_backtest_summary",
+    ("backtest_id", "series"),
+    _joined(
+        *(_BACKTEST, _SERIES),
+        _struct(final_value=_VALUE, cagr_pct=PERCENT, gross_cagr_pct=PERCENT, volatility_pct=PERCENT),
+        _struct(sharpe_ratio=PERCENT, sortino_ratio=PERCENT, max_drawdown_pct=PERCENT),
+        _struct(peak_date=_DATE, trough_date=_DATE, recovery_date=_DATE),
+        _struct(beta=PERCENT, alpha_pct=PERCENT, information_ratio=PERCENT),
+        _struct(value_at_risk_pct=PERCENT, conditional_value_at_risk_pct=PERCENT, hit_rate_pct=PERCENT),
+        _struct(yearly_turnover=PERCENT, break_even_bps=PERCENT, run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_EQUITY = ServedTable(
+    "analytics_backtest_equity",
+    ("backtest_id", "series", "trade_date"),
+    _joined(
+        *(_BACKTEST, _SERIES),
+        _struct(trade_date=_DATE, portfolio_value=_VALUE, drawdown_pct=PERCENT, run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_REBALANCE = ServedTable(
+    "analytics_backtest_rebalance",
+    ("backtest_id", "series", "as_of_date"),
+    _joined(
+        *(_BACKTEST, _SERIES),
+        _struct(as_of_date=_DATE, trade_date=_DATE, turnover=_FRACTION, cost_pct=_FRACTION, run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_POSITION = ServedTable(
+    "analytics_backtest_position",
+    ("backtest_id", "as_of_date", "ticker"),
+    _joined(
+        _BACKTEST,
+        _struct(as_of_date=_DATE, ticker=_STRING, target_weight=PORTFOLIO_WEIGHT, run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_TABLES = (BACKTEST_RUN, BACKTEST_SUMMARY, BACKTEST_EQUITY, BACKTEST_REBALANCE, BACKTEST_POSITION)
+"""The tables of backtests, the one that the others refer to first; they are not sent to Kafka."""
 
 SERVED_TABLES = (
     ETF_OHLC,

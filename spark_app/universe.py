@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
@@ -54,6 +56,40 @@ FIRST_SYNTHETIC_SESSION = dt.date(2015, 1, 2)
 
 STAGGERED_FUNDS = ("XLK", "XLV", "XLF", "XLY", "XLC", "XLI", "XLP", "XLE", "XLU", "XLRE", "XLB")
 """The sector funds in the order of the staggered backfill."""
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The funds that a rotation chooses from, and what they are compared with.
+
+    Attributes:
+        benchmark: the ticker that trends are measured against.
+        sectors: sector of each fund, in the order of the funds.
+        first_sessions: the first session of a fund, where it is known; before it the fund is unavailable.
+        currency: of all prices.
+        sessions: the calendar whose sessions count, XNYS, or `data`: the dates on which the benchmark has a price.
+        periods_a_year: sessions in a year, by which statistics are annualised.
+    """
+
+    benchmark: str
+    sectors: Mapping[str, str]
+    first_sessions: Mapping[str, dt.date]
+    currency: str = CURRENCY
+    sessions: str = "XNYS"
+    periods_a_year: int = 252
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """The benchmark and the funds."""
+        return (self.benchmark, *self.sectors)
+
+
+DEFAULT_UNIVERSE = Universe(
+    BENCHMARK,
+    {fund: SECTOR_NAMES[fund] for fund in FUNDS if fund != BENCHMARK},
+    {fund: FIRST_SESSIONS[fund] for fund in FUNDS},
+)
+"""The funds of the daily pipeline, as `conf/universe.toml` has them."""
 
 
 class ShareClass(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_app import operations, stages
+from spark_app import backtest, operations, stages
 
 STAGES = tuple(stage.name for stage in stages.STAGES)
 """The names of the five stages, in their order."""
@@ -13,5 +13,6 @@ _OTHERS = (
     operations.REPUBLISH,
     operations.REPLAY,
     operations.FILL_TOPIC,
+    backtest.BACKTEST,
 )
 DECLARED = {stage.name: stage for stage in (*stages.STAGES, *_OTHERS)}

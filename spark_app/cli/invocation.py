@@ -101,7 +101,7 @@ class Invocation:
         )
 
     def _as_of_session(self, named: dt.date | None, now: dt.datetime) -> dt.date | None:
-        """The session to work for; None where the named day has none, which is logged."""
+        """The session to work for; None where the named day has none, which is logged, unless any day will do."""
         from spark_app import market_calendar
 
         last = market_calendar.last_completed_session(now)
@@ -110,7 +110,7 @@ class Invocation:
         if named > now.date() or (named > last and market_calendar.is_session(named)):
             raise UsageError(f"--as-of {named} is not over yet: the last completed session is {last}")
         session = market_calendar.session_on_or_before(named)
-        if session != named:
+        if session != named and not self.job.takes_any_day:
             logger.info(
                 "%s: %s is not a trading day (previous session: %s): nothing to do", self.job.name, named, session
             )

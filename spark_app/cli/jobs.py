@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_app.backtest import BACKTEST
 from spark_app.cli import options as opt
 from spark_app.cli.options import Option
 from spark_app.operations import BACKFILL, FILL_TOPIC, REPLAY, REPUBLISH, STAGGERED_BACKFILL
@@ -35,6 +36,7 @@ class Job:
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
         check: a function called with the settings and those of the database before anything is begun, not for a dry
             run; raises what the user has to change.
+        takes_any_day: whether a day without trading stands for the session before it.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
     """
@@ -50,6 +52,7 @@ class Job:
     afterwards: str = ""
     preview: str = ""
     reads_any_origin: bool = False
+    takes_any_day: bool = False
     examples: tuple[str, ...] = ()
 
     @property
@@ -160,6 +163,18 @@ JOBS = {
             (opt.AS_OF, opt.FROM, opt.TABLES, opt.REPUBLISHED_DAYS, opt.UNIVERSE, opt.KNOWN_AT, opt.WHAT_IF),
             (REPUBLISH,),
             runs_again=True,
+        ),
+        Job(
+            BACKTEST.name,
+            BACKTEST.description,
+            opt.BACKTEST,
+            (BACKTEST,),
+            runs_again=True,
+            takes_any_day=True,
+            examples=(
+                "--from 2016-01-04 --to 2023-12-29",
+                "--from 2016-01-04 --rebalance weekly --basis 20 --rank-periods 5,10,20 --cost-bps 5",
+            ),
         ),
         Job(
             REPLAY.name,

@@ -175,3 +175,47 @@ FROM_TIME = Option(
     metavar="TIME",
     excludes="where to begin",
 )
+
+TO = replace(AS_OF, flag="--to", help="last day of the backtest (default: the last one with prices)")
+BACKTEST_FROM = replace(FROM, help="first day of the backtest; the value is 1 at the session before it")
+MAX_WEIGHT = Option(
+    "--max-weight", "largest weight of one position, a fraction", "portfolio.max_weight", text, metavar="FRACTION"
+)
+
+
+def _chosen(flag: str, sets: str, told: str, *choices: str) -> Option:
+    return Option(flag, told, f"backtest.{sets}", text, choices=choices)
+
+
+BACKTEST = (
+    BACKTEST_FROM,
+    TO,
+    _chosen("--level", "level", "what is held: the trending funds", "sectors"),
+    _chosen("--rebalance", "rebalance", "at each session, or the last of a period", "daily", "weekly", "monthly"),
+    _chosen("--execution", "execution", "where a signal is traded", "next_open", "next_close", "same_close"),
+    Option("--cost-bps", "cost of a side, in basis points", "backtest.cost_bps", values.number, metavar="BPS"),
+    Option("--top-n-sectors", "largest number of funds", "backtest.top_n_sectors", values.positive, metavar="N"),
+    Option(
+        "--basis",
+        "the period whose trends decide, in sessions",
+        "backtest.basis_sessions",
+        values.positive,
+        metavar="N",
+    ),
+    Option(
+        "--rank-periods",
+        "rank by the mean return over these periods instead of the basis",
+        "backtest.rank_periods",
+        text,
+        metavar="A,B",
+    ),
+    Option("--no-trend-filter", "hold the best funds whether they trend or not", "no_trend_filter"),
+    Option("--grid", "run 5, 10 and 20 sessions, daily, weekly and monthly as well: was it luck?", "grid"),
+    Option("--probe", "compute signals again without their future, which must not change them", "probe"),
+    _chosen("--weighting", "weighting", "weights of the positions", "equal", "inverse_volatility"),
+    MAX_WEIGHT,
+    KNOWN_AT,
+    Option("--universe-file", "other funds than those of conf/universe.toml", "universe_file", text, metavar="FILE"),
+    Option("--csv", "write the results to CSV files in FOLDER", "csv", text, metavar="FOLDER"),
+)
+"""The options of a backtest."""

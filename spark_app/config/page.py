@@ -109,7 +109,10 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(str, schema["enum"]))
     choices = schema.get("anyOf", [schema])
     if choices[0]["type"] == "array":
-        return "list of tables" if "$ref" in choices[0]["items"] else "list of dates"
+        items = choices[0]["items"]
+        if "$ref" in items:
+            return "list of tables"
+        return "list of dates" if items.get("format") == "date" else "list of whole numbers"
     if choices[0]["type"] == "object":
         return "table of dates"
     number = next((choice for choice in choices if choice["type"] in ("integer", "number")), None)

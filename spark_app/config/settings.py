@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from spark_app.config.backtest import BacktestSettings
 from spark_app.config.corrections import CorrectionsSettings
 from spark_app.config.dates import Dates
 from spark_app.config.installation import PROJECT_ROOT, default_home
@@ -246,7 +247,9 @@ class RetentionSettings(Section):
         "but what brought served rows; of logs_price_restatement",
     )
     analytics_days: _Days = Field(
-        default="keep", validate_default=True, description="trends, portfolios and exclusions"
+        default="keep",
+        validate_default=True,
+        description="trends, portfolios and exclusions; backtests by the day they were computed",
     )
     compact_above_files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=100, description="a staging table with more files than this is compacted into few"
@@ -295,6 +298,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     quality: QualitySettings = QualitySettings()
     portfolio: PortfolioSettings = PortfolioSettings()
+    backtest: BacktestSettings = BacktestSettings()
     calendar: CalendarSettings = CalendarSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     corrections: CorrectionsSettings = CorrectionsSettings()

@@ -40,6 +40,9 @@ class Request:
         start_from, skip_existing, delay_minutes: the plan of the staggered backfill.
         forget: tickers whose cached fetches are dropped; forget_all: those of every ticker.
         out, png, opens: where the page is written, where its picture, and whether it is opened in a browser.
+        no_trend_filter, grid, probe, csv, universe_file: of a backtest: hold funds whether they trend or not; run other
+            rules beside it; compute signals without their future; the folder of its CSV files; the file of its
+            universe (None: that of the installation).
         topic_start, origin: where a replay begins, and which kind of data it takes (None: that of the database).
         words: the arguments as the user gave them.
         resume_command: the command that resumes the run.
@@ -68,6 +71,11 @@ class Request:
     out: str | None = None
     png: str | None = None
     opens: bool = False
+    no_trend_filter: bool = False
+    grid: bool = False
+    probe: bool = False
+    csv: str | None = None
+    universe_file: str | None = None
     topic_start: TopicStart = field(default_factory=TopicStart)
     origin: str | None = None
     words: tuple[str, ...] = ()

@@ -61,5 +61,11 @@ PARAMETERS: Mapping[str, Callable[[Request, Settings], Mapping[str, object]]] = 
     "universe": lambda request, _: {"universe": request.universe},
     "holdings_provider": lambda _, settings: {"holdings_provider": settings.source.holdings_provider},
     "portfolio": lambda _, settings: settings.portfolio.model_dump(mode="json"),
+    "backtest": lambda request, settings: {
+        **settings.backtest.model_dump(mode="json"),
+        "first_date": str(request.as_of_dates[0]) if request.as_of_dates else None,
+        "no_trend_filter": request.no_trend_filter,
+        "universe_file": request.universe_file,
+    },
 }
 """The parameters that a stage may declare, and where each comes from."""

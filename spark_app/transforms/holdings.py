@@ -11,11 +11,16 @@ from spark_app.schemas import ETF_HOLDINGS
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.trends import sector_name
-from spark_app.universe import BENCHMARKS, SECTOR_NAMES, Rename
+from spark_app.universe import BENCHMARKS, DEFAULT_UNIVERSE, Rename, Universe
 
 
-def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame, renames: Sequence[Rename] = ()) -> DataFrame:
-    """Assign each stock to one sector fund at each date.
+def sector_memberships(
+    holdings: DataFrame,
+    as_of_dates: DataFrame,
+    renames: Sequence[Rename] = (),
+    universe: Universe = DEFAULT_UNIVERSE,
+) -> DataFrame:
+    """Assign each stock to one sector fund of the universe at each date.
 
     Columns in: `holdings` are current, as `current_holdings` gives them; `as_of_dates` has as_of_date.
     Columns out: as_of_date, ticker, etf_ticker, sector (GICS), holding_percent, snapshot_date, is_look_ahead
@@ -24,7 +29,7 @@ def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame, renames: Seq
     Args:
         renames: what a snapshot of before the rename calls by the old ticker becomes a member by the newest one.
     """
-    snapshots = fund_snapshots(holdings, as_of_dates)
+    snapshots = fund_snapshots(holdings, as_of_dates, universe)
     ticker = _newest_ticker(renames).alias("ticker")
     shares = holdings.select("etf_ticker", "snapshot_date", ticker, "holding_percent")
     # Of a stock in two funds, or twice in one, the row with the largest percentage is used.
@@ -35,7 +40,7 @@ def sector_memberships(holdings: DataFrame, as_of_dates: DataFrame, renames: Seq
     return (
         candidates.withColumn("choice", F.row_number().over(largest_first))
         .where(F.col("choice") == 1)
-        .withColumn("sector", sector_name(F.col("etf_ticker")))
+        .withColumn("sector", sector_name(F.col("etf_ticker"), universe))
         .select("as_of_date", "ticker", "etf_ticker", "sector", "holding_percent", "snapshot_date", "is_look_ahead")
     )
 
@@ -59,14 +64,14 @@ def _newest_name(rename: Rename, renames: Sequence[Rename]) -> str:
     return _newest_name(min(later, key=lambda other: other.date), renames) if later else rename.new
 
 
-def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame) -> DataFrame:
+def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame, universe: Universe = DEFAULT_UNIVERSE) -> DataFrame:
     """Find the snapshot of each sector fund at each date, by an as-of join.
 
     Columns in: `holdings` has etf_ticker, snapshot_date; `as_of_dates` has as_of_date.
     Columns out: as_of_date, etf_ticker, snapshot_date and is_look_ahead (both null for a fund without any snapshot);
         one row per date and sector fund.
     """
-    fund = F.explode(F.array(*[F.lit(ticker) for ticker in SECTOR_NAMES]))
+    fund = F.explode(F.array(*[F.lit(ticker) for ticker in universe.sectors]))
     asked = as_of_dates.select("as_of_date", fund.alias("etf_ticker"))
     dated = join_point_in_time(asked, holdings, key="etf_ticker", date="snapshot_date")
     return dated.withColumn("is_look_ahead", is_look_ahead("snapshot_date"))

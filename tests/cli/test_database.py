@@ -14,6 +14,7 @@ import pytest
 
 from spark_app.cli import database as commands
 from spark_app.cli.database import copy_script, main
+from spark_app.schemas import BACKTEST_TABLES
 from spark_app.storage.postgres import session
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrate
@@ -86,13 +87,15 @@ def test_a_dump_of_an_earlier_version_replaces_a_newer_schema(
 ) -> None:
     use(database, monkeypatch)
     with database.connect() as connection:
-        connection.execute("DROP VIEW analytics_portfolio_turnover; DELETE FROM schema_migrations WHERE version > 7")
+        for table in reversed(BACKTEST_TABLES):
+            connection.execute(f"DROP TABLE {table.name}".encode())
+        connection.execute("DELETE FROM schema_migrations WHERE version > 9")
     note(database, "before")
     assert main(["db", "dump", str(tmp_path / "copy")]) == 0
-    assert migrate(database) == ["0008_portfolio_turnover.sql"]
+    assert migrate(database) == ["0010_backtest.sql"]
     assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
     assert errors(database) == ["before"]
-    assert migrate(database) == ["0008_portfolio_turnover.sql"]
+    assert migrate(database) == ["0010_backtest.sql"]
 
 
 def test_a_broken_dump_leaves_the_database_as_it_was(

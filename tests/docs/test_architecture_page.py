@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
 STEP = re.compile(r"^\| `(spark_app/[\w/]+\.py)` \| `(\w+)` \|", re.MULTILINE)
 RULE_FILE = re.compile(
-    r"`((?:cli|operations|stages|ingestion|pipeline|sources|transforms|storage|spark|config)/[\w/.]+)`"
+    r"`((?:cli|backtest|operations|stages|ingestion|pipeline|sources|transforms|storage|spark|config)/[\w/.]+)`"
 )
 LONGEST_WALK = 16
 

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_app import market_calendar
 from spark_app.schemas import BARS, SECTOR_TRENDS
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import SECTOR_NAMES
+from spark_app.universe import SECTOR_NAMES, Universe
 from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, frame, session, sessions_frame
 
 
@@ -132,3 +132,24 @@ def test_no_dates_keep_the_schema(spark: SparkSession) -> None:
     actual_df = sector_trends(frame(spark, [], BARS), sessions_frame(spark, 5), as_of_frame(spark))
     assert columns_and_types(actual_df.schema) == columns_and_types(SECTOR_TRENDS)
     assert actual_df.collect() == []
+
+
+def test_a_fund_that_did_not_exist_yet_is_unavailable(spark: SparkSession) -> None:
+    young = Universe("B", {"Old": "Old", "Young": "Young"}, {"Young": session(4)})
+    bars = bars_frame(
+        spark, [(t, n, 10.0 + n) for t in ("B", "Old", "Young") for n in range(10) if t != "Young" or n > 3]
+    )
+    trends = sector_trends(bars, sessions_frame(spark, 9), as_of_frame(spark, 3, 5, 9), periods=(3,), universe=young)
+    told = {(r.etf_ticker, r.as_of_date): (r.unavailable_code, r.unavailable_reason) for r in trends.collect()}
+    assert told["Young", session(3)] == ("not_listed", "listed since 2023-05-05")
+    assert told["Young", session(5)] == ("no_bar_at_start", "no bar on 2023-05-03")
+    assert told["Young", session(9)] == told["Old", session(3)] == (None, None)
+
+
+def test_another_universe_with_other_periods_goes_through_the_same_rules(spark: SparkSession) -> None:
+    industries = Universe("Mkt", {"NoDur": "Goods", "Durbl": "Cars"}, {}, sessions="data", periods_a_year=12)
+    closes = bars_frame(spark, [("Mkt", 0, 100.0), ("Mkt", 1, 101.0), ("NoDur", 0, 100.0), ("NoDur", 1, 103.0)])
+    closes = closes.select("ticker", "trade_date", "adj_close_price")
+    rows = sector_trends(closes, sessions_frame(spark, 1), as_of_frame(spark, 1), periods=(1,), universe=industries)
+    found = {row.etf_ticker: (row.sector_name, row.return_pct, row.is_trending, row["rank"]) for row in rows.collect()}
+    assert found == {"NoDur": ("Goods", Decimal(3), True, 1), "Durbl": ("Cars", None, False, None)}

@@ -173,6 +173,7 @@ def _merge(
     connection: psycopg.Connection, publication: Publication, rows: sql.Composable, run: RunKey, topic: str | None
 ) -> RowCounts:
     table = publication.table
+    topic = topic if table.is_sent else None
     names = {"target": sql.Identifier(table.name), "loading": rows}
     names |= {
         "pending_upserts": pending_upserts(table, run, topic),

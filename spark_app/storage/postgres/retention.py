@@ -12,6 +12,7 @@ from psycopg import sql
 from spark_app.config.settings import DatabaseSettings, RetentionSettings, Settings
 from spark_app.errors import SettingsError
 from spark_app.schemas import (
+    BACKTEST_RUN,
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
     ETF_OHLC,
@@ -112,7 +113,7 @@ def _without_right(database: Database, tables: Sequence[str]) -> tuple[str, list
 def _expiring(keep: RetentionSettings) -> list[str]:
     kept_days = {
         (*_PRICES, ETF_HOLDINGS.name): keep.price_history_days,
-        _ANALYTICS: keep.analytics_days,
+        (*_ANALYTICS, BACKTEST_RUN.name): keep.analytics_days,
         (_ERRORS,): keep.consumer_errors_days,
         (_RUNS, _RESTATEMENTS, _FETCHES): keep.run_log_days,
     }
@@ -150,8 +151,13 @@ def old_runs(before: dt.datetime) -> list[OldRows]:
 
 
 def old_analytics(first: dt.date) -> list[OldRows]:
-    """Return the analytics of as-of dates before `first`."""
-    return [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", {"first": first}) for t in _ANALYTICS]
+    """Return the analytics of as-of dates before `first`, and the backtests that were computed before it.
+
+    What belongs to a backtest goes with its row.
+    """
+    given = {"first": first}
+    by_date = [OldRows(t, "analytics", "as_of_date", "as_of_date < %(first)s", given) for t in _ANALYTICS]
+    return [*by_date, OldRows(BACKTEST_RUN.name, "analytics", "computed_date", "computed_date < %(first)s", given)]
 
 
 @retried

@@ -8,6 +8,7 @@ import pytest
 
 from spark_app.errors import SettingsError
 from spark_app.schemas import (
+    BACKTEST_TABLES,
     BENCHMARK_OHLC,
     ETF_HOLDINGS,
     ETF_OHLC,
@@ -29,6 +30,7 @@ SERVED = [
     TRENDING_SECTORS,
     PORTFOLIO_ALLOCATION,
     PORTFOLIO_EXCLUSION,
+    *BACKTEST_TABLES,
 ]
 
 
@@ -43,6 +45,7 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
         "0007_max_weight_exceeded.sql",
         "0008_portfolio_turnover.sql",
         "0009_provenance.sql",
+        "0010_backtest.sql",
     ]
     assert migrate(empty_database) == []
 

@@ -1,4 +1,4 @@
-"""The right to remove rows, checked before retention begins, and which rows of the logs about fetches expire."""
+"""The right to remove rows, checked before retention begins, and which rows expire together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pydantic import SecretStr
 
 from spark_app.config.settings import DatabaseSettings, load_settings
 from spark_app.errors import SettingsError
+from spark_app.schemas import BACKTEST_TABLES
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.retention import measure, old_runs, remove, require_rights
+from spark_app.storage.postgres.retention import measure, old_analytics, old_runs, remove, require_rights
 from tests.storage.postgres.logins import login_as, url_of
 
 NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
@@ -20,6 +21,14 @@ FETCHES = [
     *[("holdings", fetched_at, "2024-01-02") for fetched_at in (OLD, SERVED)],
     *[("quote", fetched_at, fetched_at[:10]) for fetched_at in (OLD, SERVED)],
 ]
+
+_ROWS = """
+INSERT INTO analytics_backtest_run VALUES ('{id}', '{day}', '2020-01-02', '2020-12-31', true, '{{}}', 'run');
+INSERT INTO analytics_backtest_summary (backtest_id, series, final_value, run_id) VALUES ('{id}', 'strategy', 1, 'run');
+INSERT INTO analytics_backtest_equity VALUES ('{id}', 'strategy', '2020-01-02', 1, 0, 'run');
+INSERT INTO analytics_backtest_rebalance VALUES ('{id}', 'strategy', '2020-01-02', '2020-01-03', 1, 0, 'run');
+INSERT INTO analytics_backtest_position VALUES ('{id}', '2020-01-02', 'XLK', 1, 'run');
+"""
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 
@@ -103,3 +112,16 @@ def test_old_fetches_go_but_those_that_brought_served_rows(database: Database) -
     assert left == [("chart", "2024-01-03"), ("chart", "2024-05-31"), ("quote", "2024-01-03")]
     assert restated == [("later",)]
     assert counted == {"logs_pipeline_run": 0, "logs_price_restatement": 1, "logs_fetch": 4}
+
+
+def test_a_backtest_goes_as_a_whole_when_it_was_computed_long_ago(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute(
+            (_ROWS.format(id="old", day="2025-01-02") + _ROWS.format(id="new", day="2026-01-02")).encode()
+        )
+    for old in old_analytics(dt.date(2026, 1, 1)):
+        remove(database, old)
+    with database.connect() as connection:
+        for table in BACKTEST_TABLES:
+            left = connection.execute(f"SELECT backtest_id FROM {table.name}".encode()).fetchall()
+            assert left == [("new",)], table.name

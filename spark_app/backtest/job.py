@@ -1,0 +1,142 @@
+"""The job: read the prices, compute the signals, work out the portfolios, show and store them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from dataclasses import asdict, replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.backtest.grid import Grid, work_out_grid
+from spark_app.backtest.market import Coverage, read_coverage, require_prices
+from spark_app.backtest.outcome import STRATEGY, Outcome, summarise, work_out
+from spark_app.backtest.plan import Plan
+from spark_app.backtest.probe import probe
+from spark_app.backtest.report import render_grid, render_outcome
+from spark_app.backtest.rows import luck_of, rows_of, served_rows, write_csv
+from spark_app.backtest.schedule import Schedule, calendar_sessions, make_schedule
+from spark_app.backtest.signals import Signals, sector_signals
+from spark_app.config.universe_file import load_universe
+from spark_app.errors import DataIncompleteError, UsageError
+from spark_app.ingestion.current import read_bars
+from spark_app.pipeline.result import StageResult
+from spark_app.pipeline.run import Run
+from spark_app.schemas import BACKTEST_RUN, BACKTEST_TABLES
+from spark_app.storage.postgres.publish import Publication, RowSet
+from spark_app.transforms.rotation import SectorChoice, rank_periods_of
+
+logger = logging.getLogger(__name__)
+
+
+def run(run: Run) -> StageResult:
+    """Backtest what the request and the settings ask for.
+
+    Raises: UsageError, DataIncompleteError: it cannot be answered; says what is missing and how to get it.
+    """
+    plan = read_plan(run)
+    bars = _bars_of(run, plan)
+    coverage = read_coverage(bars, plan.universe.tickers)
+    plan = _until_the_last_price(run, plan, coverage)
+    schedule = make_schedule(plan, _known_sessions(plan, bars))
+    require_prices(plan, schedule, coverage)
+    bars = bars.where(F.col("trade_date").between(schedule.all_sessions[0], schedule.sessions[-1])).persist()
+    try:
+        signals = sector_signals(plan, schedule, bars)
+        if run.request.probe:
+            _probe(run, plan, schedule, bars, signals)
+        outcome = work_out(plan, schedule, bars, signals)
+        grid = work_out_grid(plan, schedule, bars, outcome.prices) if plan.has_grid else None
+    finally:
+        bars.unpersist()
+    return _result(run, outcome, grid)
+
+
+def read_plan(run: Run) -> Plan:
+    """Put the parameters together.
+
+    Raises: UsageError: they do not go together.
+    """
+    request, asked = run.request, run.settings.backtest
+    if not request.as_of_dates:
+        raise UsageError("backtest needs --from, the first day of the backtest, such as --from 2016-01-04")
+    choice = SectorChoice(
+        asked.basis_sessions,
+        rank_periods_of(asked.basis_sessions, asked.rank_periods),
+        asked.top_n_sectors,
+        is_trend_required=not request.no_trend_filter,
+    )
+    return Plan(
+        first=request.as_of_dates[0],
+        last=run.as_of,
+        universe=load_universe(request.universe_file),
+        level=asked.level,
+        rebalance=asked.rebalance,
+        execution=asked.execution,
+        cost_bps=asked.cost_bps,
+        cash_percent=asked.cash_percent,
+        choice=choice,
+        weighting=asked.weighting,
+        max_weight=run.settings.portfolio.max_weight,
+        known_at=request.known_at,
+        has_grid=request.grid,
+    )
+
+
+def _probe(run: Run, plan: Plan, schedule: Schedule, bars: DataFrame, signals: Signals) -> None:
+    probed = probe(plan, schedule, bars, signals, sector_signals)
+    run.summary.findings["probe"] = [asdict(probed)]
+    logger.info(
+        "probe: the %d signals up to %s are the same with later prices removed, and with noise in their place",
+        *(probed.signals, probed.cut_date),
+    )
+
+
+def _bars_of(run: Run, plan: Plan) -> DataFrame:
+    bars = read_bars(run).where(F.col("ticker").isin(list(plan.universe.tickers)))
+    return bars.select("ticker", "trade_date", "open_price", "close_price", "adj_close_price")
+
+
+def _until_the_last_price(run: Run, plan: Plan, coverage: dict[str, Coverage]) -> Plan:
+    """Without --to the backtest ends with the prices of the benchmark."""
+    benchmark = coverage.get(plan.universe.benchmark)
+    if run.request.is_as_of_given or benchmark is None or benchmark.last >= plan.last:
+        return plan
+    if benchmark.last < plan.first:
+        raise DataIncompleteError(f"prices of {plan.universe.benchmark} end {benchmark.last}: use an earlier --from")
+    return replace(plan, last=benchmark.last)
+
+
+def _known_sessions(plan: Plan, bars: DataFrame) -> list[dt.date]:
+    if plan.universe.sessions != "data":
+        return calendar_sessions(plan)
+    dates = bars.where(F.col("ticker") == plan.universe.benchmark).select("trade_date").distinct().collect()
+    return sorted(row["trade_date"] for row in dates)
+
+
+def _result(run: Run, outcome: Outcome, grid: Grid | None) -> StageResult:
+    summaries = summarise(outcome)
+    tables = rows_of(outcome, summaries, run.request.now.date())
+    logger.info("%s", render_outcome(outcome, summaries, origin=run.settings.data_origin))
+    run.summary.findings |= {name: list(rows) for name, rows in tables.items()}
+    if grid is not None:
+        logger.info("%s", render_grid(grid))
+        run.summary.findings |= {"grid": [asdict(cell) for cell in grid.cells], "luck": [luck_of(grid)]}
+    if run.request.csv is not None:
+        write_csv(run.request.csv, tables)
+    owned = RowSet(("backtest_id",), ((outcome.plan.backtest_id,),))
+    publications = [
+        Publication(
+            table,
+            run.frame(served_rows(table, tables[table.name]), table.computed_schema),
+            None if table is BACKTEST_RUN else owned,
+        )
+        for table in BACKTEST_TABLES
+    ]
+    strategy = next(summary for summary in summaries if summary.series == STRATEGY)
+    return StageResult(
+        message=f"{len(outcome.schedule.sessions) - 1:,} sessions, {len(outcome.signals.targets)} rebalances,"
+        f" {strategy.cagr * 100:.2f} % a year, backtest {outcome.plan.backtest_id}",
+        publications=tuple(publications),
+    )

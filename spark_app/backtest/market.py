@@ -1,0 +1,98 @@
+"""The prices of a backtest: whether there are enough of them, and those that are traded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app.backtest.engine import Prices
+from spark_app.backtest.plan import Plan
+from spark_app.backtest.schedule import Schedule
+from spark_app.config.installation import LAUNCHER
+from spark_app.errors import DataIncompleteError
+from spark_app.transforms.prices import usable_price
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The usable prices of one ticker."""
+
+    first: dt.date
+    last: dt.date
+    sessions: int
+
+
+def read_coverage(bars: DataFrame, tickers: Sequence[str]) -> dict[str, Coverage]:
+    """Count the usable prices of each ticker that has any.
+
+    Columns in: ticker, trade_date, adj_close_price.
+    """
+    usable = bars.where(F.col("ticker").isin(list(tickers)) & usable_price(F.col("adj_close_price")).isNotNull())
+    counted = usable.groupBy("ticker").agg(
+        F.min("trade_date").alias("first"), F.max("trade_date").alias("last"), F.count("*").alias("sessions")
+    )
+    return {row["ticker"]: Coverage(row["first"], row["last"], row["sessions"]) for row in counted.collect()}
+
+
+def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Coverage]) -> None:
+    """Refuse a backtest that the prices cannot answer.
+
+    Raises: DataIncompleteError: prices of a fund are missing, begin too late or end too early; says what to do.
+    """
+    universe, needed = plan.universe, schedule.all_sessions
+    missing = [ticker for ticker in universe.tickers if ticker not in coverage]
+    if missing:
+        raise DataIncompleteError(f"no prices of {_named(missing)} are staged: {_how_to_get(len(needed))}")
+    benchmark = coverage[universe.benchmark]
+    if benchmark.last < needed[-1]:
+        raise DataIncompleteError(
+            f"prices of {universe.benchmark} end {benchmark.last}: use --to {benchmark.last}, or collect newer ones"
+        )
+    listed = {ticker: universe.first_sessions.get(ticker, coverage[ticker].first) for ticker in universe.sectors}
+    begins = {ticker: max(needed[0], day) for ticker, day in listed.items()} | {universe.benchmark: needed[0]}
+    late = [ticker for ticker in universe.tickers if coverage[ticker].first > begins[ticker]]
+    if late:
+        first = max(coverage[ticker].first for ticker in late)
+        raise DataIncompleteError(
+            f"{len(needed):,} sessions of prices are needed, from {needed[0]} to {needed[-1]}, but those of"
+            f" {_named(late)} begin {first}: {_how_to_get(len(needed))}, or use a --from that is"
+            f" {len(schedule.warm_up) + 1} sessions after {first}"
+        )
+
+
+def read_prices(bars: DataFrame, sessions: Sequence[dt.date], tickers: Sequence[str]) -> Prices:
+    """Read the prices of some tickers, adjusted for splits and dividends.
+
+    Columns in: ticker, trade_date, adj_close_price; open_price and close_price where there are opens.
+    """
+    close = usable_price(F.col("adj_close_price"))
+    has_opens = {"open_price", "close_price"} <= set(bars.columns)
+    # The open is adjusted for splits only.
+    factor = close / usable_price(F.col("close_price")) if has_opens else F.lit(None).cast("double")
+    opened = usable_price(F.col("open_price")) * factor if has_opens else F.lit(None).cast("double")
+    wanted = bars.where(F.col("ticker").isin(list(tickers)) & F.col("trade_date").between(sessions[0], sessions[-1]))
+    rows = wanted.select("ticker", "trade_date", close.alias("close"), opened.alias("open")).toPandas()
+    closes, opens = (_pivoted(rows, name, sessions, tickers) for name in ("close", "open"))
+    return Prices(tuple(sessions), tuple(tickers), closes, None if np.isnan(opens).all() else opens)
+
+
+def _pivoted(rows: pd.DataFrame, name: str, sessions: Sequence[dt.date], tickers: Sequence[str]) -> np.ndarray:
+    wide = rows.pivot(index="trade_date", columns="ticker", values=name)
+    return wide.reindex(index=list(sessions), columns=list(tickers)).to_numpy(dtype=np.float64)
+
+
+def _named(tickers: Sequence[str]) -> str:
+    more = len(tickers) - _SHOWN
+    return ", ".join(tickers[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _how_to_get(sessions: int) -> str:
+    return f"collect them with {LAUNCHER} backfill_etf_benchmarks --days {sessions}"

@@ -1,0 +1,183 @@
+"""A backtest as text: the three portfolios, what costs do to them, and their years."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spark_app.backtest.grid import Grid
+from spark_app.backtest.outcome import (
+    BENCHMARK,
+    COSTS_BPS,
+    EQUAL_WEIGHT,
+    SERIES,
+    STRATEGY,
+    Outcome,
+    Summary,
+    break_even_bps,
+    cagr_at,
+    lags,
+    yearly,
+)
+from spark_app.text_table import draw_table
+
+_HEADER = ("", "CAGR %", "volatility %", "Sharpe", "Sortino", "max drawdown %", "from", "to", "recovered")
+_MORE = (
+    "",
+    "beta",
+    "alpha %",
+    "inform. ratio",
+    "VaR 95 %",
+    "CVaR 95 %",
+    "hit rate %",
+    "turnover a year",
+    "final value",
+)
+_NONE = "-"
+
+
+def render_outcome(outcome: Outcome, summaries: Sequence[Summary], *, origin: str = "real") -> str:
+    """Draw a backtest; `origin` is the kind of data, real or synthetic."""
+    names = _names(outcome)
+    parts = [
+        "SYNTHETIC DATA: made up, for trying things out" if origin == "synthetic" else "",
+        _describe(outcome),
+        draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
+        draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),
+        "CAGR in percent at other costs of a side; 0 is gross",
+        _draw_costs(outcome, names),
+        _describe_break_even(outcome, names),
+        "The strategy traded at another moment",
+        _draw_lags(outcome),
+        "Returns of calendar years in percent",
+        _draw_years(outcome, names),
+        f"backtest {outcome.plan.backtest_id}; definitions: docs/BACKTEST.md",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_grid(grid: Grid) -> str:
+    """Draw the grid and what it says about luck."""
+    rows = [
+        (
+            str(cell.basis),
+            cell.rebalance,
+            _percent(cell.cagr),
+            _number(cell.sharpe),
+            _number(cell.active_sharpe),
+            _number(cell.yearly_turnover),
+        )
+        for cell in grid.cells
+    ]
+    header = ("sessions", "rebalance", "CAGR %", "Sharpe", "over benchmark", "turnover a year")
+    parts = [
+        "The same rotation by other rules",
+        draw_table(header, rows, right={0, 2, 3, 4, 5}),
+        f"Was it luck? Of returns over the benchmark: deflated Sharpe ratio of the best rule"
+        f" {_number(grid.deflated_sharpe)} (above 0.95: hardly luck), probability of overfitting"
+        f" {_number(grid.overfitting_probability)} (0.5: worthless rules)",
+    ]
+    return "\n\n".join(parts)
+
+
+def _names(outcome: Outcome) -> dict[str, str]:
+    """What each portfolio is called."""
+    return {STRATEGY: "strategy", EQUAL_WEIGHT: "equal weight", BENCHMARK: outcome.plan.universe.benchmark}
+
+
+def _describe(outcome: Outcome) -> str:
+    plan, sessions = outcome.plan, outcome.schedule.sessions
+    choice = plan.choice
+    ranked = "+".join(map(str, choice.rank_periods))
+    lines = [
+        f"Backtest of {plan.level} from {sessions[0]} to {sessions[-1]}: the best {choice.top_n} of"
+        f" {len(plan.universe.sectors)} by return over {ranked} sessions"
+        + (f", if they trend over {choice.basis}" if choice.is_trend_required else ", whether they trend or not"),
+        f"{plan.rebalance} rebalance, {plan.weighting} weights, {plan.execution}, {plan.cost_bps:g} bp a side,"
+        f" {plan.cash_percent:g} % on cash",
+    ]
+    if plan.execution == "same_close":
+        lines.append("UNATTAINABLE: a signal of a close cannot be traded at that close")
+    if skipped := outcome.skipped_dates:
+        lines.append(
+            f"{len(skipped)} rebalances from {skipped[0]} to {skipped[-1]} skipped:"
+            f" no return of {plan.universe.benchmark}"
+        )
+    idle = sum(not weights for weights in outcome.signals.targets.values())
+    if idle:
+        lines.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: nothing trends")
+    return "\n".join(lines)
+
+
+def _first_row(names: dict[str, str], summary: Summary) -> tuple[str, ...]:
+    fall = summary.drawdown
+    dates = (_NONE if day is None else str(day) for day in (fall.peak_date, fall.trough_date, fall.recovery_date))
+    shown = (_percent(summary.cagr), _percent(summary.volatility), _number(summary.sharpe), _number(summary.sortino))
+    return (names[summary.series], *shown, _percent(fall.fall), *dates)
+
+
+def _second_row(names: dict[str, str], summary: Summary) -> tuple[str, ...]:
+    return (
+        names[summary.series],
+        _number(summary.beta),
+        _percent(summary.alpha),
+        _number(summary.information_ratio),
+        _percent(summary.value_at_risk),
+        _percent(summary.conditional_value_at_risk),
+        _percent(summary.hit_rate),
+        _number(summary.yearly_turnover),
+        f"{summary.final_value:,.4f}",
+    )
+
+
+def _draw_costs(outcome: Outcome, names: dict[str, str]) -> str:
+    plan = outcome.plan
+    rows = [
+        (
+            names[series],
+            *(
+                _percent(
+                    cagr_at(
+                        outcome.paths[series],
+                        cost,
+                        paid_bps=plan.cost_bps,
+                        periods_a_year=plan.universe.periods_a_year,
+                    )
+                )
+                for cost in COSTS_BPS
+            ),
+        )
+        for series in SERIES
+    ]
+    return draw_table(("", *(f"{cost:g} bp" for cost in COSTS_BPS)), rows, right=set(range(1, len(COSTS_BPS) + 1)))
+
+
+def _describe_break_even(outcome: Outcome, names: dict[str, str]) -> str:
+    sentences = []
+    for series in (BENCHMARK, EQUAL_WEIGHT):
+        ours, other = outcome.paths[STRATEGY], outcome.paths[series]
+        even = break_even_bps(ours, other, paid_bps=outcome.plan.cost_bps)
+        if even is not None:
+            sentences.append(f"it ends level with {names[series]} at {even:.1f} bp a side")
+            continue
+        is_ahead = ours.values[-1] > other.values[-1]
+        sentences.append(f"it is {'ahead of' if is_ahead else 'behind'} {names[series]} at any cost")
+    return "Break-even of the strategy: " + "; ".join(sentences)
+
+
+def _draw_lags(outcome: Outcome) -> str:
+    rows = [(lag.moment, _percent(lag.cagr), _number(lag.sharpe)) for lag in lags(outcome)]
+    return draw_table(("traded at", "CAGR %", "Sharpe"), rows, right={1, 2})
+
+
+def _draw_years(outcome: Outcome, names: dict[str, str]) -> str:
+    years = yearly(outcome)
+    rows = [(str(year), *(_percent(years[series][year]) for series in SERIES)) for year in years[STRATEGY]]
+    return draw_table(("year", *(names[series] for series in SERIES)), rows, right={1, 2, 3})
+
+
+def _percent(fraction: float) -> str:
+    return _NONE if fraction != fraction else f"{fraction * 100:.2f}"
+
+
+def _number(number: float) -> str:
+    return _NONE if number != number else f"{number:.2f}"
