@@ -108,7 +108,7 @@ def test_help_shows_the_settings_in_force(
     with pytest.raises(SystemExit):
         parse(JOBS["stage1_etf_ohlc"], ["--config", str(file), "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "0 = none (default: 2.5)" in text
+    assert "kept from 1 second on (default: 2.5)" in text
     assert "for a passing reason (default: 7)" in text
     assert "sessions of prices to collect (default: 21)" in text
 

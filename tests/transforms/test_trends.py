@@ -142,7 +142,7 @@ def test_a_fund_that_did_not_exist_yet_is_unavailable(spark: SparkSession) -> No
     trends = sector_trends(bars, sessions_frame(spark, 9), as_of_frame(spark, 3, 5, 9), periods=(3,), universe=young)
     told = {(r.etf_ticker, r.as_of_date): (r.unavailable_code, r.unavailable_reason) for r in trends.collect()}
     assert told["Young", session(3)] == ("not_listed", "listed since 2023-05-05")
-    assert told["Young", session(5)] == ("no_bar_at_start", "no bar on 2023-05-03")
+    assert told["Young", session(5)] == ("not_listed", "listed since 2023-05-05")
     assert told["Young", session(9)] == told["Old", session(3)] == (None, None)
 
 
