@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit test-integration test-emulator coverage test-kafka test-airflow test-containers test-browser test-cluster soak twice check bench package docs clean lock audit sbom
+.PHONY: help setup setup-dev demo test test-unit test-integration test-campaigns test-emulator coverage test-kafka test-airflow test-containers test-browser test-cluster soak twice check bench package docs clean lock audit sbom
 
 # What another Python or Spark left in the environment must not reach ours.
 unexport PYTHONPATH PYTHONHOME SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
@@ -35,9 +35,12 @@ test: setup-dev ## run the tests of all parts of the pipeline, in eight minutes
 	@$(own_world) $(python) -m pytest $(many) --ignore tests/emulator -m "not (alone or integration or $(elsewhere))"
 	@$(own_world) $(python) -m pytest -m "alone and not integration"
 
-test-integration: setup-dev ## run the stages against what goes wrong: faults, kills, real prices, restatements, retention
-	@$(own_world) $(python) -m pytest $(many) -m "integration and not (alone or $(elsewhere))"
-	@$(own_world) $(python) -m pytest -m "alone and integration"
+test-integration: setup-dev ## run the stages against what goes wrong: faults, a kill, restatements, retention
+	@$(own_world) $(python) -m pytest $(many) -m "integration and not (campaign or $(elsewhere))"
+
+test-campaigns: setup-dev ## the same at length: more kills and faults, backfills, real prices, a user's own Spark
+	@$(own_world) $(python) -m pytest $(many) -m "campaign and not alone"
+	@$(own_world) $(python) -m pytest -m "campaign and alone"
 
 test-emulator: setup-dev ## run the tests of the Yahoo emulator that other tests ask
 	@$(own_world) $(python) -m pytest tests/emulator

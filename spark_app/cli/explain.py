@@ -54,9 +54,10 @@ def build_parser() -> Parser:
 
 def _read(ticker: str, as_of: dt.date | None, config_file: str | None) -> Explanation:
     symbol = parse_ticker(ticker)
-    sessions = read_sessions(load_settings(config_file=config_file).calendar, dt.datetime.now(dt.UTC))
+    settings = load_settings(config_file=config_file)
+    sessions = read_sessions(settings.calendar, dt.datetime.now(dt.UTC))
     with open_database(load_database_settings()) as database:
-        return explain(database, symbol, as_of, sessions)
+        return explain(database, symbol, as_of, sessions, settings.corrections.share_classes_in_force)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from spark_app.stages import STAGE3, STAGE5
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import retried
-from spark_app.universe import BENCHMARK, BENCHMARKS, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, BENCHMARKS, SECTOR_NAMES, SHARE_CLASSES, ShareClass
 
 Kind = Literal["position", "exclusion", "not_considered", "sector", "benchmark"]
 
@@ -76,7 +76,13 @@ class Explanation:
 
 
 @retried
-def explain(database: Database, ticker: str, as_of: dt.date | None, sessions: Sessions) -> Explanation:
+def explain(
+    database: Database,
+    ticker: str,
+    as_of: dt.date | None,
+    sessions: Sessions,
+    share_classes: Sequence[ShareClass] = SHARE_CLASSES,
+) -> Explanation:
     """Explain a ticker on a date that has results, None for the newest.
 
     Raises: DataIncompleteError: there are no results. UsageError: nothing is known of the date, or of the ticker.
@@ -89,7 +95,7 @@ def explain(database: Database, ticker: str, as_of: dt.date | None, sessions: Se
             return _explain_sector(connection, ticker, date, starts)
         if ticker in BENCHMARKS:
             return _explain_benchmark(connection, ticker, date, starts)
-        return _explain_stock(connection, ticker, date, starts)
+        return _explain_stock(connection, ticker, date, starts, share_classes)
 
 
 def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
@@ -102,7 +108,13 @@ def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
     raise UsageError(f"no results for {as_of}: the nearest dates with results are {_listed(nearest)}")
 
 
-def _explain_stock(connection: psycopg.Connection, ticker: str, date: dt.date, starts: Starts) -> Explanation:
+def _explain_stock(
+    connection: psycopg.Connection,
+    ticker: str,
+    date: dt.date,
+    starts: Starts,
+    share_classes: Sequence[ShareClass],
+) -> Explanation:
     positions = facts.read_positions(connection, date)
     position = next((row for row in positions if row["ticker"] == ticker), None)
     exclusion = facts.read_exclusion(connection, date, ticker) if position is None else None
@@ -127,6 +139,7 @@ def _explain_stock(connection: psycopg.Connection, ticker: str, date: dt.date, s
         position=position,
         exclusion=exclusion,
         positions=positions,
+        share_classes=share_classes,
     )
     judged = rules.judge_stock(stock)
     named = (position or {}).get("company_name") or (history or {}).get("company_name")

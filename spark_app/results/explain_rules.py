@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from spark_app.results.explain_facts import Row, Snapshot
-from spark_app.universe import BENCHMARK, SHARE_CLASSES
+from spark_app.universe import BENCHMARK, ShareClass
 
 _RULE_OF = {
     "missing_bars": "returns",
@@ -47,6 +47,7 @@ class StockFacts:
     position: Row | None
     exclusion: Row | None
     positions: Sequence[Row]
+    share_classes: Sequence[ShareClass]
 
 
 def judge_stock(stock: StockFacts) -> tuple[Rule, ...]:
@@ -140,7 +141,7 @@ def _market_cap(stock: StockFacts) -> Rule | None:
 
 def _share_class(stock: StockFacts) -> Rule | None:
     day = stock.as_of_date
-    for own in SHARE_CLASSES:
+    for own in stock.share_classes:
         if own.ticker == stock.ticker and own.valid_from <= day < own.valid_to:
             if stock.position is None:
                 return None

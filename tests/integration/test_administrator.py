@@ -16,6 +16,7 @@ from tests.storage.postgres.logins import login_as, url_of
 STAGE_1 = STAGES[0]
 
 
+@pytest.mark.campaign
 def test_migrations_run_as_the_administrator_and_the_rest_as_the_pipeline(
     spark: SparkSession, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def rows_of(world: World, table: str, ticker: str) -> int:
     return sum(key[0] == ticker for key in world.table(table))
 
 
+@pytest.mark.campaign
 def test_a_network_failure_leaves_the_rest_staged_and_the_next_run_asks_for_what_failed(world: World, run: Run) -> None:
     for ticker in ("XLK", "XLV"):
         world.emulator.fail("chart", ticker=ticker, reset=True)
@@ -126,6 +127,7 @@ def test_refresh_asks_anew_one_at_a_time_in_the_order_of_the_funds(world: World,
         assert earlier.answered <= later.arrived
 
 
+@pytest.mark.campaign
 def test_more_days_are_asked_for_and_a_rate_limit_says_when_to_go_on(world: World, run: Run) -> None:
     world.emulator.fail("chart", after=1, status=429)
     before = dt.datetime.now(dt.UTC)
@@ -154,6 +156,7 @@ def test_a_dry_run_of_the_staggered_backfill_shows_the_plan_and_asks_nothing(wor
     assert len(world.emulator.log) == 0
 
 
+@pytest.mark.campaign
 def test_skip_existing_looks_for_holes_and_not_at_the_number_of_rows(world: World, run: Run) -> None:
     last = market_calendar.last_completed_session(dt.datetime.now(dt.UTC))
     hole = market_calendar.sessions_ending(last, 25)[0]  # earlier tests brought the last 20
@@ -176,6 +179,7 @@ def test_skip_existing_looks_for_holes_and_not_at_the_number_of_rows(world: Worl
     assert "nothing to do" in said
 
 
+@pytest.mark.campaign
 def test_a_sector_that_fails_does_not_stop_the_rest_and_is_named_with_what_repeats_it(world: World, run: Run) -> None:
     world.emulator.fail("chart", ticker="XLV", reset=True)
     options = ["--refresh", "--max-retries", "0", "--delay-minutes", "0"]
@@ -189,6 +193,7 @@ def test_a_sector_that_fails_does_not_stop_the_rest_and_is_named_with_what_repea
     assert [rows_of(world, FUND_TABLE, fund) for fund in ("XLK", "XLV", "XLF")] == [32] * 3
 
 
+@pytest.mark.campaign
 def test_a_rate_limit_ends_the_staggered_backfill_with_the_sector_to_start_from(world: World, run: Run) -> None:
     world.emulator.fail("chart", after=1, status=429)
     exit_code, said = run(STAGGERED, "--start-from", "XLU", "--days", "33", "--delay-minutes", "0")
@@ -267,6 +272,7 @@ def test_a_signal_ends_a_fetch_in_order(world: World, run: Run, alone: bool, num
     assert {fund: rows_of(world, FUND_TABLE, fund) for fund in FUNDS} == dict.fromkeys(FUNDS, int(days))
 
 
+@pytest.mark.campaign
 def test_a_second_ctrl_c_ends_at_once(world: World) -> None:
     world.emulator.fail("chart", delay_seconds=15)
     with submitted(world, BACKFILL, "--refresh", "--delay", "0") as job:
@@ -294,6 +300,7 @@ def test_a_signal_before_the_session_is_up(world: World, number: signal.Signals)
     assert len(world.emulator.log) == 0
 
 
+@pytest.mark.campaign
 def test_a_kill_in_mid_fetch_costs_no_more_than_the_waves_in_flight(world: World, run: Run) -> None:
     arguments = ("--days", "39")
     with submitted(world, BACKFILL, *arguments, "--delay", "0.2", wave_size=2) as job:
@@ -314,6 +321,7 @@ def test_a_kill_in_mid_fetch_costs_no_more_than_the_waves_in_flight(world: World
     assert {fund: rows_of(world, FUND_TABLE, fund) for fund in FUNDS} == dict.fromkeys(FUNDS, 39)
 
 
+@pytest.mark.campaign
 @pytest.mark.alone
 def test_two_jobs_at_once_keep_the_delay_and_a_third_that_is_the_same_is_refused(world: World) -> None:
     delay = 0.5

@@ -79,6 +79,7 @@ def one_after_the_other(home: Path, spark: SparkSession) -> Iterator[Mapping[str
 JOBS: dict[str, dict[str, Any]] = {STAGE1: {}, BACKFILL: {"days": 30}, STAGE2: {}}
 
 
+@pytest.mark.campaign
 def test_jobs_beside_each_other_serve_the_same_as_one_after_the_other(
     one_after_the_other: Mapping[str, Rows], fetch_world: FetchWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,8 +26,10 @@ def heal(fetch_world: FetchWorld, table: str) -> None:
 
 @pytest.mark.parametrize(
     ("table", "ticker"),
-    [(FUND_TABLE, "XLI"), (BENCHMARK_TABLE, "QQQ")],
-    ids=["a row in the middle", "a row of the second table"],
+    [
+        pytest.param(FUND_TABLE, "XLI", id="a row in the middle", marks=pytest.mark.campaign),
+        pytest.param(BENCHMARK_TABLE, "QQQ", id="a row of the second table"),
+    ],
 )
 def test_a_poison_row(fetch_world: FetchWorld, table: str, ticker: str) -> None:
     assert fetch_world.run().exit_code == 0

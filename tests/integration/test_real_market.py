@@ -33,6 +33,8 @@ from tests.integration.real_story import (
 )
 from tests.integration.world import open_world
 
+pytestmark = pytest.mark.campaign
+
 ENERGY_LEADS = dt.date(2021, 9, 30)
 ALL_FALL = dt.date(2022, 6, 15)
 SPRING_2018 = dt.date(2018, 3, 5)

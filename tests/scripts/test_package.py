@@ -248,6 +248,7 @@ def maven_repository(tmp_path: Path) -> str:
     return (tmp_path / "maven").as_uri()
 
 
+@pytest.mark.campaign
 def test_set_up_and_a_run_leave_the_users_pyspark_as_it_was(
     environment: Path, users_spark: Path, maven_repository: str, open_folder: Path
 ) -> None:
