@@ -9,6 +9,8 @@ sources       market data from outside: Yahoo, the issuer, a synthetic market
 pipeline      what a run is, and executing a stage
 storage       Delta (staging), Postgres (served tables, locks, throttle, run log), Kafka (messages)
 operations    the jobs that are not stages: backfills, republish, replay, retention, verify, cache
+backtest      what following the rotation would have paid
+results       what people look at: show, status, explain, the morning page
 cli           the jobs' command lines
 spark         the Spark session
 config        settings, secrets, paths
@@ -16,4 +18,4 @@ config        settings, secrets, paths
 Facts for all of them are at the root: `schemas` (every table), `universe` (the funds), `market_calendar`, `errors`.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

@@ -58,7 +58,6 @@ def right(as_of: dt.date) -> Rows:
     return daily_prices(Known(market.bars, market.events, {}, {}), FUNDS, as_of)
 
 
-@pytest.mark.campaign
 def test_between_the_append_to_staging_and_publishing(world: World, spark: SparkSession) -> None:
     kill_stage_1(world, AS_OF, Moment(AFTER, 1, "bars"))
     assert world.table(TABLE) == {}
@@ -72,7 +71,6 @@ def test_inside_the_merge(world: World, spark: SparkSession) -> None:
     assert_a_rerun_completes(world, spark, NEXT_DAY, inserted=14)
 
 
-@pytest.mark.campaign
 def test_right_after_the_commit(world: World, spark: SparkSession) -> None:
     kill_stage_1(world, LAST_DAY, Moment("right after the commit", 1))
     assert not differences(served(world, LAST_DAY), right(LAST_DAY))
