@@ -19,7 +19,7 @@ from spark_app.storage.postgres.provenance import Provenance
 from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.returns import PERIODS, UnavailableCode
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import BENCHMARK, FIRST_SESSIONS, FUNDS, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, DEFAULT_UNIVERSE, FUNDS, SECTOR_NAMES
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)
@@ -51,7 +51,9 @@ def trends_of(run: Run) -> DataFrame:
     """The trends of all as-of dates; schemas.SECTOR_TRENDS."""
     bars = read_bars(run, _trend_dates(run)[0], run.as_of)
     fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
-    return sector_trends(fund_bars, trend_sessions(run), run.as_of_frame())
+    listed = run.settings.corrections.first_sessions_in_force
+    universe = replace(DEFAULT_UNIVERSE, first_sessions={fund: listed[fund] for fund in FUNDS})
+    return sector_trends(fund_bars, trend_sessions(run), run.as_of_frame(), universe=universe)
 
 
 def with_benchmark(trends: Sequence[Row]) -> list[dt.date]:
@@ -87,9 +89,10 @@ def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
     return f"look-ahead: holdings of {', '.join(later)} used for {run.as_of}" if later else ""
 
 
-def describe_unlisted(as_of: dt.date, tickers: Sequence[str] = FUNDS) -> str:
+def describe_unlisted(run: Run, tickers: Sequence[str] = FUNDS) -> str:
     """Name the funds that were not listed yet on the as-of session, "" where all were."""
-    later = [f"{ticker} (since {FIRST_SESSIONS[ticker]})" for ticker in tickers if FIRST_SESSIONS[ticker] > as_of]
+    listed = run.settings.corrections.first_sessions_in_force
+    later = [f"{ticker} (since {listed[ticker]})" for ticker in tickers if listed[ticker] > run.as_of]
     return f"not listed yet: {', '.join(later)}" if later else ""
 
 

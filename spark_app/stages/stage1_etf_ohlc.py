@@ -37,7 +37,7 @@ def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
     gate = require_bars(run, ingested.landing, ingested.completeness, counted, what="funds", coverage=coverage)
     message = [
         ingested.landing.summary(Kind.CHART).describe("funds"),
-        describe_unlisted(run.as_of, tickers),
+        describe_unlisted(run, tickers),
         *bars.describe(),
     ]
     return ingested.result(message, *served, gate=[gate], provenance=bars.provenance)

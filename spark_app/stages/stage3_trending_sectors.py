@@ -18,7 +18,7 @@ def run(run: Run) -> StageResult:
     message = "of 11 sectors " + ", ".join(describe_trending(trends, sessions) for sessions in PERIODS)
     missing = f"{unavailable} returns unavailable" if unavailable else ""
     return StageResult(
-        message="; ".join(part for part in (message, missing, describe_unlisted(run.as_of)) if part),
+        message="; ".join(part for part in (message, missing, describe_unlisted(run)) if part),
         publications=(run.serve_dates(TRENDING_SECTORS, served_trends(trends)),),
         provenance=Provenance({"staging_versions": run.staging_versions([BARS_TABLE])}),
     )

@@ -14,7 +14,7 @@ from spark_app.pipeline.request import Request
 from spark_app.pipeline.run import Run
 from spark_app.schemas import HOLDINGS, MEMBERSHIPS, QUOTES
 from spark_app.stages import stage5_portfolio_allocation as stage5
-from spark_app.stages.market import memberships_of
+from spark_app.stages.market import describe_unlisted, memberships_of, trends_of
 from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.transforms.allocation import MarketFrames
 from spark_app.transforms.options import PortfolioOptions
@@ -43,6 +43,17 @@ def test_a_renamed_member_is_known_by_its_new_ticker(spark: SparkSession, monkey
     held = [("XLF", day, ticker, None, Decimal(1), NOON, "run", "test") for ticker in ("SQ", "JPM")]
     members = memberships_of(run_on(spark, **{HOLDINGS_TABLE: frame(spark, held, HOLDINGS)}))
     assert {row.ticker for row in members.collect()} == {"XYZ", "JPM"}
+
+
+def test_the_first_session_of_a_fund_is_that_of_the_settings(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = session(6) + dt.timedelta(days=1)
+    monkeypatch.setenv("SPARK_APP_CORRECTIONS__FIRST_SESSIONS", f'{{"XLB": "{later}"}}')
+    run = run_on(spark, **{BARS_TABLE: bars_frame(spark, [("SPY", n, 10.0 + n) for n in range(7)])})
+    reasons = {row.etf_ticker: row.unavailable_reason for row in trends_of(run).collect() if row.period_days == 5}
+    assert (reasons["XLB"], reasons["XLK"]) == (f"listed since {later}", f"no bar on {session(6)}")
+    assert describe_unlisted(run) == f"not listed yet: XLB (since {later})"
 
 
 def test_share_classes_of_the_settings_and_measured_splits_decide_on_the_portfolio(
