@@ -21,6 +21,7 @@ from spark_app.cli.show import show
 from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import DatabaseSettings, load_database_settings
 from spark_app.errors import ServiceUnavailableError, SparkAppError, UsageError
+from spark_app.storage.postgres.comments import read_comments
 from spark_app.storage.postgres.database import (
     Database,
     administrator_of,
@@ -157,15 +158,12 @@ def _restore(database: Database, file: Path) -> None:
     pg_restore alone sends settings of its own version, which an older server refuses. A view that the dump lacks, made
     by newer code, would keep its tables from being dropped; a table that it lacks would be in the way of its migration.
     """
-    # Here, because schemas bring Spark with them.
-    from spark_app.schemas import BACKTEST_TABLES
-
     client = database.client_connection()
     with database.connect() as connection:
         views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
     dropped = [f'DROP VIEW public."{name}";\n'.encode() for (name,) in views if name.startswith("analytics_")]
-    younger = ", ".join(f"public.{table.name}" for table in BACKTEST_TABLES)
-    dropped.append(f"DROP TABLE IF EXISTS {younger};\n".encode())
+    ours = ", ".join(f'public."{comment.name}"' for comment in read_comments())
+    dropped.append(f"DROP TABLE IF EXISTS {ours};\n".encode())
     reading = [str(client_program("pg_restore")), "--clean", "--if-exists", *_ANYWHERE, "--file=-", str(file)]
     running = [str(client_program("psql", with_tls=client.uses_tls)), *_PSQL_OPTIONS, f"--dbname={client.conninfo}"]
     with tempfile.TemporaryFile() as of_reader, tempfile.TemporaryFile() as of_writer:

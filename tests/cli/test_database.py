@@ -15,9 +15,10 @@ import pytest
 from spark_app.cli import database as commands
 from spark_app.cli.database import copy_script, main
 from spark_app.schemas import BACKTEST_TABLES
+from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres import session
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.migrate import migrate
+from spark_app.storage.postgres.migrate import migrate, migrations
 from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
 
@@ -96,6 +97,21 @@ def test_a_dump_of_an_earlier_version_replaces_a_newer_schema(
     assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
     assert errors(database) == ["before"]
     assert migrate(database) == ["0010_backtest.sql"]
+
+
+def test_a_dump_from_before_any_later_table_replaces_a_newer_schema(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(empty_database, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate_module, "migrations", lambda: migrations()[:8])
+        migrate(empty_database)
+    note(empty_database, "before")
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    younger = migrate(empty_database)
+    assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
+    assert errors(empty_database) == ["before"]
+    assert migrate(empty_database) == younger == ["0009_provenance.sql", "0010_backtest.sql"]
 
 
 def test_a_broken_dump_leaves_the_database_as_it_was(
