@@ -7,13 +7,13 @@ import contextlib
 import datetime as dt
 import importlib.metadata
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spark_app import market_calendar
 from spark_app.config.settings import CalendarSettings, app_home
+from spark_app.results.files import write_whole
 
 _PACKAGE = "exchange_calendars"
 _ENOUGH = dt.timedelta(days=30)
@@ -83,6 +83,4 @@ def _keep(file: Path, made_of: dict[str, object], sessions: Sessions) -> None:
     # Whoever may not write here reads the package each time.
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps({"made_of": made_of, "closes": closes}))
-        unfinished.replace(file)
+        write_whole(file, json.dumps({"made_of": made_of, "closes": closes}).encode())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spark_app import __version__
 from spark_app.errors import UsageError
+from spark_app.results.files import write_whole
 from spark_app.results.status import Status
 
 _Samples = Iterable[tuple[Mapping[str, str], float | None]]
@@ -101,14 +101,10 @@ def write_metrics(file: Path, text: str) -> None:
 
     Raises: UsageError: it cannot be written.
     """
-    # The collector reads *.prom only, and runs as another user.
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        unfinished.write_text(text)
-        unfinished.chmod(0o644)
-        unfinished.replace(file)
+        # The collector reads *.prom only, and runs as another user.
+        write_whole(file, text.encode(), mode=0o644)
     except (OSError, ValueError) as error:
-        unfinished.unlink(missing_ok=True)
         raise UsageError(f"--prometheus {file}: cannot write: {getattr(error, 'strerror', error)}") from error
 
 
