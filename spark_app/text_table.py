@@ -13,6 +13,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
+def data_mark(*, is_synthetic: bool) -> str:
+    """The line above all that is shown of synthetic data, "" above real data."""
+    return "SYNTHETIC DATA: made up, for trying things out" if is_synthetic else ""
+
+
 def draw_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """Return the table as a text; the columns with the numbers (from 0) in `right` are right-aligned."""
     header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]

@@ -18,7 +18,7 @@ from spark_app.backtest.outcome import (
     lags,
     yearly,
 )
-from spark_app.text_table import draw_table
+from spark_app.text_table import data_mark, draw_table
 
 _HEADER = ("", "CAGR %", "volatility %", "Sharpe", "Sortino", "max drawdown %", "from", "to", "recovered")
 _MORE = (
@@ -39,7 +39,7 @@ def render_outcome(outcome: Outcome, summaries: Sequence[Summary], *, origin: st
     """Draw a backtest; `origin` is the kind of data, real or synthetic."""
     names = _names(outcome)
     parts = [
-        "SYNTHETIC DATA: made up, for trying things out" if origin == "synthetic" else "",
+        data_mark(is_synthetic=origin == "synthetic"),
         _describe(outcome),
         draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
         draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),

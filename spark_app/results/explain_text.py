@@ -12,7 +12,7 @@ from spark_app.results.explain import Explanation
 from spark_app.results.explain_facts import Close, Fetch
 from spark_app.results.explain_returns import PeriodReturn
 from spark_app.results.explain_rules import percent, signed
-from spark_app.text_table import draw_table, printable
+from spark_app.text_table import data_mark, draw_table, printable
 
 _SHOWN_DIFFERENCE = Decimal("0.0001")
 """Served prices have 6 decimals, staged ones more: smaller differences of returns, in percent, are rounding."""
@@ -24,7 +24,7 @@ def render_explanation(found: Explanation) -> str:
     if found.name is not None and found.kind != "sector":
         verdict = verdict.replace(found.ticker, f"{found.ticker} ({found.name})", 1)
     parts = [
-        "SYNTHETIC DATA: made up, for trying things out" if found.origin == "synthetic" else "",
+        data_mark(is_synthetic=found.origin == "synthetic"),
         printable(verdict),
         draw_table(("rule", "", "why"), [(r.name, "met" if r.is_met else "NOT MET", r.sentence) for r in found.rules])
         if found.rules

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from spark_app.results.freshness import StageStatus
 from spark_app.results.status import NextRun, SourceStatus, Status
 from spark_app.results.status_facts import Backlog
-from spark_app.text_table import draw_table, printable
+from spark_app.text_table import data_mark, draw_table, printable
 
 _LONGEST_PROBLEM = 300
 
@@ -17,7 +17,7 @@ _LONGEST_PROBLEM = 300
 def render_status(status: Status) -> str:
     """Draw the status: the verdict, stages, tables, then a line each about the source, messages, disk, the next run."""
     parts = [
-        "SYNTHETIC DATA: made up, for trying things out" if status.origin == "synthetic" else "",
+        data_mark(is_synthetic=status.origin == "synthetic"),
         f"{status.state}: {_describe_freshness(status)}",
         "\n".join([_draw_stages(status), *(_shortened(s.problem) for s in status.stages if s.problem)]),
         _draw_tables(status),
