@@ -17,8 +17,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.report import Measurement, best_seconds
-from spark_app.transforms.returns import PERIODS, session_returns
+from spark_app.transforms.returns import session_returns
 from spark_app.transforms.trends import rank_by_return
+from spark_app.universe import PERIODS
 
 _DUCKDB_RETURNS = """
 WITH priced AS (

@@ -16,6 +16,9 @@ TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}(-[A-Z0-9]{1,2})?")
 """A ticker in Yahoo's spelling. An allow-list: a ticker becomes part of a URL, and for twelve characters without a
 hyphen, which may be an ISIN, yfinance sends a search request first."""
 
+PERIODS = (5, 10, 20)
+"""The periods of the returns, in trading sessions; those of the columns of the served tables."""
+
 BENCHMARK = "SPY"
 BENCHMARKS = ("SPY", "QQQ")
 CURRENCY = "USD"

@@ -15,7 +15,7 @@ from spark_app.backtest.luck import deflated_sharpe_of_best, overfitting_probabi
 from spark_app.backtest.plan import Plan, Rebalance
 from spark_app.backtest.schedule import Schedule, rebalance_dates
 from spark_app.backtest.signals import numbered_targets, signals_of
-from spark_app.transforms.returns import PERIODS
+from spark_app.universe import PERIODS
 
 GRID_REBALANCES: tuple[Rebalance, ...] = get_args(Rebalance)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from spark_app import market_calendar
 from spark_app.backtest.plan import Plan, Rebalance
 from spark_app.errors import UsageError
-from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.rotation import VOLATILITY_SESSIONS
+from spark_app.universe import PERIODS
 
 _LONGEST_CLOSURE = dt.timedelta(days=30)
 

@@ -24,7 +24,7 @@ from spark_app.sources.contract import Kind, Outcome
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.recovery import unstaged_runs
 from spark_app.storage.postgres.retention import Cut
-from spark_app.transforms.returns import PERIODS
+from spark_app.universe import PERIODS
 
 REPLACED, _TOO_OLD, _LANDED = "superseded rows", "price history", "landed fetches"
 

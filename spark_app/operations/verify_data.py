@@ -32,8 +32,7 @@ from spark_app.storage.postgres import verify as facts
 from spark_app.storage.postgres.locks import is_running, tables_shared_lock
 from spark_app.storage.postgres.outbox import read_backlog
 from spark_app.text_table import draw_table
-from spark_app.transforms.returns import PERIODS
-from spark_app.universe import BENCHMARKS, FUNDS, SECTOR_NAMES
+from spark_app.universe import BENCHMARKS, FUNDS, PERIODS, SECTOR_NAMES
 
 logger = logging.getLogger(__name__)
 

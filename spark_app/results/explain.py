@@ -17,14 +17,14 @@ from spark_app.results import explain_facts as facts
 from spark_app.results import explain_returns as returns
 from spark_app.results import explain_rules as rules
 from spark_app.results.explain_facts import Decision, Fetch, Restatement, Row, Snapshot
-from spark_app.results.explain_returns import PERIODS, PeriodReturn, Starts
+from spark_app.results.explain_returns import PeriodReturn, Starts
 from spark_app.results.explain_rules import Rule, StockFacts
 from spark_app.results.sessions import Sessions
 from spark_app.stages import STAGE3, STAGE5
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import retried
-from spark_app.universe import BENCHMARK, BENCHMARKS, SECTOR_NAMES, SHARE_CLASSES, ShareClass
+from spark_app.universe import BENCHMARK, BENCHMARKS, PERIODS, SECTOR_NAMES, SHARE_CLASSES, ShareClass
 
 Kind = Literal["position", "exclusion", "not_considered", "sector", "benchmark"]
 

@@ -12,9 +12,6 @@ import psycopg
 from spark_app.results.explain_facts import STOCK_TABLE, Close, Row, read_closes
 from spark_app.universe import BENCHMARK
 
-PERIODS = (5, 10, 20)
-"""The periods, in sessions; those of the columns of the served tables."""
-
 _FUNDS = "collected_daily_etf_ohlc"
 _BENCHMARKS = "collected_daily_benchmark_ohlc"
 _PERCENT = Decimal("0.000001")

@@ -10,22 +10,20 @@ from typing import Any
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.results.served import Results, Rows
-from spark_app.text_table import draw_table, printable
+from spark_app.text_table import data_mark, draw_table, printable
+from spark_app.universe import PERIODS
 
 NO_RESULTS = f"There are no results yet: run {LAUNCHER} daily_pipeline"
 
 CSV_TABLES = ("portfolio", "sectors")
 """What can be printed as CSV: the positions, or the trends."""
 
-_PERIODS = (5, 10, 20)
-_SYNTHETIC = "SYNTHETIC DATA: made up, for trying things out"
-
 
 def as_text(results: Results) -> str:
     """Draw the trends, the portfolio, what a reader has to know about them, and the number of rows of each table."""
     notes = notes_of(results)
     parts = [
-        _SYNTHETIC if results.is_synthetic else "",
+        data_mark(is_synthetic=results.is_synthetic),
         f"Sector returns up to {results.as_of} in percent (* = trending: above SPY and above 0)",
         _draw_trends(results.trends),
         f"Portfolio of {results.as_of}",
@@ -103,9 +101,9 @@ def _draw_trends(rows: Rows) -> str:
     for row in rows:
         by_fund.setdefault(row["etf_ticker"], {})[row["period_days"]] = row
     benchmark = {row["period_days"]: row["benchmark_return_pct"] for row in rows}
-    drawn = [("SPY", "", *(_percent(benchmark.get(period)) + "  " for period in _PERIODS))]
+    drawn = [("SPY", "", *(_percent(benchmark.get(period)) + "  " for period in PERIODS))]
     drawn += [
-        (next(iter(periods.values()))["sector_name"], fund, *(_trend(periods.get(period)) for period in _PERIODS))
+        (next(iter(periods.values()))["sector_name"], fund, *(_trend(periods.get(period)) for period in PERIODS))
         for fund, periods in sorted(by_fund.items(), key=_best_first)
     ]
     return draw_table(("sector", "fund", "5 sessions", "10 sessions", "20 sessions"), drawn, right={2, 3, 4})

@@ -17,9 +17,9 @@ from spark_app.schemas import TRENDING_SECTORS
 from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.provenance import Provenance
 from spark_app.transforms.holdings import sector_memberships
-from spark_app.transforms.returns import PERIODS, UnavailableCode
+from spark_app.transforms.returns import UnavailableCode
 from spark_app.transforms.trends import sector_trends
-from spark_app.universe import BENCHMARK, DEFAULT_UNIVERSE, FUNDS, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, DEFAULT_UNIVERSE, FUNDS, PERIODS, SECTOR_NAMES
 
 _LONGEST = max(PERIODS) + 1
 _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_AT_END)

@@ -8,7 +8,7 @@ from spark_app.schemas import TRENDING_SECTORS
 from spark_app.stages.market import describe_trending, describe_unlisted, sector_trends_of, served_trends
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.provenance import Provenance
-from spark_app.transforms.returns import PERIODS
+from spark_app.universe import PERIODS
 
 
 def run(run: Run) -> StageResult:

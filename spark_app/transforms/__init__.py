@@ -15,10 +15,11 @@ from spark_app.transforms.holdings import sector_memberships
 from spark_app.transforms.market_caps import with_market_cap
 from spark_app.transforms.options import PortfolioOptions
 from spark_app.transforms.prices import with_bar_defect, with_price_change
-from spark_app.transforms.returns import PERIODS, session_returns
+from spark_app.transforms.returns import session_returns
 from spark_app.transforms.stock_trends import stock_trends
 from spark_app.transforms.trends import sector_trends
 from spark_app.transforms.weights import with_portfolio_weight
+from spark_app.universe import PERIODS
 
 __all__ = [
     "PERIODS",

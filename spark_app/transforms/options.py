@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from spark_app.errors import SettingsError
 from spark_app.schemas import PORTFOLIO_WEIGHT
-from spark_app.transforms.returns import PERIODS
+from spark_app.universe import PERIODS
 
 
 @dataclass(frozen=True)

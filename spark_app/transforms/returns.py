@@ -9,9 +9,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app.transforms.prices import change_percent, usable_price
-
-PERIODS = (5, 10, 20)
-"""The periods, in trading sessions."""
+from spark_app.universe import PERIODS
 
 
 class UnavailableCode(enum.StrEnum):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_app.transforms.returns import PERIODS
 from spark_app.transforms.trends import rank_by_return
+from spark_app.universe import PERIODS
 
 _MEASURES = ("return", "sector_avg", "is_trending", "rank", "unavailable_code", "unavailable_reason")
 

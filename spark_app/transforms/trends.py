@@ -8,9 +8,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app.schemas import TRENDING_SECTORS
-from spark_app.transforms.returns import PERIODS, UnavailableCode, session_returns
+from spark_app.transforms.returns import UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
-from spark_app.universe import DEFAULT_UNIVERSE, Universe
+from spark_app.universe import DEFAULT_UNIVERSE, PERIODS, Universe
 
 
 def sector_trends(

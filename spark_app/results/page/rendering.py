@@ -18,9 +18,8 @@ from spark_app.results.page import strength as figures
 from spark_app.results.page.drawing import rotation_plot, shared_lines, strength_panels
 from spark_app.results.page.facts import Facts
 from spark_app.text_table import printable
-from spark_app.universe import BENCHMARK, SECTOR_NAMES
+from spark_app.universe import BENCHMARK, PERIODS, SECTOR_NAMES
 
-PERIODS = (5, 10, 20)
 SHOWN_POSITIONS = 12
 """Lines of the portfolio on the first screen, as many as the sectors and the benchmark have."""
 _MINUS, _NONE = "−", "n/a"
