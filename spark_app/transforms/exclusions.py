@@ -18,8 +18,10 @@ def with_exclusion(stocks: DataFrame, share_classes: DataFrame, options: Portfol
         in this order is given; duplicates and ranks are counted among the stocks without an earlier one.
     """
     judged = stocks.withColumn("exclusion", _own_exclusion(options.basis_sessions))
-    judged = _with_duplicate_issuer(judged, share_classes)
-    return _with_below_top_n(judged, options)
+    judged = with_duplicate_issuer(judged, share_classes)
+    return with_below_top_n(
+        judged, f"return_{options.basis_sessions}d", options.basis_sessions, top_n=options.top_n_per_sector
+    )
 
 
 def _own_exclusion(basis_sessions: int) -> Column:
@@ -34,12 +36,24 @@ def _own_exclusion(basis_sessions: int) -> Column:
     return (
         F.when(F.col(f"return_{basis}").isNull(), _exclusion("missing_bars", F.col(f"unavailable_reason_{basis}")))
         .when(~F.col(f"is_trending_{basis}"), _exclusion("not_trending", not_above_sector))
-        .when(F.col("market_cap").isNull(), _exclusion("no_market_cap", F.col("market_cap_unavailable_reason")))
+        .when(F.col("market_cap").isNull(), no_market_cap())
     )
 
 
-def _with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataFrame:
-    """Of the remaining share classes of one issuer, keep the one with the largest weight in the fund."""
+def no_market_cap() -> Column:
+    """The exclusion of a stock without a market cap.
+
+    Columns in: market_cap_unavailable_reason.
+    """
+    return _exclusion("no_market_cap", F.col("market_cap_unavailable_reason"))
+
+
+def with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataFrame:
+    """Of the remaining share classes of one issuer, keep the one with the largest weight in the fund.
+
+    Columns in: `judged` has as_of_date, ticker, holding_percent, exclusion, any others; `share_classes` as in
+        `with_exclusion`. Columns out: those of `judged`.
+    """
     classes = share_classes.withColumnRenamed("ticker", "class_ticker")
     is_class = F.col("ticker") == F.col("class_ticker")
     is_valid = (F.col("valid_from") <= F.col("as_of_date")) & (F.col("as_of_date") < F.col("valid_to"))
@@ -56,18 +70,21 @@ def _with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataF
     return _exclude(with_issuer, duplicate).select(*judged.columns)
 
 
-def _with_below_top_n(judged: DataFrame, options: PortfolioOptions) -> DataFrame:
+def with_below_top_n(judged: DataFrame, return_column: str, sessions: int, *, top_n: int) -> DataFrame:
+    """Of the remaining stocks of a sector, keep the `top_n` with the highest returns over `sessions`.
+
+    Columns in: as_of_date, ticker, etf_ticker, sector, exclusion, the return, any others. Columns out: the same.
+    """
     best_first = Window.partitionBy("as_of_date", "etf_ticker", F.col("exclusion").isNull()).orderBy(
-        F.desc(f"return_{options.basis_sessions}d"), "ticker"
+        F.desc(return_column), "ticker"
     )
     place = F.row_number().over(best_first)
     detail = F.format_string(
-        f"number %s of the candidates of %s by {options.basis_sessions}-session return;"
-        f" at most {options.top_n_per_sector} are held",
+        f"number %s of the candidates of %s by {sessions}-session return; at most {top_n} are held",
         place,
         "sector",
     )
-    below = F.when(place > options.top_n_per_sector, _exclusion("below_top_n", detail))
+    below = F.when(place > top_n, _exclusion("below_top_n", detail))
     return _exclude(judged, below).select(*judged.columns)
 
 

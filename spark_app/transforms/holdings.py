@@ -19,6 +19,8 @@ def sector_memberships(
     as_of_dates: DataFrame,
     renames: Sequence[Rename] = (),
     universe: Universe = DEFAULT_UNIVERSE,
+    *,
+    is_look_ahead_allowed: bool = True,
 ) -> DataFrame:
     """Assign each stock to one sector fund of the universe at each date.
 
@@ -28,8 +30,11 @@ def sector_memberships(
 
     Args:
         renames: what a snapshot of before the rename calls by the old ticker becomes a member by the newest one.
+        is_look_ahead_allowed: without it a fund has no members before its first snapshot.
     """
     snapshots = fund_snapshots(holdings, as_of_dates, universe)
+    if not is_look_ahead_allowed:
+        snapshots = snapshots.where(~F.col("is_look_ahead"))
     ticker = _newest_ticker(renames).alias("ticker")
     shares = holdings.select("etf_ticker", "snapshot_date", ticker, "holding_percent")
     # Of a stock in two funds, or twice in one, the row with the largest percentage is used.
@@ -43,6 +48,20 @@ def sector_memberships(
         .withColumn("sector", sector_name(F.col("etf_ticker"), universe))
         .select("as_of_date", "ticker", "etf_ticker", "sector", "holding_percent", "snapshot_date", "is_look_ahead")
     )
+
+
+def within_index(memberships: DataFrame, index_members: DataFrame) -> DataFrame:
+    """Keep the memberships of stocks that were in an index at the date: who may be held.
+
+    Columns in: `memberships` has as_of_date, ticker, any others; `index_members` has ticker, start_date, end_date
+        (exclusive; null while it lasts).
+    Columns out: those of `memberships`.
+    """
+    spans = index_members.select(F.col("ticker").alias("index_ticker"), "start_date", "end_date")
+    date = F.col("as_of_date")
+    is_inside = (F.col("start_date") <= date) & (F.col("end_date").isNull() | (date < F.col("end_date")))
+    is_member = (F.col("ticker") == F.col("index_ticker")) & is_inside
+    return memberships.join(F.broadcast(spans), on=is_member, how="left_semi")
 
 
 def _newest_ticker(renames: Sequence[Rename]) -> Column:

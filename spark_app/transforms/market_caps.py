@@ -62,6 +62,23 @@ def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> Dat
     )
 
 
+def without_later_caps(stocks: DataFrame) -> DataFrame:
+    """Take away the market caps of quotes that are dated after the date they are used on.
+
+    Columns in: as `with_market_cap` gives them. Columns out: the same; market_cap and market_cap_basis are null and
+        market_cap_unavailable_reason says so where the quote is look-ahead.
+    """
+    is_later = F.coalesce(is_look_ahead("quote_date"), F.lit(False))
+    later = F.format_string("no quote of the time: the first is of %s", F.col("quote_date").cast("string"))
+    return stocks.withColumns(
+        {
+            "market_cap_unavailable_reason": F.when(is_later, later).otherwise(F.col("market_cap_unavailable_reason")),
+            "market_cap": F.when(~is_later, F.col("market_cap")),
+            "market_cap_basis": F.when(~is_later, F.col("market_cap_basis")),
+        }
+    )
+
+
 def _scaled_cap(quoted_cap: Column) -> Column:
     close, price = usable_price(F.col("close_price")), usable_price(F.col("price"))
     return F.round(quoted_cap * close / price * _split_factor()).try_cast("bigint")

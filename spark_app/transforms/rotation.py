@@ -87,16 +87,33 @@ def _rule(number: int, choice: SectorChoice) -> Column:
     )
 
 
+def target_weights(
+    positions: DataFrame, weighting: str, bars: DataFrame, sessions: DataFrame, *, max_weight: Decimal | None = None
+) -> DataFrame:
+    """Weight positions equally, by market cap, or in inverse proportion to their volatility.
+
+    Columns in: `positions` has choice_number, as_of_date, ticker, and market_cap (positive) for that weighting; `bars`
+        and `sessions` as for `with_inverse_volatility`.
+    Columns out: as of `with_target_weight`; with inverse volatility a position without it is left out.
+
+    Args: weighting: equal, market_cap or inverse_volatility.
+    """
+    share = F.col("market_cap") if weighting == "market_cap" else F.lit(1)
+    if weighting == "inverse_volatility":
+        positions, share = with_inverse_volatility(positions, bars, sessions), F.col("inverse_volatility")
+    return with_target_weight(positions, share, max_weight=max_weight)
+
+
 def with_target_weight(positions: DataFrame, share: Column, *, max_weight: Decimal | None = None) -> DataFrame:
     """Weight positions in proportion to `share`; the weights of a choice and date sum to exactly 1.
 
     Columns in: choice_number, as_of_date, ticker and what `share` (positive, a whole number) uses; unique per
         (choice_number, as_of_date, ticker).
-    Columns out: choice_number, as_of_date, ticker, target_weight DECIMAL(9,8), rounded by the largest remainder.
+    Columns out: those of `positions`, target_weight DECIMAL(9,8), rounded by the largest remainder.
     """
     key = ("choice_number", "as_of_date")
     weighted = with_portfolio_weight(positions.withColumn("market_cap", share), max_weight=max_weight, group=key)
-    return weighted.select(*key, "ticker", F.col("portfolio_weight").alias("target_weight"))
+    return weighted.select(*positions.columns, F.col("portfolio_weight").alias("target_weight"))
 
 
 def with_inverse_volatility(positions: DataFrame, bars: DataFrame, sessions: DataFrame) -> DataFrame:

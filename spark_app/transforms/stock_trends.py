@@ -23,22 +23,10 @@ def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods:
         (the return of the sector's fund), is_trending_5d, rank_5d (among the members with a return),
         unavailable_code_5d and unavailable_reason_5d (null where there is a return).
     """
-    sectors = sector_trends.select(
-        "as_of_date",
-        "etf_ticker",
-        "period_days",
-        F.col("return_pct").alias("sector_avg"),
-        F.col("is_trending").alias("is_sector_trending"),
-    )
     # Partitioned by date alone: ranks, pivot and the portfolio's windows then need no further shuffle.
-    compared = stock_returns.join(
-        F.broadcast(sectors), on=["as_of_date", "etf_ticker", "period_days"], how="left"
-    ).repartition("as_of_date")
-    is_trending = F.col("is_sector_trending") & (F.col("return_pct") > F.col("sector_avg"))
-    measured = (
-        compared.withColumn("return", F.col("return_pct"))
-        .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
-        .withColumn("rank", rank_by_return("return_pct", "as_of_date", "etf_ticker", "period_days"))
+    compared = compared_with_sector(stock_returns, sector_trends).repartition("as_of_date")
+    measured = compared.withColumn("return", F.col("return_pct")).withColumn(
+        "rank", rank_by_return("return_pct", "as_of_date", "etf_ticker", "period_days")
     )
     per_period = ("period_days", "return_pct", "unavailable_code", "unavailable_reason")
     stock = [name for name in stock_returns.columns if name not in per_period]
@@ -48,3 +36,22 @@ def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods:
         for measure in _MEASURES
     ]
     return measured.groupBy(*stock).agg(*measures)
+
+
+def compared_with_sector(stock_returns: DataFrame, sector_trends: DataFrame) -> DataFrame:
+    """Add the return of the sector's fund, and whether the stock trends.
+
+    Columns in: as for `stock_trends`.
+    Columns out: those of `stock_returns`, sector_avg (null where the fund has no return), is_trending.
+    """
+    sectors = sector_trends.select(
+        "as_of_date",
+        "etf_ticker",
+        "period_days",
+        F.col("return_pct").alias("sector_avg"),
+        F.col("is_trending").alias("is_sector_trending"),
+    )
+    joined = stock_returns.join(F.broadcast(sectors), on=["as_of_date", "etf_ticker", "period_days"], how="left")
+    is_trending = F.col("is_sector_trending") & (F.col("return_pct") > F.col("sector_avg"))
+    trends = joined.withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
+    return trends.select(*stock_returns.columns, "sector_avg", "is_trending")
