@@ -295,10 +295,28 @@ BACKTEST_POSITION = ServedTable(
     _joined(
         _BACKTEST,
         _struct(as_of_date=_DATE, ticker=_STRING, target_weight=PORTFOLIO_WEIGHT, run_id=_STRING),
+        _struct(is_look_ahead=BooleanType()),
     ),
     is_sent=False,
 )
-BACKTEST_TABLES = (BACKTEST_RUN, BACKTEST_SUMMARY, BACKTEST_EQUITY, BACKTEST_REBALANCE, BACKTEST_POSITION)
+BACKTEST_LEDGER = ServedTable(
+    "analytics_backtest_ledger",
+    ("backtest_id", "entry"),
+    _joined(
+        *(_BACKTEST, _struct(entry=_STRING)),
+        _struct(counted=_LONG, total=_LONG, share_pct=PERCENT, weight_pct=PERCENT, tickers=IntegerType()),
+        _struct(run_id=_STRING),
+    ),
+    is_sent=False,
+)
+BACKTEST_TABLES = (
+    BACKTEST_RUN,
+    BACKTEST_SUMMARY,
+    BACKTEST_EQUITY,
+    BACKTEST_REBALANCE,
+    BACKTEST_POSITION,
+    BACKTEST_LEDGER,
+)
 """The tables of backtests, the one that the others refer to first; they are not sent to Kafka."""
 
 SERVED_TABLES = (

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
-from pyspark.sql import DataFrame
 
 from spark_app.backtest import statistics
 from spark_app.backtest.engine import Numbers, Path, Prices, simulate
+from spark_app.backtest.facts import Facts
 from spark_app.backtest.luck import deflated_sharpe_of_best, overfitting_probability
+from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan, Rebalance
 from spark_app.backtest.schedule import Schedule, rebalance_dates
 from spark_app.backtest.signals import numbered_targets, signals_of
@@ -41,14 +42,16 @@ class Grid:
     overfitting_probability: float
 
 
-def work_out_grid(plan: Plan, schedule: Schedule, bars: DataFrame, prices: Prices) -> Grid:
+def work_out_grid(plan: Plan, schedule: Schedule, facts: Facts, prices: Prices) -> Grid:
     """Run the plan with each basis and rebalance, compared with a benchmark that is bought once, at the same cost.
 
-    Columns in: `bars` has ticker, trade_date, adj_close_price.
-    Args: prices: of the same sessions, with all funds and the benchmark.
+    Args: prices: those of the plan's own backtest; read again where other rules hold other stocks.
     """
     choices = [replace(plan.choice, basis=basis, rank_periods=(basis,)) for basis in PERIODS]
-    signals = signals_of(choices, schedule.sessions, plan, schedule, bars)
+    signals = signals_of(choices, schedule.sessions, plan, schedule, facts)
+    held = {ticker for of_basis in signals for ticker in of_basis.tickers} | set(plan.universe.tickers)
+    if not held <= set(prices.tickers):
+        prices = read_prices(facts.bars, schedule.sessions, sorted(held))
     once = {0: np.array([float(ticker == plan.universe.benchmark) for ticker in prices.tickers])}
     benchmark = simulate(prices, once, plan.rules).returns
     paths: dict[tuple[int, Rebalance], Path] = {}

@@ -9,18 +9,20 @@ from dataclasses import asdict, replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_app.backtest.facts import Facts
 from spark_app.backtest.grid import Grid, work_out_grid
+from spark_app.backtest.ledger import work_out_ledger
 from spark_app.backtest.market import Coverage, read_coverage, require_prices
 from spark_app.backtest.outcome import STRATEGY, Outcome, summarise, work_out
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.probe import probe
+from spark_app.backtest.reading import fund_bars, read_facts, require_priced_members
 from spark_app.backtest.report import render_grid, render_outcome
 from spark_app.backtest.rows import luck_of, rows_of, served_rows, write_csv
 from spark_app.backtest.schedule import Schedule, calendar_sessions, make_schedule
-from spark_app.backtest.signals import Signals, sector_signals
+from spark_app.backtest.signals import Signals, signals
 from spark_app.config.universe_file import load_universe
 from spark_app.errors import DataIncompleteError, UsageError
-from spark_app.ingestion.current import read_bars
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BACKTEST_RUN, BACKTEST_TABLES
@@ -29,6 +31,8 @@ from spark_app.transforms.rotation import SectorChoice, rank_periods_of
 
 logger = logging.getLogger(__name__)
 
+_TOP_N_FUNDS = 3
+
 
 def run(run: Run) -> StageResult:
     """Backtest what the request and the settings ask for.
@@ -36,20 +40,22 @@ def run(run: Run) -> StageResult:
     Raises: UsageError, DataIncompleteError: it cannot be answered; says what is missing and how to get it.
     """
     plan = read_plan(run)
-    bars = _bars_of(run, plan)
-    coverage = read_coverage(bars, plan.universe.tickers)
+    of_funds = fund_bars(run, plan)
+    coverage = read_coverage(of_funds, plan.universe.tickers)
     plan = _until_the_last_price(run, plan, coverage)
-    schedule = make_schedule(plan, _known_sessions(plan, bars))
+    schedule = make_schedule(plan, _known_sessions(plan, of_funds))
     require_prices(plan, schedule, coverage)
-    bars = bars.where(F.col("trade_date").between(schedule.all_sessions[0], schedule.sessions[-1])).persist()
+    facts = read_facts(run, plan, schedule)
+    facts.bars.persist()
     try:
-        signals = sector_signals(plan, schedule, bars)
+        found = signals(plan, schedule, facts)
+        require_priced_members(schedule, found.members)
         if run.request.probe:
-            _probe(run, plan, schedule, bars, signals)
-        outcome = work_out(plan, schedule, bars, signals)
-        grid = work_out_grid(plan, schedule, bars, outcome.prices) if plan.has_grid else None
+            _probe(run, plan, schedule, facts, found)
+        outcome = work_out(plan, schedule, facts.bars, found)
+        grid = work_out_grid(plan, schedule, facts, outcome.prices) if plan.has_grid else None
     finally:
-        bars.unpersist()
+        facts.bars.unpersist()
     return _result(run, outcome, grid)
 
 
@@ -61,41 +67,45 @@ def read_plan(run: Run) -> Plan:
     request, asked = run.request, run.settings.backtest
     if not request.as_of_dates:
         raise UsageError("backtest needs --from, the first day of the backtest, such as --from 2016-01-04")
+    is_of_stocks, universe = asked.level == "stocks", load_universe(request.universe_file)
+    if asked.weighting == "market_cap" and not is_of_stocks:
+        raise UsageError("--weighting market_cap is of stocks: a fund has no market cap; use --level stocks or equal")
+    if request.probe and is_of_stocks and asked.look_ahead == "allow":
+        raise UsageError("--probe finds what looks ahead, which --look-ahead allow does by intent: use one of them")
+    # The daily portfolio has stocks of all sectors that trend.
+    top_n = asked.top_n_sectors or (len(universe.sectors) if is_of_stocks else _TOP_N_FUNDS)
     choice = SectorChoice(
         asked.basis_sessions,
         rank_periods_of(asked.basis_sessions, asked.rank_periods),
-        asked.top_n_sectors,
+        top_n,
         is_trend_required=not request.no_trend_filter,
     )
     return Plan(
         first=request.as_of_dates[0],
         last=run.as_of,
-        universe=load_universe(request.universe_file),
+        universe=universe,
         level=asked.level,
         rebalance=asked.rebalance,
         execution=asked.execution,
         cost_bps=asked.cost_bps,
         cash_percent=asked.cash_percent,
         choice=choice,
-        weighting=asked.weighting,
+        weighting=asked.weighting or ("market_cap" if is_of_stocks else "equal"),
         max_weight=run.settings.portfolio.max_weight,
+        top_n_per_sector=run.settings.portfolio.top_n_per_sector,
+        is_look_ahead_allowed=asked.look_ahead == "allow",
         known_at=request.known_at,
         has_grid=request.grid,
     )
 
 
-def _probe(run: Run, plan: Plan, schedule: Schedule, bars: DataFrame, signals: Signals) -> None:
-    probed = probe(plan, schedule, bars, signals, sector_signals)
+def _probe(run: Run, plan: Plan, schedule: Schedule, facts: Facts, known: Signals) -> None:
+    probed = probe(plan, schedule, facts, known)
     run.summary.findings["probe"] = [asdict(probed)]
     logger.info(
-        "probe: the %d signals up to %s are the same with later prices removed, and with noise in their place",
+        "probe: the %d signals up to %s are the same with all that is dated later removed, and with noise in its place",
         *(probed.signals, probed.cut_date),
     )
-
-
-def _bars_of(run: Run, plan: Plan) -> DataFrame:
-    bars = read_bars(run).where(F.col("ticker").isin(list(plan.universe.tickers)))
-    return bars.select("ticker", "trade_date", "open_price", "close_price", "adj_close_price")
 
 
 def _until_the_last_price(run: Run, plan: Plan, coverage: dict[str, Coverage]) -> Plan:
@@ -117,8 +127,9 @@ def _known_sessions(plan: Plan, bars: DataFrame) -> list[dt.date]:
 
 def _result(run: Run, outcome: Outcome, grid: Grid | None) -> StageResult:
     summaries = summarise(outcome)
-    tables = rows_of(outcome, summaries, run.request.now.date())
-    logger.info("%s", render_outcome(outcome, summaries, origin=run.settings.data_origin))
+    ledger = work_out_ledger(outcome.prices, outcome.signals, outcome.paths[STRATEGY])
+    tables = rows_of(outcome, summaries, ledger, run.request.now.date())
+    logger.info("%s", render_outcome(outcome, summaries, ledger, origin=run.settings.data_origin))
     run.summary.findings |= {name: list(rows) for name, rows in tables.items()}
     if grid is not None:
         logger.info("%s", render_grid(grid))

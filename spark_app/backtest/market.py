@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_app.backtest.engine import Prices
+from spark_app.backtest.engine import Numbers, Prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.config.installation import LAUNCHER
@@ -78,15 +78,29 @@ def read_prices(bars: DataFrame, sessions: Sequence[dt.date], tickers: Sequence[
     # The open is adjusted for splits only.
     factor = close / usable_price(F.col("close_price")) if has_opens else F.lit(None).cast("double")
     opened = usable_price(F.col("open_price")) * factor if has_opens else F.lit(None).cast("double")
-    wanted = bars.where(F.col("ticker").isin(list(tickers)) & F.col("trade_date").between(sessions[0], sessions[-1]))
-    rows = wanted.select("ticker", "trade_date", close.alias("close"), opened.alias("open")).toPandas()
-    closes, opens = (_pivoted(rows, name, sessions, tickers) for name in ("close", "open"))
+    columns = pa.table({"ticker": list(tickers), "column_number": pa.array(range(len(tickers)), pa.int32())})
+    placed = bars.join(F.broadcast(sessions_frame(bars, sessions)), on="trade_date", how="inner").join(
+        F.broadcast(bars.sparkSession.createDataFrame(columns)), on="ticker", how="inner"
+    )
+    # Numbers, not names and dates: a large market fits the driver.
+    cells = placed.select("session_number", "column_number", close.alias("close"), opened.alias("open")).toArrow()
+    closes, opens = (_placed(cells, name, (len(sessions), len(tickers))) for name in ("close", "open"))
     return Prices(tuple(sessions), tuple(tickers), closes, None if np.isnan(opens).all() else opens)
 
 
-def _pivoted(rows: pd.DataFrame, name: str, sessions: Sequence[dt.date], tickers: Sequence[str]) -> np.ndarray:
-    wide = rows.pivot(index="trade_date", columns="ticker", values=name)
-    return wide.reindex(index=list(sessions), columns=list(tickers)).to_numpy(dtype=np.float64)
+def sessions_frame(bars: DataFrame, sessions: Sequence[dt.date]) -> DataFrame:
+    """Make a DataFrame of sessions: trade_date, session_number."""
+    numbers = pa.array(range(len(sessions)), pa.int32())
+    return bars.sparkSession.createDataFrame(
+        pa.table({"trade_date": pa.array(sessions, pa.date32()), "session_number": numbers})
+    )
+
+
+def _placed(cells: pa.Table, name: str, shape: tuple[int, int]) -> Numbers:
+    placed = np.full(shape, np.nan)
+    rows, columns = (cells[number].to_numpy() for number in ("session_number", "column_number"))
+    placed[rows, columns] = cells[name].to_numpy()
+    return placed
 
 
 def _named(tickers: Sequence[str]) -> str:

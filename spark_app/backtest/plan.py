@@ -14,6 +14,7 @@ from spark_app.backtest.engine import Execution, Rules
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import DEFAULT_UNIVERSE, Universe
 
+Level = Literal["sectors", "stocks"]
 Rebalance = Literal["daily", "weekly", "monthly"]
 
 
@@ -23,7 +24,10 @@ class Plan:
 
     Attributes:
         first, last: the days asked for; the value is 1 at the close of the session before `first`.
-        weighting: equal or inverse_volatility.
+        level: what is held, the chosen funds (sectors) or stocks of them (stocks).
+        weighting: equal, inverse_volatility or, of stocks, market_cap.
+        top_n_per_sector: largest number of stocks of a sector.
+        is_look_ahead_allowed: holdings and market caps that are dated later stand in where there are none of the time.
         known_at: what was fetched later is ignored.
         has_grid: whether other rules are run beside this one; no parameter of its result.
     """
@@ -31,7 +35,7 @@ class Plan:
     first: dt.date
     last: dt.date
     universe: Universe = DEFAULT_UNIVERSE
-    level: str = "sectors"
+    level: Level = "sectors"
     rebalance: Rebalance = "monthly"
     execution: Execution = "next_open"
     cost_bps: float = 10.0
@@ -39,6 +43,8 @@ class Plan:
     choice: SectorChoice = field(default_factory=SectorChoice)
     weighting: str = "equal"
     max_weight: Decimal | None = None
+    top_n_per_sector: int = 5
+    is_look_ahead_allowed: bool = False
     known_at: dt.datetime | None = None
     has_grid: bool = False
 
@@ -48,9 +54,18 @@ class Plan:
         return Rules(self.execution, self.cost_bps, self.cash_percent / 100, self.universe.periods_a_year)
 
     @property
+    def has_caps(self) -> bool:
+        """Whether market caps are looked at: a stock without one is no position."""
+        return self.weighting == "market_cap"
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """All parameters of the result, as JSON has them."""
         universe = self.universe
+        of_stocks = {
+            "top_n_per_sector": self.top_n_per_sector,
+            "look_ahead": "allow" if self.is_look_ahead_allowed else "refuse",
+        }
         return {
             "level": self.level,
             "first_date": str(self.first),
@@ -72,6 +87,7 @@ class Plan:
                 "sessions": universe.sessions,
                 "periods_a_year": universe.periods_a_year,
             },
+            **(of_stocks if self.level == "stocks" else {}),
         }
 
     @property

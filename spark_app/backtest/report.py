@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spark_app.backtest.grid import Grid
+from spark_app.backtest.ledger import ANY_FACT, LATER_FACTS, MISSING_FACTS, Entry
 from spark_app.backtest.outcome import (
     BENCHMARK,
     COSTS_BPS,
@@ -35,12 +36,15 @@ _MORE = (
 _NONE = "-"
 
 
-def render_outcome(outcome: Outcome, summaries: Sequence[Summary], *, origin: str = "real") -> str:
+def render_outcome(
+    outcome: Outcome, summaries: Sequence[Summary], ledger: Sequence[Entry] = (), *, origin: str = "real"
+) -> str:
     """Draw a backtest; `origin` is the kind of data, real or synthetic."""
     names = _names(outcome)
     parts = [
         data_mark(is_synthetic=origin == "synthetic"),
         _describe(outcome),
+        _draw_ledger(outcome, ledger),
         draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
         draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),
         "CAGR in percent at other costs of a side; 0 is gross",
@@ -88,10 +92,16 @@ def _describe(outcome: Outcome) -> str:
     plan, sessions = outcome.plan, outcome.schedule.sessions
     choice = plan.choice
     ranked = "+".join(map(str, choice.rank_periods))
+    best = min(choice.top_n, len(plan.universe.sectors))
     lines = [
-        f"Backtest of {plan.level} from {sessions[0]} to {sessions[-1]}: the best {choice.top_n} of"
-        f" {len(plan.universe.sectors)} by return over {ranked} sessions"
+        f"Backtest of {plan.level} from {sessions[0]} to {sessions[-1]}: the best {best} of"
+        f" {len(plan.universe.sectors)} sectors by return over {ranked} sessions"
         + (f", if they trend over {choice.basis}" if choice.is_trend_required else ", whether they trend or not"),
+        *(
+            [f"of each the best {plan.top_n_per_sector} stocks that returned more than its fund"]
+            if plan.level == "stocks"
+            else []
+        ),
         f"{plan.rebalance} rebalance, {plan.weighting} weights, {plan.execution}, {plan.cost_bps:g} bp a side,"
         f" {plan.cash_percent:g} % on cash",
     ]
@@ -106,6 +116,38 @@ def _describe(outcome: Outcome) -> str:
     if idle:
         lines.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: nothing trends")
     return "\n".join(lines)
+
+
+def _draw_ledger(outcome: Outcome, ledger: Sequence[Entry]) -> str:
+    """What stands on facts dated later, and what was passed over; "" where funds are held."""
+    if not ledger:
+        return ""
+    later = {entry.entry: entry for entry in ledger if entry.entry in LATER_FACTS}
+    any_fact = later[ANY_FACT]
+    if outcome.plan.is_look_ahead_allowed:
+        told = (
+            f"LOOK-AHEAD: {_share(any_fact)} of {any_fact.total:,} position-days and"
+            f" {_percent(any_fact.weight_frac)} % of the weight stand on facts that were dated later"
+        )
+    else:
+        told = "No position stands on a fact that was dated later"
+    rows = [
+        (
+            (LATER_FACTS | MISSING_FACTS)[entry.entry],
+            f"{entry.counted:,}",
+            f"{entry.total:,}",
+            _percent(entry.share),
+            _percent(entry.weight_frac),
+            _NONE if entry.tickers is None else str(entry.tickers),
+        )
+        for entry in ledger
+    ]
+    header = ("look-ahead ledger", "counted", "of", "%", "weight %", "tickers")
+    return f"{told}\n\n{draw_table(header, rows, right={1, 2, 3, 4, 5})}"
+
+
+def _share(entry: Entry) -> str:
+    return f"{entry.share * 100:.2f} %"
 
 
 def _first_row(names: dict[str, str], summary: Summary) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ import numpy as np
 from pyspark.sql.types import DecimalType
 
 from spark_app.backtest.grid import Grid
+from spark_app.backtest.ledger import Entry
 from spark_app.backtest.outcome import SERIES, STRATEGY, Outcome, Summary, break_even_bps, cagr_at
 from spark_app.errors import UsageError
 from spark_app.schemas import (
     BACKTEST_EQUITY,
+    BACKTEST_LEDGER,
     BACKTEST_POSITION,
     BACKTEST_REBALANCE,
     BACKTEST_RUN,
@@ -29,7 +31,7 @@ Row = dict[str, object]
 Tables = Mapping[str, list[Row]]
 
 
-def rows_of(outcome: Outcome, summaries: Sequence[Summary], today: dt.date) -> Tables:
+def rows_of(outcome: Outcome, summaries: Sequence[Summary], ledger: Sequence[Entry], today: dt.date) -> Tables:
     """The rows of each table, by its name; numbers as they were computed, None where they are not defined."""
     return {
         BACKTEST_RUN.name: [_run(outcome, today)],
@@ -37,6 +39,7 @@ def rows_of(outcome: Outcome, summaries: Sequence[Summary], today: dt.date) -> T
         BACKTEST_EQUITY.name: list(_equity(outcome)),
         BACKTEST_REBALANCE.name: list(_rebalances(outcome)),
         BACKTEST_POSITION.name: list(_positions(outcome)),
+        BACKTEST_LEDGER.name: [_ledger(outcome, entry) for entry in ledger],
     }
 
 
@@ -149,13 +152,27 @@ def _rebalances(outcome: Outcome) -> Iterator[Row]:
 
 def _positions(outcome: Outcome) -> Iterator[Row]:
     for date, weights in sorted(outcome.signals.targets.items()):
+        later = outcome.signals.later_facts.get(date, {})
         for ticker, weight in sorted(weights.items()):
             yield {
                 "backtest_id": outcome.plan.backtest_id,
                 "as_of_date": date,
                 "ticker": ticker,
                 "target_weight": weight,
+                "is_look_ahead": ticker in later,
             }
+
+
+def _ledger(outcome: Outcome, entry: Entry) -> Row:
+    return {
+        "backtest_id": outcome.plan.backtest_id,
+        "entry": entry.entry,
+        "counted": entry.counted,
+        "total": entry.total,
+        "share_pct": entry.share * 100,
+        "weight_pct": _percent(entry.weight_frac),
+        "tickers": entry.tickers,
+    }
 
 
 def _percent(fraction: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.backtest.engine import Numbers, Prices
+from spark_app.backtest.facts import Facts
+from spark_app.backtest.market import sessions_frame
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.transforms.rotation import SectorChoice, chosen_sectors, with_inverse_volatility, with_target_weight
+from spark_app.backtest.stocks import Members, stock_signals
+from spark_app.transforms.rotation import SectorChoice, chosen_sectors, target_weights
 from spark_app.transforms.trends import sector_trends
 
 _UNITS = 10**8
@@ -22,9 +25,16 @@ _UNITS = 10**8
 
 @dataclass(frozen=True)
 class Signals:
-    """The target weights of each date on which something is traded; without any position all is cash."""
+    """The target weights of each date on which something is traded; without any position all is cash.
+
+    Attributes:
+        later_facts: the positions that stand on facts dated later, with the kinds of these.
+        members: of stocks, what could not be judged.
+    """
 
     targets: Mapping[dt.date, Mapping[str, float]]
+    later_facts: Mapping[dt.date, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    members: Members | None = None
 
     @property
     def tickers(self) -> set[str]:
@@ -32,40 +42,61 @@ class Signals:
         return {ticker for weights in self.targets.values() for ticker in weights}
 
 
-def sector_signals(plan: Plan, schedule: Schedule, bars: DataFrame) -> Signals:
-    """Choose and weight the funds on each rebalance date; the dates without the benchmark's returns are left out.
-
-    Columns in: `bars` are current, of the universe: ticker, trade_date, adj_close_price, up to the last session.
-    """
-    (signals,) = signals_of([plan.choice], schedule.rebalances, plan, schedule, bars)
-    return signals
+def signals(plan: Plan, schedule: Schedule, facts: Facts) -> Signals:
+    """Choose and weight what is held on each rebalance date; the dates without the benchmark's returns are left out."""
+    (found,) = signals_of([plan.choice], schedule.rebalances, plan, schedule, facts)
+    return found
 
 
 def signals_of(
-    choices: Sequence[SectorChoice], dates: Sequence[dt.date], plan: Plan, schedule: Schedule, bars: DataFrame
+    choices: Sequence[SectorChoice], dates: Sequence[dt.date], plan: Plan, schedule: Schedule, facts: Facts
 ) -> list[Signals]:
-    """Choose and weight the funds on some sessions by several rules, in one pass.
+    """Choose and weight what is held on some sessions by several rules: of funds in one pass, of stocks in one each.
 
     Args:
         choices: instead of that of the plan; their periods are within the schedule's warm-up.
     """
-    closes = bars.select("ticker", "trade_date", "adj_close_price")
-    sessions, asked = sessions_frame(closes, schedule.all_sessions), _dates_frame(closes, dates)
+    sessions, asked = sessions_frame(facts.bars, schedule.all_sessions), _dates_frame(facts.bars, dates)
+    of_funds = facts.bars.where(F.col("ticker").isin(list(plan.universe.tickers)))
+    closes = of_funds.select("ticker", "trade_date", "adj_close_price")
     periods = sorted({period for choice in choices for period in choice.periods})
     trends = sector_trends(closes, sessions, asked, periods=periods, universe=plan.universe)
-    # Read twice: for the dates and for the positions.
+    if facts.stocks is None:
+        # Read twice: for the dates and for the positions.
+        chosen = chosen_sectors(trends, choices).localCheckpoint(eager=False)
+        targets = _fund_targets(len(choices), chosen, plan, closes, sessions)
+        return [Signals(dates | of_choice) for dates, of_choice in zip(_traded(chosen, choices), targets, strict=True)]
+    # Read for the choice, for the universe and for what stocks are compared with.
+    trends = trends.localCheckpoint(eager=False)
     chosen = chosen_sectors(trends, choices).localCheckpoint(eager=False)
-    positions, share = chosen.where("is_chosen").select("choice_number", "as_of_date", "ticker"), F.lit(1)
-    if plan.weighting == "inverse_volatility":
-        positions, share = with_inverse_volatility(positions, closes, sessions), F.col("inverse_volatility")
-    weighted = with_target_weight(positions, share, max_weight=plan.max_weight).collect()
-    comparable = chosen.where("is_comparable").select("choice_number", "as_of_date").distinct().collect()
-    targets: list[dict[dt.date, dict[str, float]]] = [{} for _ in choices]
-    for row in comparable:
-        targets[row["choice_number"]][row["as_of_date"]] = {}
-    for row in weighted:
-        targets[row["choice_number"]][row["as_of_date"]][row["ticker"]] = float(row["target_weight"])
-    return [Signals(of_choice) for of_choice in targets]
+    found = []
+    for number, dates_of_choice in enumerate(_traded(chosen, choices)):
+        held = chosen.where("is_chosen").where(F.col("choice_number") == number)
+        held = held.select("as_of_date", F.col("ticker").alias("etf_ticker"))
+        by_choice = replace(plan, choice=choices[number])
+        stocks = stock_signals(by_choice, trends, held, sessions, facts.bars, facts.stocks)
+        found.append(Signals(dates_of_choice | stocks.targets, stocks.later_facts, stocks.members))
+    return found
+
+
+def _traded(chosen: DataFrame, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:
+    """The dates on which each choice can be made, all in cash."""
+    found: list[dict[dt.date, dict[str, float]]] = [{} for _ in choices]
+    for row in chosen.where("is_comparable").select("choice_number", "as_of_date").distinct().collect():
+        found[row["choice_number"]][row["as_of_date"]] = {}
+    return found
+
+
+def _fund_targets(
+    count: int, chosen: DataFrame, plan: Plan, closes: DataFrame, sessions: DataFrame
+) -> list[dict[dt.date, dict[str, float]]]:
+    """The weights of the chosen funds, by choice and date."""
+    positions = chosen.where("is_chosen").select("choice_number", "as_of_date", "ticker")
+    weights = target_weights(positions, plan.weighting, closes, sessions, max_weight=plan.max_weight)
+    targets: list[dict[dt.date, dict[str, float]]] = [{} for _ in range(count)]
+    for row in weights.collect():
+        targets[row["choice_number"]].setdefault(row["as_of_date"], {})[row["ticker"]] = float(row["target_weight"])
+    return targets
 
 
 def equal_targets(prices: Prices, dates: Sequence[dt.date], funds: Sequence[str]) -> dict[int, Numbers]:
@@ -91,14 +122,6 @@ def numbered_targets(prices: Prices, targets: Mapping[dt.date, Mapping[str, floa
         place[date]: np.array([weights.get(ticker, 0.0) for ticker in prices.tickers])
         for date, weights in targets.items()
     }
-
-
-def sessions_frame(bars: DataFrame, sessions: Sequence[dt.date]) -> DataFrame:
-    """Make a DataFrame of sessions: trade_date, session_number."""
-    numbers = pa.array(range(len(sessions)), pa.int32())
-    return bars.sparkSession.createDataFrame(
-        pa.table({"trade_date": pa.array(sessions, pa.date32()), "session_number": numbers})
-    )
 
 
 def _dates_frame(bars: DataFrame, dates: Sequence[dt.date]) -> DataFrame:

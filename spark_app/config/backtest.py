@@ -25,9 +25,14 @@ _Period = Annotated[int, Field(ge=1, le=_LONGEST_SESSIONS)]
 
 
 class BacktestSettings(Section):
-    """How `backtest` chooses, weights and trades; `portfolio.max_weight` counts as well."""
+    """How `backtest` chooses, weights and trades.
 
-    level: Literal["sectors"] = Field(default="sectors", description="what is held: sectors, the trending funds")
+    `portfolio.max_weight` and, of stocks, `portfolio.top_n_per_sector` count as well.
+    """
+
+    level: Literal["sectors", "stocks"] = Field(
+        default="sectors", description="what is held: sectors, the trending funds; stocks, the portfolio of stage 5"
+    )
     rebalance: Literal["daily", "weekly", "monthly"] = Field(
         default="monthly", description="how often: at each session, or the last one of a week or month"
     )
@@ -40,8 +45,8 @@ class BacktestSettings(Section):
     cash_percent: Annotated[float, Field(ge=0, le=100)] = Field(
         default=0.0, description="interest of cash in a year, in percent"
     )
-    top_n_sectors: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=3, description="largest number of funds, the best by return"
+    top_n_sectors: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="largest number of sectors, the best by return; unset = 3 of funds, all of stocks"
     )
     basis_sessions: _Period = Field(
         default=20, description="the period whose trends decide, in sessions of the universe (months of monthly data)"
@@ -49,6 +54,12 @@ class BacktestSettings(Section):
     rank_periods: Annotated[tuple[_Period, ...], NoDecode, BeforeValidator(_read_periods)] = Field(
         default=(), description="the periods whose mean return ranks the funds; none = the basis alone"
     )
-    weighting: Literal["equal", "inverse_volatility"] = Field(
-        default="equal", description="weights of the positions; inverse_volatility: over 60 sessions"
+    weighting: Literal["market_cap", "equal", "inverse_volatility"] | None = Field(
+        default=None,
+        description="weights of the positions; inverse_volatility: over 60 sessions; unset = equal of funds,"
+        " market_cap of stocks",
+    )
+    look_ahead: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="of stocks: holdings and market caps that are dated later are refused, or stand in and are counted",
     )

@@ -63,6 +63,7 @@ PARAMETERS: Mapping[str, Callable[[Request, Settings], Mapping[str, object]]] = 
     "portfolio": lambda _, settings: settings.portfolio.model_dump(mode="json"),
     "backtest": lambda request, settings: {
         **settings.backtest.model_dump(mode="json"),
+        **settings.portfolio.model_dump(mode="json", include={"top_n_per_sector", "max_weight"}),
         "first_date": str(request.as_of_dates[0]) if request.as_of_dates else None,
         "no_trend_filter": request.no_trend_filter,
         "universe_file": request.universe_file,

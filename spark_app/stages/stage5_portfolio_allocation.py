@@ -31,7 +31,7 @@ from spark_app.transforms.allocation import (
 from spark_app.transforms.measured_splits import with_measured_splits
 from spark_app.transforms.options import PortfolioOptions
 
-_SHARE_CLASSES = StructType(
+SHARE_CLASSES = StructType(
     [
         StructField("ticker", StringType()),
         StructField("issuer", StringType()),
@@ -73,7 +73,7 @@ def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: Portfol
         memberships=members,
         quotes=read_quotes(run),
         sessions=trend_sessions(run),
-        share_classes=run.frame(run.settings.corrections.share_classes_in_force, _SHARE_CLASSES),
+        share_classes=run.frame(run.settings.corrections.share_classes_in_force, SHARE_CLASSES),
     )
     sector_trends = run.frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.

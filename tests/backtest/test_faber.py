@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_app.backtest import statistics
 from spark_app.backtest.engine import Path as ValuePath
 from spark_app.backtest.engine import Rules, simulate
+from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import make_schedule
@@ -70,7 +71,7 @@ class Faber:
         long = closes.rename_axis("trade_date").reset_index().melt("trade_date", var_name="ticker", value_name="close")
         bars: DataFrame = spark.createDataFrame(long).withColumnRenamed("close", "adj_close_price")
         choices = [SectorChoice(max(periods), periods, n, is_trend_required=False) for periods, n in cells]
-        found = signals_of(choices, self.schedule.rebalances, self.plan, self.schedule, bars)
+        found = signals_of(choices, self.schedule.rebalances, self.plan, self.schedule, Facts(bars))
         self.signals: dict[Cell, Signals] = dict(zip(cells, found, strict=True))
         self.prices = read_prices(bars, self.schedule.sessions, universe.tickers)
 

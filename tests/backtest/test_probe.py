@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_app.backtest.facts import Facts
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.probe import probe
 from spark_app.backtest.schedule import Schedule
@@ -37,13 +38,14 @@ def _signals(schedule: Schedule, bars: DataFrame, ahead: int) -> Signals:
 
 
 def test_signals_of_the_past_pass(bars: DataFrame) -> None:
-    found = probe(PLAN, SCHEDULE, bars, _signals(SCHEDULE, bars, 0), lambda _, s, b: _signals(s, b, 0))
+    found = probe(PLAN, SCHEDULE, Facts(bars), _signals(SCHEDULE, bars, 0), lambda _, s, f: _signals(s, f.bars, 0))
     assert (found.cut_date, found.signals) == (DAYS[3], 4)
 
 
 def test_a_signal_that_looks_one_session_ahead_is_found(bars: DataFrame) -> None:
     whole = _signals(SCHEDULE, bars, 1)
     with pytest.raises(
-        SparkAppError, match=f"prices after {DAYS[3]} removed, 1 of 4 differ, the first of them on {DAYS[3]}"
+        SparkAppError,
+        match=f"with what is dated after {DAYS[3]} removed, 1 of 4 differ, the first of them on {DAYS[3]}",
     ):
-        probe(PLAN, SCHEDULE, bars, whole, lambda _, s, b: _signals(s, b, 1))
+        probe(PLAN, SCHEDULE, Facts(bars), whole, lambda _, s, f: _signals(s, f.bars, 1))

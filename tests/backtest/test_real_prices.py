@@ -11,11 +11,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app import market_calendar
+from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import read_coverage, require_prices
 from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT, STRATEGY, Outcome, summarise, work_out
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import calendar_sessions, make_schedule
-from spark_app.backtest.signals import sector_signals
+from spark_app.backtest.signals import signals
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import DEFAULT_UNIVERSE
 from tests.backtest import independent
@@ -47,7 +48,7 @@ def outcome(spark: SparkSession, shared_data: Path) -> Outcome:
     bars = bars.where("ticker <> 'QQQ'").localCheckpoint()
     schedule = make_schedule(PLAN, calendar_sessions(PLAN))
     require_prices(PLAN, schedule, read_coverage(bars, DEFAULT_UNIVERSE.tickers))
-    return work_out(PLAN, schedule, bars, sector_signals(PLAN, schedule, bars))
+    return work_out(PLAN, schedule, bars, signals(PLAN, schedule, Facts(bars)))
 
 
 def _targets(closes: pd.DataFrame, sessions: list[dt.date]) -> dict[dt.date, dict[str, float]]:

@@ -62,7 +62,7 @@ BEGIN
         'analytics_trending_sectors', 'analytics_portfolio_allocation', 'analytics_portfolio_exclusion',
         'analytics_portfolio_changes', 'analytics_portfolio_turnover',
         'analytics_backtest_run', 'analytics_backtest_summary', 'analytics_backtest_equity',
-        'analytics_backtest_rebalance', 'analytics_backtest_position',
+        'analytics_backtest_rebalance', 'analytics_backtest_position', 'analytics_backtest_ledger',
         'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop',
         'logs_topic_outbox', 'logs_fetch', 'logs_price_restatement'
     ] LOOP
@@ -84,7 +84,7 @@ GRANT INSERT, UPDATE ON
     collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
     analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion,
     analytics_backtest_run, analytics_backtest_summary, analytics_backtest_equity, analytics_backtest_rebalance,
-    analytics_backtest_position
+    analytics_backtest_position, analytics_backtest_ledger
 TO spark_app_pipeline;
 -- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publish.py).
 GRANT DELETE ON

@@ -1,0 +1,101 @@
+"""Reading the facts of a backtest from staging, and refusing what they cannot answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_app import market_calendar
+from spark_app.backtest.facts import Facts, StockFacts
+from spark_app.backtest.plan import Plan
+from spark_app.backtest.schedule import Schedule
+from spark_app.backtest.stocks import Members
+from spark_app.config.installation import LAUNCHER
+from spark_app.errors import DataIncompleteError
+from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
+from spark_app.pipeline.run import Run
+from spark_app.stages.stage5_portfolio_allocation import SHARE_CLASSES
+from spark_app.storage.delta.staging import BARS_TABLE
+from spark_app.transforms.measured_splits import is_listed_split, with_measured_splits
+
+_PRICES = ("ticker", "trade_date", "open_price", "close_price", "adj_close_price")
+_OF_CAPS = ("split_ratio", "fetched_at")
+
+
+def fund_bars(run: Run, plan: Plan) -> DataFrame:
+    """Read the current bars of the benchmark and the funds."""
+    return read_bars(run).where(F.col("ticker").isin(list(plan.universe.tickers))).select(*_PRICES)
+
+
+def read_facts(run: Run, plan: Plan, schedule: Schedule) -> Facts:
+    """Read what the signals of a plan are computed from; its bars are to be persisted.
+
+    Raises: DataIncompleteError: facts of the time are missing; says what to do.
+    """
+    first, last = schedule.all_sessions[0], schedule.sessions[-1]
+    if plan.level == "sectors":
+        return Facts(fund_bars(run, plan).where(F.col("trade_date").between(first, last)))
+    bars = read_bars(run)
+    has_caps = plan.weighting == "market_cap"
+    if has_caps:
+        bars = with_measured_splits(bars, run.staging.read(BARS_TABLE))
+    is_needed = (F.col("trade_date") <= last) | is_listed_split(F.col("split_ratio"))
+    needed = bars.where((F.col("trade_date") >= first) & is_needed).select(*_PRICES, *(_OF_CAPS if has_caps else ()))
+    corrections = run.settings.corrections
+    stocks = StockFacts(
+        holdings=read_holdings(run),
+        quotes=read_quotes(run),
+        share_classes=run.frame(corrections.share_classes_in_force, SHARE_CLASSES),
+        renames=corrections.renames_in_force,
+    )
+    _require_stock_facts(plan, schedule, stocks)
+    return Facts(needed, stocks)
+
+
+def require_priced_members(schedule: Schedule, members: Members | None) -> None:
+    """Refuse a backtest of stocks without a price of any of them.
+
+    Raises: DataIncompleteError.
+    """
+    if members is not None and members.members == members.unpriced > 0:
+        raise DataIncompleteError(
+            f"no returns of any of the {members.unpriced_tickers} stocks that the chosen sectors had: collect their"
+            f" prices with {LAUNCHER} stage4_stock_history --universe all --days {len(schedule.all_sessions)}"
+        )
+
+
+def _require_stock_facts(plan: Plan, schedule: Schedule, stocks: StockFacts) -> None:
+    holdings = stocks.holdings.where(F.col("etf_ticker").isin(list(plan.universe.sectors)))
+    snapshot = _first(holdings, "snapshot_date")
+    if snapshot is None:
+        raise DataIncompleteError(
+            f"no holdings of any fund are staged: collect them with {LAUNCHER} stage2_etf_holdings"
+        )
+    quote = _first(stocks.quotes, "quote_date") if plan.weighting == "market_cap" else None
+    if plan.weighting == "market_cap" and quote is None:
+        raise DataIncompleteError(
+            f"no market caps are staged: collect them with {LAUNCHER} stage4_stock_history, or use --weighting equal"
+        )
+    if plan.is_look_ahead_allowed:
+        return
+    needed = schedule.rebalances[0]
+    for what, first in (("holdings", snapshot), ("market caps", quote)):
+        if first is not None and first > needed:
+            raise DataIncompleteError(
+                f"{what} of {needed} are needed, but the first that are staged are of {first}, and nobody can go by"
+                f" what was not known: {_ways_out(plan, what, first)}"
+            )
+
+
+def _first(facts: DataFrame, date: str) -> dt.date | None:
+    row = facts.agg(F.min(date)).first()
+    return None if row is None else row[0]
+
+
+def _ways_out(plan: Plan, what: str, first: dt.date) -> str:
+    begin = market_calendar.sessions_between(first, first + dt.timedelta(days=14))[1]
+    ways = [f"use --from {begin} or later"] if begin <= plan.last else []
+    ways += ["--weighting equal"] if what == "market caps" else []
+    return ", or ".join([*ways, "let later ones stand in with --look-ahead allow, which counts them"])
