@@ -46,7 +46,9 @@ class BacktestSettings(Section):
         default=0.0, description="interest of cash in a year, in percent"
     )
     top_n_sectors: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        default=None, description="largest number of sectors, the best by return; unset = 3 of funds, all of stocks"
+        default=None,
+        description="largest number of sectors, the best by return; unset = 3 of funds, all of stocks",
+        examples=[3],
     )
     basis_sessions: _Period = Field(
         default=20, description="the period whose trends decide, in sessions of the universe (months of monthly data)"
@@ -58,6 +60,7 @@ class BacktestSettings(Section):
         default=None,
         description="weights of the positions; inverse_volatility: over 60 sessions; unset = equal of funds,"
         " market_cap of stocks",
+        examples=["equal"],
     )
     look_ahead: Literal["refuse", "allow"] = Field(
         default="refuse",
