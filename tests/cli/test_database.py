@@ -111,7 +111,8 @@ def test_a_dump_from_before_any_later_table_replaces_a_newer_schema(
     younger = migrate(empty_database)
     assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
     assert errors(empty_database) == ["before"]
-    assert migrate(empty_database) == younger == ["0009_provenance.sql", "0010_backtest.sql"]
+    assert migrate(empty_database) == younger
+    assert younger[:2] == ["0009_provenance.sql", "0010_backtest.sql"]
 
 
 def test_a_broken_dump_leaves_the_database_as_it_was(
