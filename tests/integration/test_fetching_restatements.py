@@ -89,32 +89,25 @@ def test_restatements_are_named_and_reach_every_served_row(next_day: FetchWorld)
     assert not differences(trends, right)
 
 
-@pytest.mark.parametrize(
-    ("ticker", "restated"),
-    [
-        ("XLK", [("SPLIT", "0.25")]),
-        ("XLF", [("DIVIDEND", "0.98")]),
-        ("XLE", [("DIVIDEND", "0.6")]),
-        ("XLV", []),
-    ],
-)
 def test_explain_of_the_day_before_names_what_was_restated_since(
-    next_day: FetchWorld, ticker: str, restated: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    next_day: FetchWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_APP_HOME", str(tmp_path))
     assert next_day.run(STAGE3).exit_code == 0
     before = next_day.world.table("analytics_trending_sectors")
     assert next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING).exit_code == 0
+    assert next_day.world.table("analytics_trending_sectors") == before
 
     sessions = read_sessions(CalendarSettings(), NEXT_MORNING)
-    found = explain(next_day.world.database, ticker, AS_OF, sessions)
-    assert [(r.kind.upper(), f"{r.ratio:.2g}") for r in found.restatements] == restated
-    assert next_day.world.table("analytics_trending_sectors") == before
-    # Both ends of each return are restated alike, so the closes that are served now still give the stored return.
-    for period in found.returns:
-        assert period.return_pct == before[(AS_OF, ticker, period.sessions)]["return_pct"]
-        assert period.served_return_pct == pytest.approx(period.return_pct, abs=Decimal("0.0001"))
-    assert "as they are served now give" not in render_explanation(found)
+    restated = {"XLK": [("split", "0.25")], "XLF": [("dividend", "0.98")], "XLE": [("dividend", "0.6")], "XLV": []}
+    for ticker, expected in restated.items():
+        found = explain(next_day.world.database, ticker, AS_OF, sessions)
+        assert [(r.kind, f"{r.ratio:.2g}") for r in found.restatements] == expected
+        # Both ends of each return are restated alike, so the closes that are served now still give the stored return.
+        for period in found.returns:
+            assert period.return_pct == before[(AS_OF, ticker, period.sessions)]["return_pct"]
+            assert period.served_return_pct == pytest.approx(period.return_pct, abs=Decimal("0.0001"))
+        assert "as they are served now give" not in render_explanation(found)
 
 
 def test_republish_restores_what_a_lost_database_knew_of_restatements(next_day: FetchWorld) -> None:
