@@ -77,14 +77,14 @@ def run(run: Run) -> StageResult:
     ]
     provenance = _provenance(run, publications)
     missing = sorted(set(run.as_of_dates) - set(dates))
-    parts = [f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
+    parts = [f"1 session, {dates[0]}" if len(dates) == 1 else f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
     if missing:
         parts.append(f"skipped, no bar of {BENCHMARK}: {', '.join(map(str, missing))}")
     return StageResult(message=", ".join(parts), publications=tuple(publications), provenance=provenance)
 
 
 def _provenance(run: Run, publications: Sequence[Publication]) -> Provenance:
-    """What was read; with collected tables also the fetches and restatements that staging has, for an empty database."""
+    """What was read; with collected tables also the fetches and restatements that staging has, for a lost database."""
     decided = {
         publication.table.name: publication.rows.collect()
         for publication in publications
