@@ -149,7 +149,7 @@ print_completion() {
 # The variables of another Spark or Python must not reach this one.
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_PREPEND_CLASSES \
   SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS \
-  LAUNCHER_TERMINAL
+  LAUNCHER_TERMINAL LAUNCHER_STARTED
 here="$(script_folder)"
 if [ -d "$here/jobs" ]; then in_checkout; else in_environment; fi
 
@@ -210,5 +210,6 @@ fi
 # Spark and Python take seconds until the job can say something. A job's stdout is a pipe of Spark's: where ours is a
 # terminal, it draws its progress there.
 echo "$job: starting Spark"
+export LAUNCHER_STARTED=1
 if [ -t 1 ]; then { LAUNCHER_TERMINAL="$(tty <&3)" && export LAUNCHER_TERMINAL; } 3>&1 || true; fi
 exec "$SPARK_HOME/bin/spark-submit" --master "$master" ${options[@]+"${options[@]}"} "$script" "$@"

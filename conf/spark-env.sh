@@ -6,6 +6,14 @@ set +a
 _conf="$(cd "$(dirname "${BASH_SOURCE[0]}")" >/dev/null && pwd -P)"
 _project="$(dirname "$_conf")"
 
+# A job's first line, seconds before Java and Python can write one; the launcher has written its own.
+if [ -z "${LAUNCHER_STARTED:-}" ] && [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
+  for _word in "$@"; do
+    _name="${_word##*/}"
+    case "$_word" in *jobs/*.py) [ ! -f "$_project/jobs/$_name" ] || echo "${_name%.py}: starting Spark" ;; esac
+  done
+fi
+
 . "$_project/scripts/require_java.sh"
 require_java
 
@@ -52,5 +60,5 @@ if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
   fi
 fi
 
-unset _conf _project _environment _masters _master _memory
+unset _word _name _conf _project _environment _masters _master _memory
 unset -f _fail

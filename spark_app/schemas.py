@@ -6,6 +6,7 @@ precision. Staging is append-only: the current row of a key is the one fetched l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark.sql.types import (
@@ -109,7 +110,8 @@ class ServedTable:
         schema: all columns, in the order of the table; those of `key` are the primary key.
         uncompared: columns whose change alone does not make a row a changed row.
         added: columns that publishing adds.
-        defaults: columns that messages of earlier versions lack, each with its value there.
+        defaults: columns that messages of earlier versions lack, each with its value there, or what finds it from the
+            columns before it.
     """
 
     name: str
@@ -216,6 +218,11 @@ def _period_columns(sessions: int) -> StructType:
     )
 
 
+def _is_look_ahead_quote(row: Mapping[str, object]) -> bool:
+    """Of a position of versions before 0.4.0 only this is known, as in migration 0009."""
+    return row.get("market_cap_basis") == "later_quote"
+
+
 PORTFOLIO_ALLOCATION = ServedTable(
     "analytics_portfolio_allocation",
     ("as_of_date", "ticker"),
@@ -231,7 +238,7 @@ PORTFOLIO_ALLOCATION = ServedTable(
         ("is_max_weight_exceeded", False),
         ("holdings_date", None),
         ("quote_date", None),
-        ("is_look_ahead", False),
+        ("is_look_ahead", _is_look_ahead_quote),
     ),
 )
 PORTFOLIO_EXCLUSION = ServedTable(

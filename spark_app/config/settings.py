@@ -8,6 +8,7 @@ After a change of a setting run `make docs`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import re
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
 from spark_app.config.section import Section
 from spark_app.errors import SettingsError
+from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
 _PREFIX = "SPARK_APP_"
 _HOME_VARIABLE = "SPARK_APP_HOME"
@@ -328,6 +330,12 @@ class Settings(BaseSettings):
     def data_origin(self) -> Literal["real", "synthetic"]:
         """What kind of data this run writes; the two kinds never share a database."""
         return "synthetic" if self.source.name == "synthetic" else "real"
+
+    @property
+    def first_sessions(self) -> Mapping[str, dt.date]:
+        """The first session of each priced fund; the synthetic market has all of them from its own first session on."""
+        listed = self.corrections.first_sessions_in_force
+        return dict.fromkeys(listed, FIRST_SYNTHETIC_SESSION) if self.data_origin == "synthetic" else listed
 
     def of_origin(self, origin: str) -> Settings:
         """The same settings with a source of this kind of data."""

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
@@ -14,6 +14,7 @@ from spark_app.ingestion.charts import Charts
 from spark_app.ingestion.completeness import describe_tickers
 from spark_app.ingestion.current import read_bars
 from spark_app.ingestion.ingest import Ingested
+from spark_app.ingestion.landing import moment_of
 from spark_app.pipeline.run import Run
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.provenance import Provenance, Restatement
@@ -99,10 +100,27 @@ def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[
     if not runs:
         return (), None
     bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(tickers))
-    rows = restatements(bars, runs).orderBy("ticker", "run_id").collect()
-    columns = ("ticker", "run_id", "kind", "ratio", "sessions", "first_date", "last_date")
-    found = tuple(Restatement(*(row[name] for name in columns)) for row in rows)
+    found = collect_restatements(bars, runs)
     return found, min((restatement.first_trade_date for restatement in found), default=None)
+
+
+def collect_restatements(bars: DataFrame, runs: Sequence[str] | None = None) -> tuple[Restatement, ...]:
+    """Return what some runs restated, None for all of them, by ticker; columns in as of `restatements`."""
+    found = restatements(bars, runs).withColumn("noticed_at", F.unix_micros("noticed_at"))
+    return tuple(_as_restatement(row) for row in found.orderBy("ticker", "run_id").collect())
+
+
+def _as_restatement(row: Row) -> Restatement:
+    return Restatement(
+        ticker=row["ticker"],
+        run_id=row["run_id"],
+        kind=row["kind"],
+        ratio=row["ratio"],
+        rows_restated=row["sessions"],
+        first_trade_date=row["first_date"],
+        last_trade_date=row["last_date"],
+        noticed_at=moment_of(row["noticed_at"]),
+    )
 
 
 def _describe_restatement(restated: Restatement) -> str:

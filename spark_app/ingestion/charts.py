@@ -119,7 +119,7 @@ class Charts(Feed):
         A fund's first session is known. A stock's is its first bar, where a chart covers the window from the start.
         """
         covered = self._covered_from(landing)
-        first_sessions = self.run.settings.corrections.first_sessions_in_force
+        first_sessions = self.run.settings.first_sessions
         expected = {}
         for ticker in self.tickers:
             is_listed_later = ticker in first_bars and covered.get(ticker, dt.date.max) <= self.sessions[0]

@@ -18,6 +18,11 @@ _NOT_ASKED = (NOT_ASKED, Outcome.RATE_LIMITED)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+def moment_of(micros: int) -> dt.datetime:
+    """The moment so many microseconds after 1970 (UTC); not from a float, which would round them."""
+    return _EPOCH + dt.timedelta(microseconds=micros)
+
+
 @dataclass(frozen=True)
 class LandedTicker:
     """The outcome of one ticker.
@@ -55,12 +60,10 @@ class LandedTicker:
         """What `logs_fetch` gets, None where this run fetched nothing."""
         if self.fetched_micros is None:
             return None
-        # Not from a float, which would round the microseconds.
-        fetched_at = _EPOCH + dt.timedelta(microseconds=self.fetched_micros)
         return LoggedFetch(
             ticker=self.ticker,
             kind=self.kind,
-            fetched_at=fetched_at,
+            fetched_at=moment_of(self.fetched_micros),
             run_id=run_id,
             source=self.source,
             outcome=self.outcome,

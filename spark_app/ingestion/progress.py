@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _WORTH_TELLING_SECONDS = 10
 _SECONDS_BETWEEN_LOOKS = 2.0
 _COLUMNS = 80
-_BAR = "requests {n_fmt}/{total_fmt} |{bar:20}| elapsed {elapsed}, left {remaining}{postfix}"
+_BAR = "requests {n_fmt}/{total_fmt} |{bar:20}| elapsed {elapsed}{postfix}"
 
 
 def announce(requests: int, delay_seconds: float) -> None:
@@ -84,35 +84,55 @@ class WaveProgress:
         logger.info(
             "wave %d/%d  requests %d/%d  rows %s  failed %d  elapsed %s  ETA %s",
             *(self._done, self._waves, self._answered, self._requests, *_rows_and_failures(landing)),
-            *(format_minutes(elapsed), format_minutes(elapsed / self._done * (self._waves - self._done))),
+            *(format_minutes(elapsed), format_minutes(elapsed / self._answered * (self._requests - self._answered))),
         )
 
 
 class WaveBar(WaveProgress):
     """Moves a bar with each request: those of finished waves, and in between those that the throttle let pass."""
 
-    def __init__(self, waves: int, requests: int, bar: tqdm[Any], count_sent: Callable[[], int]) -> None:
-        super().__init__(waves, requests)
+    def __init__(
+        self,
+        waves: int,
+        requests: int,
+        bar: tqdm[Any],
+        count_sent: Callable[[], int],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(waves, requests, monotonic=monotonic)
         self._bar = bar
         self._count_sent = count_sent
         self._sent_before = count_sent()
         self._look_at = self._started
+        self._shown = 0
+        self._first: tuple[int, float] | None = None
+        self._outcomes = ""
 
     def wait(self, requests_in_flight: int) -> None:
         """Show what was sent meanwhile; retries count as requests, so no more than the waves in flight have."""
         if (now := self._monotonic()) >= self._look_at:
             self._look_at = now + _SECONDS_BETWEEN_LOOKS
             sent = self._count_sent() - self._sent_before
-            self._move(max(self._answered, min(sent, self._answered + requests_in_flight)))
+            self._move(max(self._answered, min(sent, self._answered + requests_in_flight)), now)
 
     def _show(self, landing: Landing) -> None:
         rows, failed = _rows_and_failures(landing)
-        self._bar.set_postfix_str(f"rows {rows}, failed {failed}", refresh=False)
-        self._move(self._answered)
+        self._outcomes = f", rows {rows}, failed {failed}"
+        self._move(self._answered, self._monotonic())
 
-    def _move(self, requests: int) -> None:
-        self._bar.n = max(self._bar.n, requests)
-        self._bar.refresh()
+    def _move(self, requests: int, now: float) -> None:
+        self._bar.n = self._shown = max(self._shown, requests)
+        if self._shown and self._first is None:
+            self._first = self._shown, now
+        self._bar.set_postfix_str(f"left {self._left(now)}{self._outcomes}")
+
+    def _left(self, now: float) -> str:
+        """The time left by the requests since the first one: the bar's own would count the start of Spark's workers."""
+        if self._first is None or self._shown == self._first[0]:
+            return "?" if self._shown < self._requests else tqdm.format_interval(0)
+        shown, since = self._first
+        return tqdm.format_interval((now - since) / (self._shown - shown) * (self._requests - self._shown))
 
 
 def _rows_and_failures(landing: Landing) -> tuple[str, int]:

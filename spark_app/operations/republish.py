@@ -12,6 +12,7 @@ from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from spark_app import market_calendar
 from spark_app.errors import DataIncompleteError
+from spark_app.ingestion.bars_to_serve import collect_restatements
 from spark_app.ingestion.cache import FORGOTTEN, read_known
 from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
 from spark_app.ingestion.waves import read_landings
@@ -76,14 +77,14 @@ def run(run: Run) -> StageResult:
     ]
     provenance = _provenance(run, publications)
     missing = sorted(set(run.as_of_dates) - set(dates))
-    parts = [f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
+    parts = [f"1 session, {dates[0]}" if len(dates) == 1 else f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
     if missing:
         parts.append(f"skipped, no bar of {BENCHMARK}: {', '.join(map(str, missing))}")
     return StageResult(message=", ".join(parts), publications=tuple(publications), provenance=provenance)
 
 
 def _provenance(run: Run, publications: Sequence[Publication]) -> Provenance:
-    """What was read; with collected tables also the fetches that staging still has, for a database that lacks them."""
+    """What was read; with collected tables also the fetches and restatements that staging has, for a lost database."""
     decided = {
         publication.table.name: publication.rows.collect()
         for publication in publications
@@ -98,7 +99,8 @@ def _provenance(run: Run, publications: Sequence[Publication]) -> Provenance:
         fetches = run.staging.read(FETCHES_TABLE).where(F.col("outcome") != FORGOTTEN)
         landings = read_landings(fetches).items()
         logged = tuple(fetch for run_id, landing in landings for fetch in landing.logged(run_id))
-        provenance = replace(provenance, fetches=logged)
+        restated = collect_restatements(run.staging.read(BARS_TABLE))
+        provenance = replace(provenance, fetches=logged, earlier_restatements=restated)
     return provenance
 
 

@@ -18,6 +18,7 @@ from spark_app.text_table import draw_table
 logger = logging.getLogger(__name__)
 
 _MOST_LINES = 200
+_LONGEST_TEXT = 40
 _HEADER = ("table", "date", "ticker", "column", "served", "computed")
 
 
@@ -40,7 +41,7 @@ def run_what_if(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
 
 
 def draw_differences(differences: Sequence[Difference]) -> str:
-    """Draw the differences as a table, the first 200 of them; a sentence where there is none."""
+    """Draw the first 200 differences as a table, long texts cut short; a sentence where there is none."""
     if not differences:
         return "nothing differs from what is served"
     table = draw_table(_HEADER, [_cells(difference) for difference in differences[:_MOST_LINES]], right={4, 5})
@@ -64,4 +65,5 @@ def _row_name(difference: Difference) -> str:
 
 
 def _text(value: object) -> str:
-    return "null" if value is None else str(value)
+    text = "null" if value is None else str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."

@@ -105,7 +105,7 @@ def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
     if as_of is None or as_of in dates:
         return as_of or dates[-1]
     nearest = [*[day for day in dates if day < as_of][-1:], *[day for day in dates if day > as_of][:1]]
-    raise UsageError(f"no results for {as_of}: the nearest dates with results are {_listed(nearest)}")
+    raise UsageError(f"no results for {as_of}: nearest with results: {_listed(nearest)}")
 
 
 def _explain_stock(
@@ -240,9 +240,8 @@ def _unknown_ticker(connection: psycopg.Connection, ticker: str) -> UsageError:
     # Of short texts difflib finds few alike: those with the same beginning follow.
     alike = [*difflib.get_close_matches(ticker, known, n=5), *(t for t in known if t[:2] == ticker[:2])]
     nearest = list(dict.fromkeys(alike))[:5] or known[:5]
-    return UsageError(f"unknown ticker {ticker}: nothing is served for it; the nearest are {_listed(nearest)}")
+    return UsageError(f"unknown ticker {ticker}: nothing is served for it; nearest: {_listed(nearest)}")
 
 
 def _listed(parts: Sequence[object]) -> str:
-    *first, last = map(str, parts)
-    return f"{', '.join(first)} and {last}" if first else last
+    return ", ".join(map(str, parts))

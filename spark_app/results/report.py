@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 def make_report(request: Request, settings: Settings, database: Database) -> int:
     """Make the page of the named date, else of the newest one; returns 0.
 
-    Raises: UsageError: no results of the date, or the place cannot be written. ServiceUnavailableError: no browser for
-        the picture.
+    Raises: DataIncompleteError: no results. UsageError: none of the date, or the place cannot be written.
+        ServiceUnavailableError: no browser for the picture.
     """
     as_of = request.as_of if request.is_as_of_given else None
     file = write_page(database, settings, as_of, out=Path(request.out) if request.out else None)
@@ -58,7 +58,7 @@ def write_page(database: Database, settings: Settings, as_of: dt.date | None, *,
     """Write the page of a date, None for the newest, to `out` or its place under SPARK_APP_HOME; returns the file.
 
     The page of the newest date is also `report.html` there.
-    Raises: UsageError: no results of the date, or the place cannot be written.
+    Raises: DataIncompleteError: no results. UsageError: none of the date, or the place cannot be written.
     """
     facts = read_facts(database, as_of, now=dt.datetime.now(dt.UTC), basis_sessions=settings.portfolio.basis_sessions)
     content = render_page(facts).encode()

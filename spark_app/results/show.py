@@ -81,7 +81,7 @@ def notes_of(results: Results) -> list[str]:
         covered = f"{min(ten.values()):.0f} to {max(ten.values()):.0f} %"
         notes.append(f"only the ten largest holdings are known, {covered} of a fund's weight ({_listed(ten)})")
     if missing := results.missing:
-        sessions = "1 session" if len(missing) == 1 else f"{len(missing)} sessions"
+        sessions = "1 session" if len(missing) == 1 else f"{len(missing):,} sessions"
         notes.append(f"stale since {missing[0]}: the newest results, of {results.newest}, are {sessions} behind")
     return notes
 

@@ -41,7 +41,7 @@ def _describe_freshness(status: Status) -> str:
     behind = [*(s.sessions_behind for s in status.stages), *(t.sessions_behind for t in status.tables)]
     last = f"the last completed session, {status.last_completed_session}"
     if None in behind:
-        return f"not all was served yet; {last}"
+        return f"not everything is served yet; the last completed session is {status.last_completed_session}"
     most = max(number for number in behind if number is not None)
     return f"{most} {'session' if most == 1 else 'sessions'} behind {last}" if most else f"up to date with {last}"
 
@@ -75,6 +75,7 @@ def _lines(status: Status) -> list[tuple[str, str]]:
         ("messages", _describe_backlog(status.messages)),
         ("disk", f"staging {staging}, database {_bytes(status.database_bytes)}"),
         ("next run", _describe_work(status.next_run, status.source)),
+        *(("", f"{stage}: requests not known before its first run") for stage in status.next_run.uncounted),
         ("command", _describe_command(status.next_run)),
     ]
 
@@ -94,15 +95,10 @@ def _describe_work(run: NextRun, source: SourceStatus | None) -> str:
     if not run.stages:
         return "nothing to do"
     named = run.stages[0] if len(run.stages) == 1 else f"{run.stages[0]} to {run.stages[-1]}"
-    if source is None or not (run.requests or run.uncounted):
-        return f"{named}: no requests"
-    parts = []
-    if run.requests:
-        duration = describe_seconds(run.seconds)
-        parts.append(f"about {run.requests} requests, {source.delay_seconds:g} s apart: about {duration}")
-    if run.uncounted:
-        parts.append(f"requests of {', '.join(run.uncounted)} not known before its first run")
-    return f"{named}: {'; '.join(parts)}"
+    if source is None or not run.requests:
+        return named if run.uncounted else f"{named}: no requests"
+    duration = describe_seconds(run.seconds)
+    return f"{named}: about {run.requests} requests, {source.delay_seconds:g} s apart: about {duration}"
 
 
 def _describe_command(run: NextRun) -> str:

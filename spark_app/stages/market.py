@@ -51,7 +51,7 @@ def trends_of(run: Run) -> DataFrame:
     """The trends of all as-of dates; schemas.SECTOR_TRENDS."""
     bars = read_bars(run, _trend_dates(run)[0], run.as_of)
     fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
-    listed = run.settings.corrections.first_sessions_in_force
+    listed = run.settings.first_sessions
     universe = replace(DEFAULT_UNIVERSE, first_sessions={fund: listed[fund] for fund in FUNDS})
     return sector_trends(fund_bars, trend_sessions(run), run.as_of_frame(), universe=universe)
 
@@ -91,7 +91,7 @@ def describe_look_ahead(run: Run, members: Sequence[Row]) -> str:
 
 def describe_unlisted(run: Run, tickers: Sequence[str] = FUNDS) -> str:
     """Name the funds that were not listed yet on the as-of session, "" where all were."""
-    listed = run.settings.corrections.first_sessions_in_force
+    listed = run.settings.first_sessions
     later = [f"{ticker} (since {listed[ticker]})" for ticker in tickers if listed[ticker] > run.as_of]
     return f"not listed yet: {', '.join(later)}" if later else ""
 

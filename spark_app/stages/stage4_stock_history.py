@@ -11,6 +11,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY
 from spark_app.sources.contract import Kind
 from spark_app.stages.market import describe_look_ahead, members_of, sector_trends_of, with_memberships
+from spark_app.storage.postgres.provenance import Provenance
 from spark_app.storage.postgres.publish import Publication
 from spark_app.transforms.stock_history import stock_history
 
@@ -19,7 +20,8 @@ def run(run: Run) -> StageResult:
     """Collect bars and quotes of the universe, and serve the sessions asked for."""
     stocks = _universe(run)
     if not stocks:
-        return StageResult(message="no sector trends over any period: no stock to fetch")
+        read = with_memberships(run, Provenance(), ())
+        return StageResult(message="no sector trends over any period: no stock to fetch", provenance=read)
     ingested = ingest(run, charts=stocks, quotes=stocks)
     bars = bars_to_serve(run, ingested)
     members = members_of(run)

@@ -94,6 +94,27 @@ def test_the_first_screen_of_a_laptop_answers_what_matters(browser: Browser, pag
             assert box["y"] + box["height"] <= LAPTOP[1], selector
 
 
+@pytest.mark.parametrize(
+    ("size", "table"),
+    [
+        (PHONE, "table.short"),
+        (TABLET, "table.short"),
+        (TABLET, "#rotation-table"),
+        (LAPTOP, "table.short"),
+        (LAPTOP, "#rotation-table"),
+    ],
+)
+def test_weights_and_the_rotation_are_seen_without_scrolling_sideways(
+    browser: Browser, page_file: Made, size: tuple[int, int], table: str
+) -> None:
+    with opened(browser, page_file("sixty"), size) as (page, _):
+        width, shown = page.evaluate(
+            "name => (box => [box.scrollWidth, box.clientWidth])(document.querySelector(name).parentElement)", table
+        )
+        assert width <= shown + 1
+        assert page.locator("table.short .bar").first.is_visible()
+
+
 def test_every_figure_in_the_browser_is_that_of_sql(
     browser: Browser, page_file: Made, twelve: psycopg.Connection
 ) -> None:

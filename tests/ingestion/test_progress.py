@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import select
 from collections.abc import Iterator
 
 import pytest
+from tqdm import tqdm
 
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.ingestion.progress import WaveBar, WaveProgress, announce, progress_of
@@ -47,7 +49,7 @@ def test_a_wave_counts_its_requests_not_each_ticker_of_them(caplog: pytest.LogCa
     answers = [(kind, ticker, Outcome.OK) for kind in (Kind.CHART, Kind.QUOTE) for ticker in ("AAPL", "MSFT")]
     progress.wave_done(3, landing(*answers))
     assert [record.getMessage() for record in caplog.records] == [
-        "wave 1/3  requests 3/7  rows 8  failed 0  elapsed 1m00s  ETA 2m00s"
+        "wave 1/3  requests 3/7  rows 8  failed 0  elapsed 1m00s  ETA 1m20s"
     ]
 
 
@@ -83,6 +85,18 @@ def test_on_a_terminal_a_bar_moves_with_every_request(terminal: int, caplog: pyt
     assert "rows 4, failed 1" in after_first_wave
     assert "requests 5/6" in in_second_wave
     assert caplog.records == []
+
+
+def test_the_time_left_does_not_count_the_start_of_the_workers() -> None:
+    clock = iter([0.0, 30.0, 40.0])
+    drawn = io.StringIO()
+    bar = tqdm(total=121, file=drawn, bar_format="requests {n_fmt}{postfix}", ncols=80)
+    # The first look finds one request after 30 seconds, the next one two more after 10.
+    progress = WaveBar(5, 121, bar, iter([0, 1, 3]).__next__, monotonic=lambda: next(clock))
+    for _ in range(2):
+        progress.wait(25)
+    seen = [text.strip() for text in drawn.getvalue().split("\r") if text.strip()]
+    assert seen[-2:] == ["requests 1, left ?", "requests 3, left 09:50"]
 
 
 def test_without_a_terminal_or_with_one_that_is_gone_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:

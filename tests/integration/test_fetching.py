@@ -55,6 +55,18 @@ def only_new_requests(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("filled").forget_log()
 
 
+def test_a_session_without_a_trending_sector_notes_what_it_read(fetch_world: FetchWorld) -> None:
+    # All funds gain the same amount a day, so those that begin above SPY gain less of it.
+    reports = [fetch_world.run(stage, universe="trending") for stage in (STAGE1, STAGE2, STAGE4)]
+    assert [report.exit_code for report in reports] == [0, 0, 0], reports
+    assert reports[-1].message == "no sector trends over any period: no stock to fetch"
+    ((inputs, look_ahead),) = fetch_world.world.query(
+        "SELECT inputs, look_ahead_memberships FROM logs_pipeline_run WHERE stage = %s", STAGE4
+    )
+    assert inputs["staging_versions"].keys() >= {"bars", "holdings"}
+    assert (inputs["holdings_dates"], look_ahead) == ({}, 0)
+
+
 @pytest.mark.parametrize(("stage", "days"), [(STAGE1, 10), (STAGE2, 10), (STAGE4, 10), (STAGE1, 5), (STAGE4, 3)])
 def test_a_second_run_or_a_smaller_window_asks_nothing(filled: FetchWorld, stage: str, days: int) -> None:
     report = filled.run(stage, days=days)

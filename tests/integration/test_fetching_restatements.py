@@ -6,11 +6,17 @@ The first run serves 30 sessions, the second 21: the older rows are not of its w
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spark_app.config.settings import CalendarSettings
 from spark_app.ingestion import charts
+from spark_app.results.explain import explain
+from spark_app.results.explain_text import render_explanation
+from spark_app.results.sessions import read_sessions
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors
 from tests.integration.fetch_market import AS_OF, FUNDS, LAST_DAY, NEXT_DAY, NEXT_MORNING, STAGE_1, fetch_market
@@ -81,6 +87,43 @@ def test_restatements_are_named_and_reach_every_served_row(next_day: FetchWorld)
     trends = without_text(next_day.world.table("analytics_trending_sectors"), "unavailable_reason")
     right = without_text(trending_sectors(known_on_next_day(), NEXT_DAY), "is_unavailable")
     assert not differences(trends, right)
+
+
+def test_explain_of_the_day_before_names_what_was_restated_since(
+    next_day: FetchWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_APP_HOME", str(tmp_path))
+    assert next_day.run(STAGE3).exit_code == 0
+    before = next_day.world.table("analytics_trending_sectors")
+    assert next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING).exit_code == 0
+    assert next_day.world.table("analytics_trending_sectors") == before
+
+    sessions = read_sessions(CalendarSettings(), NEXT_MORNING)
+    restated = {"XLK": [("split", "0.25")], "XLF": [("dividend", "0.98")], "XLE": [("dividend", "0.6")], "XLV": []}
+    for ticker, expected in restated.items():
+        found = explain(next_day.world.database, ticker, AS_OF, sessions)
+        assert [(r.kind, f"{r.ratio:.2g}") for r in found.restatements] == expected
+        # Both ends of each return are restated alike, so the closes that are served now still give the stored return.
+        for period in found.returns:
+            assert period.return_pct == before[(AS_OF, ticker, period.sessions)]["return_pct"]
+            assert period.served_return_pct == pytest.approx(period.return_pct, abs=Decimal("0.0001"))
+        assert "as they are served now give" not in render_explanation(found)
+
+
+def test_republish_restores_what_a_lost_database_knew_of_restatements(next_day: FetchWorld) -> None:
+    assert next_day.run(as_of=NEXT_DAY, now=NEXT_MORNING).exit_code == 0
+    kept = "SELECT ticker, run_id, kind, ratio, rows_restated, first_trade_date, last_trade_date, noticed_at"
+    query = f"{kept} FROM logs_price_restatement ORDER BY ticker"
+    known = next_day.world.query(query)
+    assert [row[0] for row in known] == ["XLE", "XLF", "XLK"]
+    with next_day.world.owner.connect() as connection:
+        connection.execute("TRUNCATE logs_price_restatement")
+    for tables, expected in ((("analytics_trending_sectors",), []), (None, known)):
+        report = next_day.run("republish", NEXT_DAY, now=NEXT_MORNING, as_of_dates=(NEXT_DAY,), tables=tables)
+        assert report.exit_code == 0, report.message
+        assert next_day.world.query(query) == expected
+    of_run = "SELECT restated_bars FROM logs_pipeline_run WHERE stage = 'republish'"
+    assert set(next_day.world.query(of_run)) == {(None,)}
 
 
 def incomplete(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:

@@ -116,6 +116,14 @@ def appearing(number: int) -> Difference:
     return Difference("analytics_portfolio_exclusion", "appears", DAY, f"T{number}", None, None, {}, key)
 
 
+def test_a_long_text_does_not_make_every_line_long() -> None:
+    key = {"as_of_date": DAY, "ticker": "CVX"}
+    old, new = "number 6 of the candidates of Energy by 20-session return; at most 5 are held", "no bar on 2023-06-30"
+    changed = Difference("analytics_portfolio_exclusion", "changed", DAY, "CVX", "detail", old, new, key)
+    *_, line = draw_differences([changed]).splitlines()
+    assert line.split("detail  ")[1] == f"{old[:40]}...  {new}"
+
+
 def test_rows_that_appear_or_go_are_lines_of_their_own_and_many_lines_are_cut() -> None:
     assert draw_differences([]) == "nothing differs from what is served"
     key = {"as_of_date": DAY, "ticker": "CVX"}

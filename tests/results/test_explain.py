@@ -425,10 +425,8 @@ def test_mistakes_get_a_sentence_with_the_nearest_alternatives(
     assert main(["aapl", "--as-of", "2026-11-20"]) == 0
     assert capsys.readouterr().out.startswith("AAPL (AAPL Inc.) on 2026-11-20: position")
     mistakes = {
-        ("APPL",): "explain: unknown ticker APPL: nothing is served for it; the nearest are AAPL\n",
-        ("AAPL", "--as-of", "2026-11-21"): (
-            "explain: no results for 2026-11-21: the nearest dates with results are 2026-11-20\n"
-        ),
+        ("APPL",): "explain: unknown ticker APPL: nothing is served for it; nearest: AAPL\n",
+        ("AAPL", "--as-of", "2026-11-21"): ("explain: no results for 2026-11-21: nearest with results: 2026-11-20\n"),
         ("*",): "explain: invalid ticker '*': expected letters and digits such as XLK or BRK-B\n",
     }
     for words, sentence in mistakes.items():
@@ -448,5 +446,5 @@ def test_the_nearest_dates_are_those_before_and_after(market: Database, monkeypa
                 " unavailable_reason, run_id) VALUES (%s, 'XLK', 20, 'x', false, 'no bar', 'run')",
                 (day,),
             )
-    with pytest.raises(Exception, match=r"nearest dates with results are 2026-11-13 and 2026-11-20$"):
+    with pytest.raises(Exception, match=r"nearest with results: 2026-11-13, 2026-11-20$"):
         explained(market, "AAPL", dt.date(2026, 11, 16))

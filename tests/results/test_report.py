@@ -85,7 +85,7 @@ def test_without_a_browser_a_picture_is_refused_and_the_page_is_there(
 
 @pytest.mark.usefixtures("folder")
 def test_without_results_the_job_says_what_to_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("report", []) == 2
+    assert main("report", []) == 65
     assert "report: there are no results yet: run " in capsys.readouterr().err
 
 
@@ -168,6 +168,6 @@ def test_what_works_without_spark_does_not_import_it(folder: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 2
+    assert done.returncode == 65
     assert "there are no results yet" in done.stderr
     assert "pyspark" not in done.stderr and "deltalake" not in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_app.config.settings import CalendarSettings, Settings
+from spark_app.config.settings import CalendarSettings, Settings, load_settings
 from spark_app.results.sessions import read_sessions
 from spark_app.results.status import Status, read_status
 from spark_app.results.status_metrics import render_metrics, write_metrics
@@ -85,7 +85,15 @@ def test_results_grow_stale_by_sessions(served: Database, now: str, behind: int,
 def test_an_empty_database_is_an_error(database: Database) -> None:
     status = status_of(database)
     assert (status.state, status.exit_code, status.origin) == ("error", 1, None)
-    assert "never ran" in render_status(status)
+    lines = render_status(status).splitlines()
+    assert lines[0] == "error: not everything is served yet; the last completed session is 2026-11-20"
+    assert sum("never ran" in line for line in lines) == len(STAGES)
+    # 13 funds, then the holdings of 12; which stocks there are is known later.
+    assert lines[-3:] == [
+        "next run  stage1_etf_ohlc to stage5_portfolio_allocation: about 25 requests, 5 s apart: about 2 min 5 s",
+        "          stage4_stock_history: requests not known before its first run",
+        "command   ./spark_jobs_launcher.sh daily_pipeline",
+    ]
 
 
 def test_a_stage_that_failed_is_named_with_its_message(served: Database) -> None:
@@ -141,7 +149,8 @@ def test_a_run_at_work_is_no_failure_and_one_that_died_is(served: Database) -> N
     now = after_close(MONDAY)
     with stage_lock(served, RunKey("run", STAGES[0], MONDAY, {})):
         at_work = status_of(served, now)
-    assert (at_work.state, at_work.stages[0].is_running) == ("warn", True)
+    assert (at_work.state, at_work.exit_code, at_work.stages[0].is_running) == ("warn", 0, True)
+    assert at_work.next_run.command == "./spark_jobs_launcher.sh status"
     assert "running since 2026-11-23 22:00 UTC" in render_status(at_work)
     died = status_of(served, now)
     assert (died.exit_code, died.stages[0].state) == (1, "error")
@@ -205,6 +214,14 @@ def test_pending_messages_and_the_disk_are_measured(served: Database, home: Path
     assert (status.staging_bytes, status.messages.messages) == (3_000_000, 1)
     assert "1 pending since 2026-11-21 06:30 UTC" in text
     assert "staging 2.9 MB, database " in text
+
+
+def test_staging_at_a_url_is_said_not_to_be_measured(served: Database) -> None:
+    status = status_of(served, settings=load_settings(overrides={"staging": {"path": "s3a://bucket/staging"}}))
+    assert status.staging_bytes is None
+    assert "staging at a URL, not measured" in render_status(status)
+    assert json.loads(as_json(status))["staging_bytes"] is None
+    assert "staging_bytes" not in render_metrics(status)
 
 
 def test_who_may_only_read_sees_the_status(served: Database) -> None:

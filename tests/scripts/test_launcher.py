@@ -249,6 +249,23 @@ def test_python_is_the_projects_own_and_home_lies_beside_the_code(clone: Path) -
     assert not [name for name in exported if name.startswith(("_p", "_c", "_m", "_a", "BASH_FUNC"))]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "env", "lines"),
+    [
+        ((SUBMIT, "--master", "local[2]", "jobs/one_job.py", "--days", "5"), {}, ["one_job: starting Spark"]),
+        ((SUBMIT, "/elsewhere/jobs/one_job.py"), {"LAUNCHER_STARTED": "1"}, []),
+        ((SUBMIT, "jobs/another.py"), {}, []),
+        ((SUBMIT, "pyspark-shell"), {}, []),
+        (("org.apache.spark.deploy.worker.Worker", "jobs/one_job.py"), {}, []),
+    ],
+)
+def test_a_job_of_a_bare_spark_submit_says_that_it_starts(
+    clone: Path, arguments: tuple[str, ...], env: dict[str, str], lines: list[str]
+) -> None:
+    said = _spark_env(clone, *arguments, **env).stdout.splitlines()
+    assert [line for line in said if "=" not in line] == lines
+
+
 def test_executors_of_a_cluster_get_python_itself(clone: Path) -> None:
     exported = _exported(_spark_env(clone, SUBMIT, "--master", "spark://host:7077", "job.py"))
     assert exported["PYSPARK_PYTHON"] == str(clone / ".venv" / "bin" / "python")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import Row
 
+from spark_app.config.settings import Settings
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.run import Run
 from spark_app.stages import market
@@ -44,3 +45,12 @@ def test_stages_of_a_run_share_the_trends_and_another_request_does_not(monkeypat
     assert market.sector_trends_of(run.asking(days=5)) == (TREND,)
     assert market.sector_trends_of(run_of("another")) == (TREND,)
     assert query.runs == 3
+
+
+@pytest.mark.usefixtures("no_settings_from_outside")
+@pytest.mark.parametrize(
+    ("origin", "sentence"), [("real", "not listed yet: XLC (since 2018-06-19)"), ("synthetic", "")]
+)
+def test_the_synthetic_market_has_all_funds_from_its_first_session_on(origin: str, sentence: str) -> None:
+    run = replace(run_of("one"), request=Request("one", dt.date(2016, 3, 14), dt.datetime(2016, 3, 15, tzinfo=dt.UTC)))
+    assert market.describe_unlisted(replace(run, settings=Settings().of_origin(origin))) == sentence

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.transforms.restatements import restatements
 from tests.transforms.frames import FEW_EXAMPLES, frame
@@ -43,6 +44,18 @@ def test_new_sessions_and_restatements_of_other_runs_are_not_listed(spark: Spark
         ("KO", WED, 50.0, 49.0, LATER, "later"),
     ]
     assert told(spark, *rows) == []
+
+
+def test_without_runs_those_of_all_runs_are_listed_with_the_time_of_their_fetch(spark: SparkSession) -> None:
+    between = EARLIER + dt.timedelta(hours=1)
+    rows = [
+        ("KO", MON, 100.0, 98.0, EARLIER, "first"),
+        ("KO", MON, 50.0, 49.0, between, "second"),
+        ("KO", MON, 50.0, 48.0, LATER, "later"),
+    ]
+    found = restatements(frame(spark, rows, SCHEMA)).withColumn("noticed_at", F.unix_seconds("noticed_at"))
+    told = {(row.run_id, row.kind, row.noticed_at) for row in found.collect()}
+    assert told == {("second", "split", between.timestamp()), ("later", "dividend", LATER.timestamp())}
 
 
 @st.composite

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, dict_row
 
 from spark_app import market_calendar
 from spark_app.config.installation import LAUNCHER
-from spark_app.errors import UsageError
+from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.results.page import queries
 from spark_app.results.page.facts import (
     Dataset,
@@ -47,7 +47,7 @@ def read_facts(database: Database, as_of: dt.date | None, *, now: dt.datetime, b
     Args:
         now: when the page is made (UTC).
         basis_sessions: the period that decides, where no run of stage 5 says which it was.
-    Raises: UsageError: there are no results, or none of this date.
+    Raises: DataIncompleteError: there are no results. UsageError: there are none of this date.
     """
     with translated_errors("reading the results"), database.connect() as connection:
         connection.read_only = True
@@ -149,7 +149,7 @@ class _Reader:
 def _served(dates: Sequence[dt.date], named: dt.date | None) -> dt.date:
     """The date of the page: the named one, else the newest."""
     if not dates:
-        raise UsageError(_NO_RESULTS)
+        raise DataIncompleteError(_NO_RESULTS)
     if named is not None and named not in dates:
         near = sorted(dates, key=lambda date: abs(date - named))[:3]
         raise UsageError(f"there are no results of {named}: the nearest are of {', '.join(map(str, sorted(near)))}")

@@ -111,7 +111,9 @@ _TYPES: dict[type[DataType], Any] = {
 def _column(field: StructField, table: ServedTable) -> Any:
     """The type and the default of a column: all but newer ones are required, those of the key are never null."""
     kind = _decimal(field.dataType) if isinstance(field.dataType, DecimalType) else _TYPES[type(field.dataType)]
-    return (kind if field.name in table.key else kind | None, dict(table.defaults).get(field.name, ...))
+    missing = dict(table.defaults).get(field.name, ...)
+    default = Field(default_factory=missing) if callable(missing) else missing
+    return (kind if field.name in table.key else kind | None, default)
 
 
 def _columns(table: ServedTable, *names: str) -> type[BaseModel]:

@@ -44,7 +44,8 @@ class LoggedFetch:
 class Restatement:
     """The staged bars of one ticker that the fetch of one run changed; a row of `logs_price_restatement`.
 
-    `kind`, `ratio`, `rows_restated` and the dates as `transforms.restatements` gives them.
+    `kind`, `ratio`, `rows_restated` and the dates as `transforms.restatements` gives them; `noticed_at` is
+    timezone-aware.
     """
 
     ticker: str
@@ -54,6 +55,7 @@ class Restatement:
     rows_restated: int
     first_trade_date: dt.date
     last_trade_date: dt.date
+    noticed_at: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Provenance:
         outliers: bars that were staged although their change of price is implausible.
         fetches: what this run fetched.
         restatements: None where the stage looks for none.
+        earlier_restatements: those of earlier runs, for a database that lacks them.
     """
 
     inputs: Mapping[str, object] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Provenance:
     outliers: int | None = None
     fetches: Iterable[LoggedFetch] = ()
     restatements: Sequence[Restatement] | None = None
+    earlier_restatements: Sequence[Restatement] = ()
 
     @property
     def restated_bars(self) -> int | None:
@@ -96,7 +100,8 @@ def log_provenance(connection: psycopg.Connection, run: RunKey, provenance: Prov
         ),
     )
     log_fetches(connection, provenance.fetches)
-    rows = ({**vars(restatement), "stage": run.stage} for restatement in provenance.restatements or ())
+    restatements = (*(provenance.restatements or ()), *provenance.earlier_restatements)
+    rows = ({**vars(restatement), "stage": run.stage} for restatement in restatements)
     _insert(connection, "logs_price_restatement", [*_names(Restatement), "stage"], rows)
 
 

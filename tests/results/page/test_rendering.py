@@ -8,7 +8,7 @@ import re
 import psycopg
 import pytest
 
-from spark_app.errors import UsageError
+from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.storage.postgres.database import Database
 from tests.results.page.figures import differences, tables_in
 from tests.results.page.world import (
@@ -168,7 +168,7 @@ def test_an_earlier_date_has_its_own_page(database: Database) -> None:
 
 
 def test_without_results_the_command_is_named(database: Database) -> None:
-    with pytest.raises(UsageError, match="there are no results yet: run .*daily_pipeline"):
+    with pytest.raises(DataIncompleteError, match="there are no results yet: run .*daily_pipeline"):
         page_of(database)
 
 

@@ -20,7 +20,7 @@ from tests.storage.postgres.test_publish import DAY, OK, run_key
 
 AT = dt.datetime(2023, 6, 30, 21, 5, 0, 123457, tzinfo=dt.UTC)
 FETCH = LoggedFetch("XLK", "chart", AT, "run-00000001", "yahoo", "ok", None, 1, 22, dt.date(2023, 5, 31), DAY)
-SPLIT = Restatement("XLK", "run-00000001", "split", 0.5, 21, dt.date(2023, 5, 31), dt.date(2023, 6, 29))
+SPLIT = Restatement("XLK", "run-00000001", "split", 0.5, 21, dt.date(2023, 5, 31), dt.date(2023, 6, 29), AT)
 
 
 def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
@@ -42,7 +42,7 @@ def test_what_a_stage_read_fetched_and_restated_is_logged_once(database: Databas
     rest = ({"staging_versions": {"bars": 3}}, None, None, 21, 2)
     assert logged == [("run-00000001", *rest), ("run-00000002", *rest)]
     assert rows(database, "SELECT * FROM logs_fetch") == [tuple(vars(FETCH).values())]
-    kept = "ticker, run_id, kind, ratio::float, rows_restated, first_trade_date, last_trade_date, stage"
+    kept = "ticker, run_id, kind, ratio::float, rows_restated, first_trade_date, last_trade_date, noticed_at, stage"
     assert rows(database, f"SELECT {kept} FROM logs_price_restatement") == [(*vars(SPLIT).values(), run_key().stage)]
 
 
