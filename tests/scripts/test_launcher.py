@@ -321,6 +321,30 @@ def test_a_class_path_of_the_users_own_is_left_alone(
     assert "-cp" not in _exported(_spark_env(clone, SUBMIT, *arguments, **env))["SPARK_SUBMIT_OPTS"]
 
 
+@pytest.mark.parametrize("where", ["JAVA_HOME", "PATH"])
+def test_java_starts_without_the_module_that_it_warns_of(clone: Path, tmp_path: Path, where: str) -> None:
+    java = tmp_path / "a java" / "bin"
+    _write_program(java / "java", JAVA.format(version="21.0.1") + "printf '%s\\n' pid=$$ \"$@\"\n")
+    places = {"JAVA_HOME": str(java.parent)} if where == "JAVA_HOME" else {"PATH": f"{java}:{os.environ['PATH']}"}
+    # A job that starts another passes on what spark-env.sh set.
+    twice = 'for job in first second; do . "$0" "$@"; done; '
+    script = twice + 'exec "$JAVA_HOME/bin/java" -a --add-modules=jdk.incubator.vector "b c"'
+    done = subprocess.Popen(
+        ["bash", "-c", script, str(clone / "conf" / "spark-env.sh"), SUBMIT, "a.py"],
+        env={"PATH": os.environ["PATH"], "SPARK_HOME": "/spark home", **places},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    said, _ = done.communicate()
+    assert said.splitlines() == [f"pid={done.pid}", "-a", "b c"]
+
+
+def test_daemons_of_a_cluster_start_the_java_of_the_machine(clone: Path) -> None:
+    exported = _exported(_spark_env(clone, "org.apache.spark.deploy.worker.Worker"))
+    assert exported["JAVA_HOME"] == str(clone / "java")
+
+
 @pytest.mark.parametrize("version", ["1.8.0_402", "11.0.2", "16"])
 def test_a_java_that_is_too_old_exits_with_69_and_the_command_that_installs_another(clone: Path, version: str) -> None:
     done = _spark_env(clone, SUBMIT, java=version)
