@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,7 +29,7 @@ from spark_app.config.dates import Dates
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
-from spark_app.config.section import Section
+from spark_app.config.section import Section, read_toml
 from spark_app.errors import SettingsError
 
 _PREFIX = "SPARK_APP_"
@@ -208,10 +208,16 @@ class CalendarSettings(Section):
         return self
 
 
+def _without_control_characters(path: str) -> str:
+    if not path.isprintable():
+        raise ValueError("expected a path without control characters")
+    return path
+
+
 class StagingSettings(Section):
     """Where the Delta tables are."""
 
-    path: str = Field(
+    path: Annotated[str, AfterValidator(_without_control_characters)] = Field(
         default="",
         description='a folder, or a URL that Spark can write to; "" = the folder staging under SPARK_APP_HOME',
     )
@@ -352,6 +358,11 @@ def variable_of(section: str, key: str) -> str:
     return f"{_PREFIX}{section}__{key}".upper()
 
 
+class _TomlFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Path) -> dict[str, Any]:
+        return read_toml(file_path)
+
+
 def app_home() -> Path:
     """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `default_home`."""
     return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
@@ -380,7 +391,7 @@ def load_settings(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file)
+            return init_settings, env_settings, _TomlFile(settings_cls, toml_file)
 
     try:
         return _Loader(**{section: dict(values) for section, values in (overrides or {}).items()})  # type: ignore[arg-type]
