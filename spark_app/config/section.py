@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Section(BaseModel):
         return value
 
 
-def read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path | Traversable) -> dict[str, Any]:
     """Read a TOML file, also with the mark that editors on Windows write before the text.
 
     Raises: OSError: it cannot be read. ValueError: it is not UTF-8, or not TOML.
