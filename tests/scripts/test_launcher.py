@@ -394,15 +394,17 @@ def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list
 
 @pytest.mark.parametrize(("kind", "exit_code"), [("S", 0), ("H", 69)])
 def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_code: int) -> None:
-    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ")
-    assert done.returncode == exit_code
+    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ", after="; ulimit -Sn")
+    assert (done.returncode, done.stdout) == (exit_code, "" if exit_code else "done\n1024\n")
     said = "too many open files: ulimit -n is 256, and Spark needs 1024: raise it (ulimit -n 1024)\n"
     assert done.stderr == (said if exit_code else "")
 
 
-def _source_spark_env(clone: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def _source_spark_env(
+    clone: Path, *arguments: str, before: str = "", after: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Read spark-env.sh as Spark does."""
-    script = before + '. "$0/conf/spark-env.sh"; echo done'
+    script = before + '. "$0/conf/spark-env.sh"; echo done' + after
     return subprocess.run(
         ["bash", "-c", script, str(clone), "org.apache.spark.deploy.SparkSubmit", *arguments],
         env={
