@@ -18,6 +18,7 @@ INSTALLED = (
     "scripts/last_session.py",
     "scripts/fetch_jars.py",
     "scripts/require_java.sh",
+    "scripts/spark_java/bin/java",
     "scripts/spark_python.sh",
     "scripts/make_class_archive.sh",
     "scripts/completion.bash",

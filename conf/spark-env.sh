@@ -27,6 +27,14 @@ fi
 
 . "$_conf/quick-start.sh"
 
+# Java warns of a module that Spark asks for and no job uses; scripts/spark_java/bin/java leaves it out.
+case "${1:-} ${JAVA_HOME:-}" in
+  *" "*/scripts/spark_java) ;; # A job that starts another.
+  org.apache.spark.deploy.SparkSubmit*)
+    export SPARK_INSTALLED_JAVA="${JAVA_HOME:+$JAVA_HOME/bin/}java" JAVA_HOME="$_project/scripts/spark_java"
+    ;;
+esac
+
 # The folder of all data, here for the log file; empty counts as unset.
 export SPARK_APP_HOME="${SPARK_APP_HOME:-$_project/var}"
 

@@ -43,8 +43,11 @@ def secret_in_file_of(variable: str) -> SecretStr | None:
     if not file:
         return None
     try:
-        secret = Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
+        secret = Path(file).read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        # Its text repeats a byte of the password.
+        raise SettingsError(f"{variable}: cannot read {file}: it is not UTF-8") from None
+    except OSError as error:
         raise SettingsError(f"{variable}: cannot read {file}: {error}") from error
     if not secret:
         raise SettingsError(f"{variable}: cannot read {file}: it is empty")

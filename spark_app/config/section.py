@@ -1,8 +1,12 @@
-"""A section of the settings: unknown keys are refused, and values are read strictly."""
+"""A section of the settings: unknown keys are refused, and values are read strictly; and the files that have them."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -21,3 +25,14 @@ class Section(BaseModel):
         if isinstance(value, str) and not value.isascii() and re.fullmatch(r"[\d\s.,+-]+", value):
             raise ValueError("expected digits from 0 to 9")
         return value
+
+
+def read_toml(file: Path | Traversable) -> dict[str, Any]:
+    """Read a TOML file, also with the mark that editors on Windows write before the text.
+
+    Raises: OSError: it cannot be read. ValueError: it is not UTF-8, or not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("too many brackets in each other") from error

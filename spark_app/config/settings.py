@@ -13,10 +13,20 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -30,7 +40,7 @@ from spark_app.config.dates import Dates
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
-from spark_app.config.section import Section
+from spark_app.config.section import Section, read_toml
 from spark_app.errors import SettingsError
 from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
@@ -210,10 +220,16 @@ class CalendarSettings(Section):
         return self
 
 
+def _without_control_characters(path: str) -> str:
+    if not path.isprintable():
+        raise ValueError("expected a path without control characters")
+    return path
+
+
 class StagingSettings(Section):
     """Where the Delta tables are."""
 
-    path: str = Field(
+    path: Annotated[str, AfterValidator(_without_control_characters)] = Field(
         default="",
         description='a folder, or a URL that Spark can write to; "" = the folder staging under SPARK_APP_HOME',
     )
@@ -360,6 +376,11 @@ def variable_of(section: str, key: str) -> str:
     return f"{_PREFIX}{section}__{key}".upper()
 
 
+class _TomlFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return read_toml(file_path)
+
+
 def app_home() -> Path:
     """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `default_home`."""
     return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
@@ -388,7 +409,7 @@ def load_settings(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file)
+            return init_settings, env_settings, _TomlFile(settings_cls, toml_file)
 
     try:
         return _Loader(**{section: dict(values) for section, values in (overrides or {}).items()})  # type: ignore[arg-type]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from spark_app.config.installation import PROJECT_ROOT
-from spark_app.config.section import Section
+from spark_app.config.section import Section, read_toml
 from spark_app.errors import SettingsError
 from spark_app.universe import Universe
 
@@ -48,7 +47,7 @@ def load_universe(file: str | None = None) -> Universe:
     """
     path = PROJECT_ROOT / "conf" / "universe.toml" if file is None else Path(file)
     try:
-        read = _UniverseFile(**tomllib.loads(path.read_text()))
+        read = _UniverseFile(**read_toml(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "its content"

@@ -37,7 +37,12 @@ from spark_app.stages.market import (
     trends_of,
     with_benchmark,
 )
-from spark_app.stages.stage5_portfolio_allocation import decide
+from spark_app.stages.stage5_portfolio_allocation import (
+    contradicted_errors,
+    contradicted_splits_of,
+    decide,
+    describe_contradicted,
+)
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.provenance import Provenance
 from spark_app.storage.postgres.publish import Publication, RowSet
@@ -75,23 +80,34 @@ def run(run: Run) -> StageResult:
         for publication in publish(answered, answers)
         if wanted is None or publication.table.name in wanted
     ]
-    provenance = _provenance(run, publications)
+    positions, exclusions = _decided(publications)
+    splits = contradicted_splits_of(answered, positions, exclusions) if positions or exclusions else []
     missing = sorted(set(run.as_of_dates) - set(dates))
     parts = [f"1 session, {dates[0]}" if len(dates) == 1 else f"{len(dates)} sessions from {dates[0]} to {dates[-1]}"]
     if missing:
         parts.append(f"skipped, no bar of {BENCHMARK}: {', '.join(map(str, missing))}")
-    return StageResult(message=", ".join(parts), publications=tuple(publications), provenance=provenance)
+    if splits:
+        parts.append(describe_contradicted(splits))
+    return StageResult(
+        message=", ".join(parts),
+        publications=tuple(publications),
+        errors=contradicted_errors(splits),
+        provenance=_provenance(run, publications, positions, exclusions),
+    )
 
 
-def _provenance(run: Run, publications: Sequence[Publication]) -> Provenance:
+def _decided(publications: Sequence[Publication]) -> tuple[list[Row], list[Row]]:
+    """The positions and exclusions among what is published."""
+    tables = (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION)
+    rows = {p.table.name: p.rows.collect() for p in publications if p.table in tables}
+    return rows.get(tables[0].name, []), rows.get(tables[1].name, [])
+
+
+def _provenance(
+    run: Run, publications: Sequence[Publication], positions: Sequence[Row], exclusions: Sequence[Row]
+) -> Provenance:
     """What was read; with collected tables also the fetches and restatements that staging has, for a lost database."""
-    decided = {
-        publication.table.name: publication.rows.collect()
-        for publication in publications
-        if publication.table in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION)
-    }
-    if decided:
-        positions, exclusions = (decided.get(t.name, []) for t in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION))
+    if any(publication.table in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION) for publication in publications):
         provenance = portfolio_provenance(run, positions, exclusions)
     else:
         provenance = Provenance({"staging_versions": run.staging_versions([BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE])})

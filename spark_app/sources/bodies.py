@@ -31,7 +31,10 @@ _CLOCKS_DIFFER = dt.timedelta(days=1)
 
 _LONGEST_MESSAGE = 500
 _LONGEST_QUOTED = 40
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LONGEST_TEXT = 500
+"""A company's name has up to 100 characters."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys: escape sequences, line breaks, and those that turn the direction of writing."""
 
 
 class FetchError(SparkAppError):
@@ -118,15 +121,16 @@ def require_currency(currency: Any) -> None:
         raise FetchError(Outcome.MALFORMED, f"the prices are in {found}, not in {CURRENCY}")
 
 
-def read_text(value: Any) -> str | None:
-    """Return a text on one line that any text column can store; None if it is missing or blank.
+def read_text(value: Any, longest: int = _LONGEST_TEXT) -> str | None:
+    """Return a text on one line that any text column can store, cut after `longest` characters; None if it is missing
+    or blank.
 
-    Control characters become spaces: a terminal would obey their escape sequences.
+    Control characters become spaces.
     """
     if not isinstance(value, str):
         return None
     # JSON may contain half a surrogate pair or a zero character; Arrow rejects the one, Postgres the other.
-    return _CONTROL.sub(" ", value.encode("utf-8", errors="replace").decode("utf-8")).strip() or None
+    return _CONTROL.sub(" ", value.encode("utf-8", errors="replace").decode("utf-8")).strip()[:longest] or None
 
 
 def _quoted(value: Any) -> str:

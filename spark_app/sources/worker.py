@@ -129,7 +129,7 @@ def _unstorable(answer: Answer, error: Exception) -> Answer:
         answer.ticker,
         unstorable.outcome,
         str(unstorable),
-        (read_text(repr(answer)) or "")[:RAW_TEXT_CHARS],
+        read_text(repr(answer), RAW_TEXT_CHARS) or "",
         requests=answer.requests,
         seconds=answer.seconds,
         provider=answer.provider,

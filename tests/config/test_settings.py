@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from spark_app.config.installation import PROJECT_ROOT
 from spark_app.config.settings import app_home, load_database_settings, load_settings
@@ -74,6 +75,8 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str,
     [
         ("[fetch]\ndelay = 1\n", "fetch.delay: there is no such setting"),
         ("[fetch\n", "cannot read the settings file"),
+        ("a = " + "[" * 3000, "cannot read the settings file .*: too many brackets in each other"),
+        ('[staging]\npath = "a\\u0000b"\n', "staging.path: .* expected a path without control characters"),
         ("[portfolio]\ntop_n_per_sector = 0\n", "portfolio.top_n_per_sector: 0"),
     ],
 )
@@ -82,6 +85,23 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     file.write_text(text)
     with pytest.raises(SettingsError, match=complaint):
         load_settings(config_file=str(file))
+
+
+def test_a_file_of_an_editor_that_marks_utf8_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, secret = tmp_path / "own.toml", tmp_path / "secret"
+    file.write_text("[fetch]\r\ndelay_seconds = 6\r\n", encoding="utf-8-sig")
+    secret.write_text("s3cret\r\n", encoding="utf-8-sig")
+    assert load_settings(config_file=str(file)).fetch.delay_seconds == 6
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(secret))
+    assert load_database_settings().password == SecretStr("s3cret")
+
+
+def test_a_password_file_that_is_not_utf8_shows_no_byte_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes("s\xe9cret".encode("latin-1"))
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(secret))
+    with pytest.raises(SettingsError, match=f"^DATABASE_PASSWORD_FILE: cannot read {secret}: it is not UTF-8$"):
+        load_database_settings()
 
 
 def test_a_missing_file_is_named() -> None:

@@ -41,6 +41,11 @@ class Submitted:
         return self._process.pid
 
     @property
+    def program(self) -> str:
+        """What the process that was started runs by now: bash until Spark's driver takes it over, then java."""
+        return Path(f"/proc/{self.pid}/comm").read_text().strip()
+
+    @property
     def said(self) -> str:
         """Everything on stdout and stderr so far."""
         with self._changed:

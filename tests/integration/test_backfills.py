@@ -291,7 +291,8 @@ def test_a_second_ctrl_c_ends_at_once(world: World) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_session_is_up(world: World, number: signal.Signals) -> None:
     with submitted(world, BACKFILL, "--refresh", "--delay", "0") as job:
-        job.wait_for("WARNING: Using incubator modules")
+        while job.program != "java":
+            time.sleep(0.05)
         time.sleep(1.5)
         job.signal_group(number)
         assert job.wait() in ({130} if number == signal.SIGINT else {130, 143})

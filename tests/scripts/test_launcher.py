@@ -338,6 +338,30 @@ def test_a_class_path_of_the_users_own_is_left_alone(
     assert "-cp" not in _exported(_spark_env(clone, SUBMIT, *arguments, **env))["SPARK_SUBMIT_OPTS"]
 
 
+@pytest.mark.parametrize("where", ["JAVA_HOME", "PATH"])
+def test_java_starts_without_the_module_that_it_warns_of(clone: Path, tmp_path: Path, where: str) -> None:
+    java = tmp_path / "a java" / "bin"
+    _write_program(java / "java", JAVA.format(version="21.0.1") + "printf '%s\\n' pid=$$ \"$@\"\n")
+    places = {"JAVA_HOME": str(java.parent)} if where == "JAVA_HOME" else {"PATH": f"{java}:{os.environ['PATH']}"}
+    # A job that starts another passes on what spark-env.sh set.
+    twice = 'for job in first second; do . "$0" "$@"; done; '
+    script = twice + 'exec "$JAVA_HOME/bin/java" -a --add-modules=jdk.incubator.vector "b c"'
+    done = subprocess.Popen(
+        ["bash", "-c", script, str(clone / "conf" / "spark-env.sh"), SUBMIT, "a.py"],
+        env={"PATH": os.environ["PATH"], "SPARK_HOME": "/spark home", **places},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    said, _ = done.communicate()
+    assert said.splitlines() == [f"pid={done.pid}", "-a", "b c"]
+
+
+def test_daemons_of_a_cluster_start_the_java_of_the_machine(clone: Path) -> None:
+    exported = _exported(_spark_env(clone, "org.apache.spark.deploy.worker.Worker"))
+    assert exported["JAVA_HOME"] == str(clone / "java")
+
+
 @pytest.mark.parametrize("version", ["1.8.0_402", "11.0.2", "16"])
 def test_a_java_that_is_too_old_exits_with_69_and_the_command_that_installs_another(clone: Path, version: str) -> None:
     done = _spark_env(clone, SUBMIT, java=version)
@@ -387,15 +411,17 @@ def test_a_bare_spark_submit_takes_what_spark_takes(clone: Path, arguments: list
 
 @pytest.mark.parametrize(("kind", "exit_code"), [("S", 0), ("H", 69)])
 def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_code: int) -> None:
-    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ")
-    assert done.returncode == exit_code
+    done = _source_spark_env(clone, before=f"ulimit -Sn 256; ulimit -{kind}n 256; ", after="; ulimit -Sn")
+    assert (done.returncode, done.stdout) == (exit_code, "" if exit_code else "done\n1024\n")
     said = "too many open files: ulimit -n is 256, and Spark needs 1024: raise it (ulimit -n 1024)\n"
     assert done.stderr == (said if exit_code else "")
 
 
-def _source_spark_env(clone: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def _source_spark_env(
+    clone: Path, *arguments: str, before: str = "", after: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Read spark-env.sh as Spark does."""
-    script = before + '. "$0/conf/spark-env.sh"; echo done'
+    script = before + '. "$0/conf/spark-env.sh"; echo done' + after
     return subprocess.run(
         ["bash", "-c", script, str(clone), "org.apache.spark.deploy.SparkSubmit", *arguments],
         env={

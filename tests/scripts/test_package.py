@@ -264,6 +264,7 @@ def test_set_up_and_a_run_leave_the_users_pyspark_as_it_was(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stage5_portfolio_allocation" in done.stdout
     assert f"-XX:SharedArchiveFile={home}/spark/spark-classes.jsa" in done.stderr
+    assert "WARNING" not in done.stderr
     assert contents(users_spark) == before
 
     # With JVM options of the user's own there is no archive; the jars are found all the same.

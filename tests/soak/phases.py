@@ -54,7 +54,7 @@ class Moment:
 def watched(moment: Moment, installation: Installation) -> Iterator[Reached]:
     """Yield what says whether a job has reached the moment, and still is there; set up before the job starts."""
     if moment.phase == START:
-        yield lambda job: "WARNING: Using incubator modules" in job.said
+        yield lambda job: job.program == "java"
     elif moment.phase == MAKING:
         # The first file that initdb writes; then it has half a second's work to do.
         yield lambda job: any((installation.home / "postgres").glob("data.unfinished/PG_VERSION"))

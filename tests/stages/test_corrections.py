@@ -26,6 +26,7 @@ class Staged:
 
     def __init__(self, **tables: DataFrame) -> None:
         self.tables = tables
+        self.versions_read: dict[str, int] = {}
 
     def read(self, table: str) -> DataFrame:
         return self.tables[table]
@@ -79,3 +80,42 @@ def test_share_classes_of_the_settings_and_measured_splits_decide_on_the_portfol
     assert (issuers["LBTYA"], issuers["LBTYK"], issuers["GOOG"]) == ("Liberty", "Liberty", "Alphabet")
     splits = {row.trade_date: row.split_ratio for row in market.bars.collect() if row.split_ratio != 1}
     assert splits == {session(5): 2.0}
+
+
+def test_a_split_whose_restated_closes_contradict_the_listing_is_told(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "5")
+    funds = bars_frame(spark, [(t, n, 10.0 + n * step) for t, step in (("SPY", 0), ("XLK", 1)) for n in range(7)])
+    evening = dt.datetime.combine(session(4), dt.time(21), dt.UTC)
+    before = bars_frame(spark, [("A", n, 100.0) for n in range(5)], fetched_at=evening)
+    closes = [("A", n, 50.0 if n < 5 else 80.0) for n in range(7)]
+    # B's listing is confirmed, and C is no member.
+    others = [("B", 10.0, 2.0), ("C", 10.0, 3.0)]
+    old = [bars_frame(spark, [(t, n, 20.0) for n in range(5)], fetched_at=evening) for t, _, _ in others]
+    new = [(t, n, close + (n == 6)) for t, close, _ in others for n in range(7)]
+    splits = {("A", 5): 10.0} | {(t, 5): ratio for t, _, ratio in others}
+    after = bars_frame(spark, closes + new, splits=splits)
+    bars = funds.unionByName(before).unionByName(old[0]).unionByName(old[1]).unionByName(after)
+    held = [("XLK", session(0), t, None, Decimal(50), NOON, "run", "test") for t in ("A", "B")]
+    noon = dt.datetime.combine(session(3), dt.time(17), dt.UTC)
+    quotes = [
+        (t, noon, session(3), 1_000_000, price, t, t, NOON, "run", "test") for t, price in (("A", 100.0), ("B", 20.0))
+    ]
+    tables = {
+        BARS_TABLE: bars,
+        HOLDINGS_TABLE: frame(spark, held, HOLDINGS),
+        QUOTES_TABLE: frame(spark, quotes, QUOTES),
+    }
+
+    result = stage5.run(run_on(spark, **tables))
+
+    told = f"A {session(5)} listed 10, measured 2"
+    assert f", splits restated by another ratio than listed (see logs_consumer_error): {told}" in result.message
+    (error,) = result.errors
+    assert error.error_msg == (
+        f"split of A {session(5)}: listed 10, measured 2 by its restated closes: the measured one counts"
+    )
+    # 1,000,000 x 80 / 100 x 2; with the listed ratio it would be 8,000,000.
+    (position,) = [row for row in result.publications[0].rows.collect() if row.ticker == "A"]
+    assert position.market_cap == 1_600_000

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS
 from spark_app.transforms.current import current_bars
-from spark_app.transforms.measured_splits import with_measured_splits
+from spark_app.transforms.measured_splits import contradicted_splits, with_measured_splits
 from tests.transforms.frames import frame, session
 
 Staged = tuple[int, float | None, int, float]
@@ -62,7 +62,8 @@ def test_a_split_has_the_ratio_that_its_restatement_shows(spark: SparkSession) -
         for n, p, last, ratio in staged
     ]
     staged = frame(spark, rows, BARS)
-    actual_df = with_measured_splits(current_bars(staged), staged)
+    contradicted = contradicted_splits(current_bars(staged), staged)
+    actual_df = with_measured_splits(current_bars(staged), contradicted)
     assert actual_df.columns == staged.columns
     actual = actual_df.collect()
     assert len(actual) == len({row[:2] for row in rows})
@@ -72,6 +73,17 @@ def test_a_split_has_the_ratio_that_its_restatement_shows(spark: SparkSession) -
             found.setdefault(row.ticker, {})[row.trade_date] = row.split_ratio
     expected = {ticker: {session(n): ratio for n, ratio in splits.items()} for ticker, _, splits in ON_ONE_BASIS}
     assert found == {ticker: pytest.approx(splits, rel=1e-12) for ticker, splits in expected.items()}
+    told = {row.ticker: (row.trade_date, row.listed_ratio) for row in contradicted.collect()}
+    assert told == {
+        "SMALLER": (session(5), 10.0),
+        "INVERTED": (session(5), 0.1),
+        "REVERSE": (session(5), 4.0),
+        "NOISY": (session(5), 2.0),
+        "SPIN-OFF": (session(5), 10.0),
+        "NO-SPLIT": (session(5), 4.0),
+        "EACH": (session(3), 2.0),
+        "TWICE": (session(6), 10.0),
+    }
 
 
 def _listed(ticker: str) -> set[dt.date]:

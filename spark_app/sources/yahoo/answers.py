@@ -129,7 +129,10 @@ def parse_quotes(payload: dict[str, Any], tickers: tuple[str, ...], now: dt.date
     Raises: FetchError: the answer has no results at all.
     """
     listed = results(payload, "quoteResponse")
-    rows = {symbol: row for row in listed if (symbol := _symbol_of(row)) is not None}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in listed:
+        if (symbol := _symbol_of(row)) is not None:
+            rows.setdefault(symbol, []).append(row)
     has_nameless = any(_symbol_of(row) is None for row in listed)
     absent = Outcome.MALFORMED if has_nameless else Outcome.NOT_FOUND
     return [
@@ -157,13 +160,17 @@ def _has_unreadable_weight(skipped: Sequence[SkippedHolding]) -> bool:
 def _symbol_of(row: Any) -> str | None:
     match row:
         case {"symbol": str(symbol)}:
-            return symbol
+            return to_yahoo_symbol(symbol)
     return None
 
 
-def _answer_quote(ticker: str, row: dict[str, Any], now: dt.datetime) -> Answer:
+def _answer_quote(ticker: str, rows: Sequence[dict[str, Any]], now: dt.datetime) -> Answer:
+    row = rows[0]
     try:
-        return Answer(ticker, Outcome.OK, quote=_read_quote(row, now))
+        quotes = {_read_quote(row, now) for row in rows}
+        if len(quotes) > 1:
+            raise FetchError(Outcome.MALFORMED, f"Yahoo gave {len(quotes)} different quotes of {ticker}")
+        return Answer(ticker, Outcome.OK, quote=quotes.pop())
     except FetchError as error:
         failure = error
     except BODY_ERRORS as error:

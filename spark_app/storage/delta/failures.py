@@ -53,7 +53,7 @@ def translated_staging_errors(doing: str, root: str = "") -> Iterator[None]:
         if "PythonException" in text:
             raised = (_RAISED.findall(text) or [text])[-1][:300]
             raise SparkAppError(f"a worker failed while {doing}: {raised}") from error
-        if (damage := _damage(text, root)) is not None:
+        if (damage := _damage(text, root, doing)) is not None:
             raise damage from error
         sentence = f"staging failed while {doing}: {reason_of(error)}"
         raise _failure(sentence, text) from error
@@ -75,7 +75,7 @@ def staging_in_use(root: str) -> Iterator[None]:
             raise
 
 
-def _damage(text: str, root: str) -> LastingFailureError | None:
+def _damage(text: str, root: str, doing: str = "") -> LastingFailureError | None:
     """The error of a lost or unreadable file, None where the text is of another failure."""
     if lost := _LOST_FILE.search(text):
         return damaged(f"{lost[1]} is missing", root)
@@ -83,7 +83,7 @@ def _damage(text: str, root: str) -> LastingFailureError | None:
     if (unreadable := _UNREADABLE_FILE.search(text)) and not _STORAGE_FAILURE.search(text):
         return damaged(f"{unreadable[1]} cannot be read", root)
     if (log := _DAMAGED_LOG.search(text)) is not None:
-        return damaged(text[log.start() :].splitlines()[0], root)
+        return damaged(f"{text[log.start() :].splitlines()[0].rstrip(' .')} while {doing}", root)
     return None
 
 

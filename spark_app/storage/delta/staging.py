@@ -21,7 +21,7 @@ from pyspark.sql.types import StructType
 from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
 from spark_app.spark.java_errors import JAVA_ERRORS
-from spark_app.storage.delta.checkpoints import set_cut_checkpoints_aside
+from spark_app.storage.delta.checkpoints import damaged_commit, set_cut_checkpoints_aside
 from spark_app.storage.delta.failures import damaged, translated_staging_errors
 from spark_app.storage.delta.table_state import DataFile, DeltaState, read_delta_state
 
@@ -68,13 +68,16 @@ class Staging:
             )
 
     def repair(self) -> None:
-        """Set aside what the tables' logs can do without, and what would stop a run.
+        """Set aside what the tables' logs can do without, and check what they cannot.
 
-        Raises: ServiceUnavailableError: the storage cannot be read or written.
+        Raises: LastingFailureError: a commit is lost. ServiceUnavailableError: the storage cannot be read or written.
         """
         for table in _SCHEMAS:
             with translated_staging_errors(f"looking for {self.path(table)}", self.root):
                 set_cut_checkpoints_aside(self.spark, self.path(table))
+                commit = damaged_commit(self.spark, self.path(table))
+            if commit is not None:
+                raise damaged(commit, self.root)
 
     def path(self, table: str) -> str:
         """Return the path or URL of a staging table."""
@@ -111,7 +114,8 @@ class Staging:
             return self.spark.createDataFrame([], _SCHEMAS[table])
         state = self._state(table)
         if state is None or len(state.files) > _FEW_FILES:
-            rows = self.spark.read.format("delta").load(self.path(table))
+            with translated_staging_errors(f"reading {self.path(table)}", self.root):
+                rows = self.spark.read.format("delta").load(self.path(table))
             self.versions_read[table] = self._loaded_version(table)
             return rows
         self.versions_read[table] = state.version

@@ -220,11 +220,13 @@ def _unavailable(message: str, error: psycopg.Error) -> ServiceUnavailableError:
 
 
 def _advice(reason: str) -> str:
-    """Say which parameter of DATABASE_URL to set about TLS, if any."""
+    """Say what to do about a connection that the server or libpq refused without an SQLSTATE, if something is known."""
     if "root certificate file" in reason and "does not exist" in reason:
         return ": sslrootcert=system in DATABASE_URL trusts the authorities of this machine's operating system"
     if "certificate verify failed" in reason:
         return ": set sslrootcert in DATABASE_URL to the file of its certificate authority"
+    if "too many" in reason or "connection slots" in reason:
+        return ": end other sessions, or raise the limit of the server, the database or the role"
     if "does not support SSL" in reason:
         return ": sslmode=disable in DATABASE_URL allows plain text, password included"
     return ""

@@ -24,6 +24,7 @@ from spark_app.errors import PassingFailureError, ServiceUnavailableError, Spark
 from spark_app.schemas import ServedTable
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.remedies import with_remedy
 from spark_app.storage.postgres.retry import is_passing
 
 SCHEMA = "loading"
@@ -60,7 +61,9 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
         sent.write.format("jdbc").mode("append").options(**options).save()
     except JAVA_ERRORS as error:
         state, reason = _failure(error)
-        raise _kind(state)(f"loading rows for {table.name} into PostgreSQL failed: {reason}") from error
+        raise _kind(state)(
+            f"loading rows for {table.name} into PostgreSQL failed: {with_remedy(reason, state)}"
+        ) from error
 
 
 def select_statement(table: ServedTable, name: str) -> sql.Composed:

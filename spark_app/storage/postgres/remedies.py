@@ -11,6 +11,7 @@ _READ_ONLY = (
     "sessions are read-only by default: ALTER ROLE or ALTER DATABASE ... SET default_transaction_read_only = off"
 )
 _CHANGED = "a table was changed by hand: undo that, or restore the database (WORKFLOW.md, Backup and loss)"
+_DAMAGED = "files of the server are damaged: restore the database (WORKFLOW.md, Backup and loss)"
 _BY_STATE = {
     "42501": "run `db roles`, or name a user with this right in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)",
     "42P01": _CHANGED,
@@ -18,8 +19,14 @@ _BY_STATE = {
     "42804": _CHANGED,
     "42883": _CHANGED,
     "53100": "free space on the disk of the server",
+    "53200": "free memory on the machine of the server, or lower its work_mem",
+    "53300": "end other sessions, or raise the server's max_connections",
+    "53400": "raise that limit of the server",
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
 }
-"""SQLSTATEs: a missing right; an unknown table or column, another type, no such operator for them; a full disk."""
+"""SQLSTATEs: a missing right; an unknown table or column, another type, no such operator for them; a full disk, no
+memory, no connection, another limit; a damaged table or index."""
 
 # Of several the one whose lock keeps out most others. Readers are in the way of a migration only.
 _LOCKED_TABLE = """
@@ -52,8 +59,13 @@ def reason_of(error: psycopg.Error) -> str:
     """Return an error in one line: PostgreSQL's message, what is known beside it, and what to do."""
     line = (error.diag.message_primary or str(error).strip().splitlines()[0]).strip()
     notes = [note for note in getattr(error, "__notes__", ()) if note]
-    remedy = _BY_STATE.get(error.sqlstate or "")
-    return ": ".join([line, *notes, *([remedy] if remedy else [])])
+    return with_remedy(": ".join([line, *notes]), error.sqlstate)
+
+
+def with_remedy(reason: str, state: str | None) -> str:
+    """Add to the reason of a failure what to do about its SQLSTATE, if something is known."""
+    remedy = _BY_STATE.get(state or "")
+    return f"{reason}: {remedy}" if remedy else reason
 
 
 def is_standby(error: psycopg.Error) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -29,6 +29,8 @@ _ANALYTICS = (TRENDING_SECTORS.name, PORTFOLIO_ALLOCATION.name, PORTFOLIO_EXCLUS
 _ERRORS, _RUNS = "logs_consumer_error", "logs_pipeline_run"
 _RESTATEMENTS, _FETCHES = "logs_price_restatement", "logs_fetch"
 
+_ROLE = "spark_app_retention"
+
 _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
     WHERE etf_ticker = fund AND as_of_date < first
@@ -40,10 +42,14 @@ AND NOT (status = 'ok' AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later WHERE later.stage = old.stage AND later.as_of_date = old.as_of_date
     AND later.status = 'ok' AND later.started_at > old.started_at
 ))"""
-_WITHOUT_RIGHT = """
-SELECT current_user::text, coalesce(array_agg(name ORDER BY place) FILTER (
-    WHERE to_regclass('public.' || name) IS NOT NULL AND NOT has_table_privilege('public.' || name, 'DELETE')
-), '{}') FROM unnest(%s::text[]) WITH ORDINALITY AS asked (name, place)
+# A role that does not exist yet has the rights of nobody. The owner of one of our tables owns them all.
+_RIGHTS = """
+SELECT name, has_table_privilege(pg_class.oid, 'DELETE'),
+       CASE WHEN to_regrole(%(role)s) IS NOT NULL
+       THEN has_table_privilege(to_regrole(%(role)s)::oid, pg_class.oid, 'DELETE') ELSE false END,
+       current_user::text, pg_get_userbyid(relowner)::text
+FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS asked (name, place)
+JOIN pg_class ON pg_class.oid = to_regclass('public.' || name) ORDER BY place
 """
 _UNUSED_FETCHES = """fetched_at < %(before)s AND NOT EXISTS (
     SELECT FROM (
@@ -94,20 +100,32 @@ def require_rights(settings: Settings, named: DatabaseSettings) -> None:
     if named.url is None:
         return
     with open_database(named, RetryPolicy(**settings.database.model_dump())) as database:
-        user, tables = _without_right(administrator_of(named, database), _expiring(settings.retention))
-    if tables:
+        rights = _rights(administrator_of(named, database), _expiring(settings.retention))
+    missing = [right for right in rights if not right.is_granted]
+    if missing:
+        suffices = all(right.is_granted_to_role for right in rights)
         raise SettingsError(
-            f"user {user} may not remove rows of {', '.join(tables)}:"
-            " name one of the role spark_app_retention in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)"
+            f"user {missing[0].user} may not remove rows of {', '.join(right.table for right in missing)}:"
+            f" name a member of {_ROLE if suffices else missing[0].owner} in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)"
         )
 
 
+class _Right(NamedTuple):
+    """Whether the user, and the role for retention, may remove rows of a table."""
+
+    table: str
+    is_granted: bool
+    is_granted_to_role: bool
+    user: str
+    owner: str
+
+
 @retried
-def _without_right(database: Database, tables: Sequence[str]) -> tuple[str, list[str]]:
-    """The user, and the tables that it may not remove rows of; those that do not exist yet do not count."""
+def _rights(database: Database, tables: Sequence[str]) -> list[_Right]:
+    """The rights on those of the tables that exist already."""
+    asked = {"tables": list(tables), "role": _ROLE}
     with translated_errors("reading the rights"), database.connect() as connection:
-        user, missing = connection.execute(_WITHOUT_RIGHT, (list(tables),)).fetchall()[0]
-    return user, missing
+        return [_Right(*row) for row in connection.execute(_RIGHTS, asked)]
 
 
 def _expiring(keep: RetentionSettings) -> list[str]:

@@ -68,6 +68,10 @@ def parse_parameters(url: str) -> dict[str, str]:
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"DATABASE_URL is not a PostgreSQL URL: expected {_URL_FORM}")
+    authority, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    # libpq would take the end of such a password for the host or the database, which messages repeat.
+    if authority.count("@") > 1 or "@" in name:
+        raise SettingsError("invalid DATABASE_URL: in its password write %40 for @, %2F for / and %3F for ?")
     parts = _parts(_without_pooler_parameter(url))
     host = parts.get("host", "")
     if not host or host.startswith("/") or "," in host:

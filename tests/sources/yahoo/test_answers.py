@@ -320,3 +320,27 @@ def test_what_an_error_status_means(status: int, body: bytes, outcome: Outcome, 
     failure = refusal(status, body)
     assert (failure.outcome, failure.may_pass) == (outcome, may_pass)
     assert str(failure)
+
+
+def make_quote(**others: Any) -> dict[str, Any]:
+    return {"symbol": "BRK-B", "regularMarketTime": TUE, "regularMarketPrice": 400.0, "marketCap": 10**12} | others
+
+
+@pytest.mark.parametrize("symbol", ["brk-b", "BRK.B", " BRK-B "])
+def test_a_quote_is_found_by_any_spelling_of_its_symbol(symbol: str) -> None:
+    (answer,) = read_quotes(make_quotes(make_quote(symbol=symbol)), ("BRK-B",))
+    assert (answer.outcome, answer.quote and answer.quote.market_cap) == (Outcome.OK, 10**12)
+
+
+def test_the_same_quote_twice_counts_once_and_different_ones_decide_nothing() -> None:
+    (answer,) = read_quotes(make_quotes(make_quote(), make_quote()), ("BRK-B",))
+    assert answer.outcome is Outcome.OK
+    (answer,) = read_quotes(make_quotes(make_quote(), make_quote(marketCap=10**11)), ("BRK-B",))
+    assert (answer.outcome, answer.message) == (Outcome.MALFORMED, "Yahoo gave 2 different quotes of BRK-B")
+
+
+def test_a_name_is_cut_and_has_no_character_that_a_terminal_obeys() -> None:
+    long = make_quote(longName="x" * 10**6, shortName="A\u202egnp\u2028B")
+    (answer,) = read_quotes(make_quotes(long), ("BRK-B",))
+    assert answer.quote is not None
+    assert (answer.quote.long_name, answer.quote.short_name) == ("x" * 500, "A gnp B")

@@ -38,6 +38,9 @@ def test_sslmode_in_the_url_is_used() -> None:
         ("postgresql://me:s3cret@host", "names no database"),
         ("postgresql://me:s3cret@[::1/db", "invalid DATABASE_URL"),
         ("postgresql://me:s3cret@host:99999/db", "invalid port '99999'"),
+        ("postgresql://me:x@s3cret@host/db", "in its password write %40 for @, %2F for /"),
+        ("postgresql://me:12/s3cret@host/db", "in its password write %40 for @, %2F for /"),
+        ("postgresql://me/s3cret@host:5432/db", "in its password write %40 for @, %2F for /"),
         ("postgresql://me@host/db?sslpassword=s3cret", "unsupported parameters in DATABASE_URL: sslpassword$"),
     ],
 )

@@ -10,15 +10,20 @@ from dataclasses import replace
 import psycopg
 import pytest
 from psycopg import sql
+from pyspark.sql import SparkSession
 
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
+from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres import remedies, session
 from spark_app.storage.postgres.database import Database, translated_errors
+from spark_app.storage.postgres.loading import create_table, load
 from spark_app.storage.postgres.migrate import Migration, migrate, migrations
+from spark_app.storage.postgres.publish import Publication
 from spark_app.storage.postgres.retention import measure, old_prices, remove
 from spark_app.storage.postgres.throttle import block_source
 from spark_app.storage.postgres.verify import table_facts, verifying
 from tests.storage.postgres.logins import login_as, url_of
+from tests.storage.postgres.test_publish import bars, closes, send
 
 PRICES = "collected_daily_etf_ohlc"
 OLD = old_prices(dt.date(2020, 1, 1))[0]
@@ -117,6 +122,85 @@ def test_a_missing_right_gets_the_remedy(database: Database) -> None:
     assert str(failure.value) == (
         "PostgreSQL rejected writing: permission denied for table logs_consumer_error: "
         "run `db roles`, or name a user with this right in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)"
+    )
+
+
+# What the server raises, the error of ours, how its sentence ends.
+RAISED = [
+    ("53100", ServiceUnavailableError, "free space on the disk of the server"),
+    ("53200", ServiceUnavailableError, "free memory on the machine of the server, or lower its work_mem"),
+    ("53300", PassingFailureError, "end other sessions, or raise the server's max_connections"),
+    ("53400", ServiceUnavailableError, "raise that limit of the server"),
+    ("57P03", PassingFailureError, "of the server"),
+    ("25006", SettingsError, "ALTER ROLE or ALTER DATABASE ... SET default_transaction_read_only = off"),
+    ("42501", SparkAppError, "name a user with this right in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)"),
+    ("XX001", SparkAppError, "restore the database (WORKFLOW.md, Backup and loss)"),
+]
+
+
+@pytest.fixture
+def raising(database: Database) -> Callable[[str, str], Database]:
+    """Makes each row that is added to a table raise an SQLSTATE in the server; returns the database without retries."""
+
+    def prepare(table: str, state: str) -> Database:
+        body = f"BEGIN RAISE SQLSTATE '{state}' USING MESSAGE = 'words of the server'; END"
+        with database.connect() as connection:
+            connection.execute(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${body}$$".encode())
+            trigger = f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+            connection.execute(trigger.encode())
+        return replace(database, retry_policy=replace(database.retry_policy, retry_seconds=0))
+
+    return prepare
+
+
+@pytest.mark.parametrize(("state", "kind", "remedy"), RAISED)
+def test_what_the_server_raises_in_a_merge_gets_the_remedy_and_nothing_is_served(
+    spark: SparkSession,
+    database: Database,
+    raising: Callable[[str, str], Database],
+    state: str,
+    kind: type[SparkAppError],
+    remedy: str,
+) -> None:
+    named = raising(PRICES, state)
+    with pytest.raises(kind) as failure:
+        send(named, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    said = str(failure.value)
+    assert type(failure.value) is kind
+    assert ": words of the server" in said and said.endswith(remedy)
+    assert ("\n" in said, closes(database)) == (False, {})
+
+
+@pytest.mark.parametrize(("state", "kind", "remedy"), [RAISED[0], RAISED[2], RAISED[6]])
+def test_what_the_server_raises_while_rows_are_loaded_gets_the_remedy(
+    spark: SparkSession,
+    database: Database,
+    raising: Callable[[str, str], Database],
+    state: str,
+    kind: type[SparkAppError],
+    remedy: str,
+) -> None:
+    with database.connect() as connection:
+        create_table(connection, ETF_OHLC, "of_a_test")
+    named = raising("loading.of_a_test", state)
+    with pytest.raises(kind) as failure:
+        load(named, bars(spark, {"XLK": "10"}), ETF_OHLC, "of_a_test")
+    assert type(failure.value) is kind
+    said = str(failure.value)
+    assert said.startswith(f"loading rows for {PRICES} into PostgreSQL failed: words of the server: ")
+    assert said.endswith(remedy)
+
+
+def test_a_limit_of_connections_gets_the_remedy(database: Database) -> None:
+    with login_as(database, "spark_app_pipeline") as limited:
+        user = limited.parameters["user"]
+        with database.connect() as connection:
+            connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 1").format(sql.Identifier(user)))
+        with limited.connect(), pytest.raises(PassingFailureError) as failure:
+            limited.connect()
+    assert str(failure.value).endswith(
+        f'too many connections for role "{user}": '
+        "end other sessions, or raise the limit of the server, the database or the role"
     )
 
 

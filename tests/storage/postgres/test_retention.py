@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from spark_app.config.settings import DatabaseSettings, load_settings
 from spark_app.errors import SettingsError
 from spark_app.schemas import BACKTEST_TABLES
+from spark_app.storage.postgres import retention as retention_sql
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.retention import measure, old_analytics, old_runs, remove, require_rights
 from tests.storage.postgres.logins import login_as, url_of
@@ -50,14 +51,27 @@ def test_whoever_may_remove_rows_passes_and_so_does_an_administrator_beside_the_
 
 def test_only_tables_count_that_are_not_kept_for_ever(database: Database) -> None:
     with login_as(database, "spark_app_pipeline") as pipeline:
-        with pytest.raises(SettingsError, match="may not remove rows of logs_consumer_error: name one"):
+        with pytest.raises(
+            SettingsError, match="may not remove rows of logs_consumer_error: name a member of spark_app_retention in"
+        ):
             check(pipeline, price_history_days="keep")
         check(pipeline, price_history_days="keep", consumer_errors_days="keep")
     with login_as(database, "spark_app_retention") as retention:
-        with pytest.raises(SettingsError, match="of logs_pipeline_run, logs_price_restatement, logs_fetch: name one"):
+        # What that role may not do either is for the owner of the tables.
+        owner = ": name a member of spark_app_owner in DATABASE_ADMIN_URL"
+        with pytest.raises(SettingsError, match=f"of logs_pipeline_run, logs_price_restatement, logs_fetch{owner}"):
             check(retention, run_log_days=100)
-        with pytest.raises(SettingsError, match="rows of analytics_trending_sectors, analytics_portfolio_allocation"):
+        with pytest.raises(SettingsError, match=f"of analytics_trending_sectors, analytics_portfolio_.*{owner}"):
             check(retention, analytics_days=100)
+    with login_as(database, "spark_app_owner") as named:
+        check(named, run_log_days=100, analytics_days=100)
+
+
+def test_without_the_role_the_owner_of_the_tables_is_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_sql, "_ROLE", "test_of_no_such_role")
+    named = ": name a member of spark_app_owner in DATABASE_ADMIN_URL"
+    with login_as(database, "spark_app_pipeline") as pipeline, pytest.raises(SettingsError, match=named):
+        check(pipeline)
 
 
 def test_what_does_not_exist_yet_needs_no_right(empty_database: Database) -> None:
