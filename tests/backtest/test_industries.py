@@ -30,14 +30,14 @@ FIRST, LAST = dt.date(1949, 2, 1), dt.date(2017, 3, 31)
 @pytest.fixture(scope="module")
 def returns() -> pd.DataFrame:
     """Monthly returns of the industries and of the market, as fractions, by month end."""
-    table = french.load().set_index("dates")
-    table.index = (table.index + pd.offsets.MonthEnd(0)).date
+    table: pd.DataFrame = french.load().set_index("dates")
+    table.index = (pd.to_datetime(table.index) + pd.offsets.MonthEnd(0)).date
     return table.loc[:, "NoDur":"Other"].assign(Mkt=table["MktRF"] + table["RF"])
 
 
 @pytest.fixture(scope="module")
 def winners_minus_losers(spark: SparkSession, returns: pd.DataFrame) -> pd.Series:
-    """By our transforms and engine: the best three, minus a second long run of those that are not among the best nine."""
+    """By our transforms and engine: the best three, minus a long run of those that are not among the best nine."""
     start = pd.DataFrame(1.0, [dt.date(1948, 12, 31)], returns.columns)
     closes = pd.concat([start, (1 + returns).cumprod()])
     funds = [name for name in closes.columns if name != "Mkt"]
