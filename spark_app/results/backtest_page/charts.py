@@ -12,7 +12,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 1000.0, 300.0
 _BUCKETS = 400
 """Parts of the time whose lowest and highest value are drawn: about a pixel each."""
-_MOST_TICKS, _MOST_YEARS = 7, 14
+_MOST_TICKS, _FEWEST_YEARS, _MOST_YEARS = 7, 4, 14
 _MANTISSAS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
 
 
@@ -101,13 +101,10 @@ def _chart(
 
 
 def _year_ticks(sessions: Sequence[dt.date]) -> tuple[Tick, ...]:
-    """The first sessions of years, or of months where there are fewer than two of years."""
-    if len({session.year for session in sessions}) > 2:
-        begins = [n for n in range(1, len(sessions)) if sessions[n].year != sessions[n - 1].year]
-        form = "%Y"
-    else:
-        begins = [n for n in range(1, len(sessions)) if sessions[n].month != sessions[n - 1].month]
-        form = "%b %Y"
+    """The first sessions of years, or of months where there are few years."""
+    begins, form = [n for n in range(1, len(sessions)) if sessions[n].year != sessions[n - 1].year], "%Y"
+    if len(begins) < _FEWEST_YEARS:
+        begins, form = [n for n in range(1, len(sessions)) if sessions[n].month != sessions[n - 1].month], "%b %Y"
     every = math.ceil(len(begins) / _MOST_YEARS) or 1
     last = max(len(sessions) - 1, 1)
     return tuple(Tick(sessions[n].strftime(form), n / last * 100) for n in begins[::every])

@@ -20,6 +20,7 @@ Findings = Mapping[str, Sequence[Row]]
 _FLAGS = {"first_date": "--from", "last_date": "--to", "basis_sessions": "--basis"}
 """Parameters whose options have other names; the rest are named as their options."""
 _DAYS = ("first_date", "last_date")
+_CASH_SETTING = "SPARK_APP_BACKTEST__CASH_PERCENT"
 _WITHOUT_OPTION = ("universe", "is_trend_required", "cash_percent")
 
 
@@ -123,7 +124,8 @@ class Facts:
             words += ["--source", "synthetic"]
         if self.origin.universe_file is not None:
             words += ["--universe-file", self.origin.universe_file]
-        return shlex.join(words)
+        cash = self.parameters.get("cash_percent", 0)
+        return (f"{_CASH_SETTING}={cash:g} " if cash else "") + shlex.join(words)
 
 
 def facts_of(findings: Findings, origin: Origin) -> Facts:

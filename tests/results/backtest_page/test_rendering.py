@@ -113,12 +113,22 @@ def test_the_command_asks_for_the_same_backtest_again(full: Facts) -> None:
     assert words[1:6] == ["backtest", "--from", "2016-01-04", "--to", "2023-12-29"]
     known = {option.flag: option for option in JOBS["backtest"].all_options}
     rest = iter(words[2:])
-    given = {word: None if known[word].read is None else next(rest) for word in rest}
+    given = {word: None if (read := known[word].read) is None else read(next(rest)) for word in rest}
     assert given["--execution"] == "same_close"
-    assert given["--cost-bps"] == "12.5"
+    assert given["--cost-bps"] == 12.5
     assert given["--rank-periods"] == "20"
     assert given["--universe-file"] == "my funds.toml"
     assert {"--grid", "--probe"} <= given.keys()
+
+
+def test_the_command_has_what_was_known_and_the_interest_of_cash() -> None:
+    known_at = dt.datetime(2024, 1, 1, 21, 30, tzinfo=dt.UTC)
+    facts = plain_facts(first=dt.date(2023, 9, 1), known_at=known_at, cash_percent=2.5)
+    setting, _, *words = shlex.split(facts.command)
+    assert setting == "SPARK_APP_BACKTEST__CASH_PERCENT=2.5"
+    read = next(option.read for option in JOBS["backtest"].all_options if option.flag == "--known-at")
+    assert read is not None
+    assert read(words[words.index("--known-at") + 1]) == known_at
 
 
 def test_long_backtests_have_a_row_a_year_behind_the_charts(plain: Facts) -> None:
