@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from spark_app import __version__
 from spark_app.errors import SparkAppError
-from spark_app.results.backtest_page.facts import Origin, facts_of
-from spark_app.results.backtest_page.rendering import render_backtest
+from spark_app.results.backtest.facts import Origin, facts_of
+from spark_app.results.backtest.rendering import render_backtest
 from spark_app.results.files import report_folder, write_page_file
 from spark_app.results.page.browser import show
 from spark_app.schemas import BACKTEST_RUN

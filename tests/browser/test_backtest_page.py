@@ -11,12 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from spark_app.results.backtest_page.facts import Facts, facts_of
-from spark_app.results.backtest_page.rendering import render_backtest
+from spark_app.results.backtest.facts import Facts, facts_of
+from spark_app.results.backtest.rendering import render_backtest
 from spark_app.storage.postgres.database import parse_url
 from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened
-from tests.results.backtest_page.figures import differences, store
-from tests.results.backtest_page.world import found_in, full_facts, market_outcome, origin_of, plain_facts
+from tests.results.backtest.figures import differences, store
+from tests.results.backtest.world import found_in, full_facts, market_outcome, origin_of, plain_facts
 from tests.storage.postgres.copies import new_database
 
 Made = Callable[[str], Path]

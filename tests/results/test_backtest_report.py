@@ -14,7 +14,7 @@ from spark_app.cli.jobs import JOBS
 from spark_app.config.settings import Settings
 from spark_app.pipeline.summary import Summary
 from spark_app.results import backtest_report
-from tests.results.backtest_page.world import found_in, market_outcome
+from tests.results.backtest.world import found_in, market_outcome
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 

@@ -11,11 +11,11 @@ import pytest
 
 from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT
 from spark_app.cli.jobs import JOBS
-from spark_app.results.backtest_page.facts import Facts, facts_of
-from spark_app.results.backtest_page.rendering import render_backtest
+from spark_app.results.backtest.facts import Facts, facts_of
+from spark_app.results.backtest.rendering import render_backtest
 from spark_app.storage.postgres.database import Database
-from tests.results.backtest_page.figures import differences, store
-from tests.results.backtest_page.world import (
+from tests.results.backtest.figures import differences, store
+from tests.results.backtest.world import (
     found_in,
     full_facts,
     market_outcome,

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from spark_app import __version__
 from spark_app.backtest.bootstrap import RESAMPLES
 from spark_app.backtest.outcome import BENCHMARK, COSTS_BPS, EQUAL_WEIGHT, SERIES, STRATEGY
-from spark_app.results.backtest_page.charts import drawdown_chart, equity_chart
-from spark_app.results.backtest_page.facts import Facts
+from spark_app.results.backtest.charts import drawdown_chart, equity_chart
+from spark_app.results.backtest.facts import Facts
 from spark_app.results.page.writing import MINUS, NONE, SYNTHETIC, page_environment, signed, style_of, to_digits
 
 _MOST_MONTHS = 360

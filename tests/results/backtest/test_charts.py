@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from spark_app.results.backtest_page.charts import drawdown_chart, equity_chart, linear_ticks, log_ticks
+from spark_app.results.backtest.charts import drawdown_chart, equity_chart, linear_ticks, log_ticks
 
 DAYS = [dt.date(2015, 12, 31) + dt.timedelta(days=n) for n in range(2000)]
 

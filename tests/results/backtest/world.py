@@ -19,7 +19,7 @@ from spark_app.backtest.plan import Plan
 from spark_app.backtest.rows import Tables
 from spark_app.backtest.schedule import make_schedule
 from spark_app.backtest.signals import Signals, equal_targets, numbered_targets
-from spark_app.results.backtest_page.facts import Facts, Origin, facts_of
+from spark_app.results.backtest.facts import Facts, Origin, facts_of
 from spark_app.universe import PERIODS
 
 MADE_AT = dt.datetime(2024, 1, 2, 6, 30, tzinfo=dt.UTC)
