@@ -60,7 +60,7 @@ test-containers: setup-dev ## build the image and run it, alone and with docker-
 	@scripts/require_containers.sh
 	@$(own_world) SUITE=$(SUITE) $(python) -m pytest -m containers tests/containers
 
-test-browser: setup-dev ## look at the morning page in a real Chromium: widths, dark, print, keyboard, accessibility
+test-browser: setup-dev ## look at the pages in a real Chromium: widths, dark, print, keyboard, accessibility
 	@scripts/require_browser.sh
 	@$(own_world) $(python) -m pytest -m browser tests/browser
 

@@ -62,6 +62,7 @@ setup(
         "spark_app": ["py.typed"],
         "spark_app.storage.postgres": ["migrations/*.sql", "roles.sql", "comments.toml"],
         "spark_app.results.page": ["*.jinja", "*.css"],
+        "spark_app.results.backtest": ["*.jinja", "*.css"],
     },
     cmdclass={"build_py": BuildWithJobs},
     scripts=["spark_jobs_launcher.sh"],

@@ -9,16 +9,17 @@ from dataclasses import asdict, replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_app.backtest.details import work_out_details
 from spark_app.backtest.facts import Facts
+from spark_app.backtest.findings import findings_of
 from spark_app.backtest.grid import Grid, work_out_grid
-from spark_app.backtest.ledger import work_out_ledger
 from spark_app.backtest.market import Coverage, read_coverage, require_prices
 from spark_app.backtest.outcome import STRATEGY, Outcome, summarise, work_out
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.probe import probe
 from spark_app.backtest.reading import fund_bars, read_facts, require_priced_members
 from spark_app.backtest.report import render_grid, render_outcome
-from spark_app.backtest.rows import luck_of, rows_of, served_rows, write_csv
+from spark_app.backtest.rows import served_rows, write_csv
 from spark_app.backtest.schedule import Schedule, calendar_sessions, make_schedule
 from spark_app.backtest.signals import Signals, signals
 from spark_app.config.universe_file import load_universe
@@ -127,13 +128,13 @@ def _known_sessions(plan: Plan, bars: DataFrame) -> list[dt.date]:
 
 def _result(run: Run, outcome: Outcome, grid: Grid | None) -> StageResult:
     summaries = summarise(outcome)
-    ledger = work_out_ledger(outcome.prices, outcome.signals, outcome.paths[STRATEGY])
-    tables = rows_of(outcome, summaries, ledger, run.request.now.date())
-    logger.info("%s", render_outcome(outcome, summaries, ledger, origin=run.settings.data_origin))
-    run.summary.findings |= {name: list(rows) for name, rows in tables.items()}
+    details = work_out_details(outcome)
+    found = findings_of(outcome, summaries, details, grid, run.request.now.date())
+    tables = {table.name: found[table.name] for table in BACKTEST_TABLES}
+    run.summary.findings |= found
+    logger.info("%s", render_outcome(outcome, summaries, details, origin=run.settings.data_origin))
     if grid is not None:
         logger.info("%s", render_grid(grid))
-        run.summary.findings |= {"grid": [asdict(cell) for cell in grid.cells], "luck": [luck_of(grid)]}
     if run.request.csv is not None:
         write_csv(run.request.csv, tables)
     owned = RowSet(("backtest_id",), ((outcome.plan.backtest_id,),))

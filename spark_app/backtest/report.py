@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spark_app.backtest.details import Details
 from spark_app.backtest.grid import Grid
 from spark_app.backtest.ledger import ANY_FACT, LATER_FACTS, MISSING_FACTS, Entry
 from spark_app.backtest.outcome import (
@@ -15,9 +16,6 @@ from spark_app.backtest.outcome import (
     Outcome,
     Summary,
     break_even_bps,
-    cagr_at,
-    lags,
-    yearly,
 )
 from spark_app.text_table import data_mark, draw_table
 
@@ -36,24 +34,23 @@ _MORE = (
 _NONE = "-"
 
 
-def render_outcome(
-    outcome: Outcome, summaries: Sequence[Summary], ledger: Sequence[Entry] = (), *, origin: str = "real"
-) -> str:
+def render_outcome(outcome: Outcome, summaries: Sequence[Summary], details: Details, *, origin: str = "real") -> str:
     """Draw a backtest; `origin` is the kind of data, real or synthetic."""
     names = _names(outcome)
     parts = [
         data_mark(is_synthetic=origin == "synthetic"),
-        _describe(outcome),
-        _draw_ledger(outcome, ledger),
+        "\n".join([*describe_plan(outcome), *describe_gaps(outcome)]),
+        _draw_ledger(outcome, details.ledger),
         draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
         draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),
         "CAGR in percent at other costs of a side; 0 is gross",
-        _draw_costs(outcome, names),
+        _draw_costs(details, names),
         _describe_break_even(outcome, names),
         "The strategy traded at another moment",
-        _draw_lags(outcome),
+        _draw_lags(details),
         "Returns of calendar years in percent",
-        _draw_years(outcome, names),
+        _draw_years(details, names),
+        _describe_differences(details, names),
         f"backtest {outcome.plan.backtest_id}; definitions: docs/BACKTEST.md",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -88,12 +85,13 @@ def _names(outcome: Outcome) -> dict[str, str]:
     return {STRATEGY: "strategy", EQUAL_WEIGHT: "equal weight", BENCHMARK: outcome.plan.universe.benchmark}
 
 
-def _describe(outcome: Outcome) -> str:
+def describe_plan(outcome: Outcome) -> list[str]:
+    """What was asked, in sentences."""
     plan, sessions = outcome.plan, outcome.schedule.sessions
     choice = plan.choice
     ranked = "+".join(map(str, choice.rank_periods))
     best = min(choice.top_n, len(plan.universe.sectors))
-    lines = [
+    asked = [
         f"Backtest of {plan.level} from {sessions[0]} to {sessions[-1]}: the best {best} of"
         f" {len(plan.universe.sectors)} sectors by return over {ranked} sessions"
         + (f", if they trend over {choice.basis}" if choice.is_trend_required else ", whether they trend or not"),
@@ -106,16 +104,22 @@ def _describe(outcome: Outcome) -> str:
         f" {plan.cash_percent:g} % on cash",
     ]
     if plan.execution == "same_close":
-        lines.append("UNATTAINABLE: a signal of a close cannot be traded at that close")
+        asked.append("UNATTAINABLE: a signal of a close cannot be traded at that close")
+    return asked
+
+
+def describe_gaps(outcome: Outcome) -> list[str]:
+    """Where the strategy did not do what was asked, in sentences."""
+    gaps = []
     if skipped := outcome.skipped_dates:
-        lines.append(
+        gaps.append(
             f"{len(skipped)} rebalances from {skipped[0]} to {skipped[-1]} skipped:"
-            f" no return of {plan.universe.benchmark}"
+            f" no return of {outcome.plan.universe.benchmark}"
         )
     idle = sum(not weights for weights in outcome.signals.targets.values())
     if idle:
-        lines.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: nothing trends")
-    return "\n".join(lines)
+        gaps.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: nothing trends")
+    return gaps
 
 
 def _draw_ledger(outcome: Outcome, ledger: Sequence[Entry]) -> str:
@@ -171,25 +175,8 @@ def _second_row(names: dict[str, str], summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _draw_costs(outcome: Outcome, names: dict[str, str]) -> str:
-    plan = outcome.plan
-    rows = [
-        (
-            names[series],
-            *(
-                _percent(
-                    cagr_at(
-                        outcome.paths[series],
-                        cost,
-                        paid_bps=plan.cost_bps,
-                        periods_a_year=plan.universe.periods_a_year,
-                    )
-                )
-                for cost in COSTS_BPS
-            ),
-        )
-        for series in SERIES
-    ]
+def _draw_costs(details: Details, names: dict[str, str]) -> str:
+    rows = [(names[series], *map(_percent, details.costs[series])) for series in SERIES]
     return draw_table(("", *(f"{cost:g} bp" for cost in COSTS_BPS)), rows, right=set(range(1, len(COSTS_BPS) + 1)))
 
 
@@ -206,15 +193,22 @@ def _describe_break_even(outcome: Outcome, names: dict[str, str]) -> str:
     return "Break-even of the strategy: " + "; ".join(sentences)
 
 
-def _draw_lags(outcome: Outcome) -> str:
-    rows = [(lag.moment, _percent(lag.cagr), _number(lag.sharpe)) for lag in lags(outcome)]
+def _draw_lags(details: Details) -> str:
+    rows = [(lag.moment, _percent(lag.cagr), _number(lag.sharpe)) for lag in details.lags]
     return draw_table(("traded at", "CAGR %", "Sharpe"), rows, right={1, 2})
 
 
-def _draw_years(outcome: Outcome, names: dict[str, str]) -> str:
-    years = yearly(outcome)
+def _draw_years(details: Details, names: dict[str, str]) -> str:
+    years = details.years
     rows = [(str(year), *(_percent(years[series][year]) for series in SERIES)) for year in years[STRATEGY]]
     return draw_table(("year", *(names[series] for series in SERIES)), rows, right={1, 2, 3})
+
+
+def _describe_differences(details: Details, names: dict[str, str]) -> str:
+    return "Sharpe ratio of the strategy minus that of another, with 95 % interval: " + "; ".join(
+        f"{names[series]} {_number(found.difference)} ({_number(found.low)} to {_number(found.high)})"
+        for series, found in details.differences.items()
+    )
 
 
 def _percent(fraction: float) -> str:

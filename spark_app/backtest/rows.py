@@ -13,7 +13,6 @@ from pathlib import Path as File
 import numpy as np
 from pyspark.sql.types import DecimalType
 
-from spark_app.backtest.grid import Grid
 from spark_app.backtest.ledger import Entry
 from spark_app.backtest.outcome import SERIES, STRATEGY, Outcome, Summary, break_even_bps, cagr_at
 from spark_app.errors import UsageError
@@ -68,17 +67,14 @@ def write_csv(folder: str, tables: Tables) -> None:
         raise UsageError(f"--csv {folder}: cannot write: {error.strerror}") from error
 
 
-def luck_of(grid: Grid) -> Row:
-    """What the grid says about luck, for `--json`."""
-    return {
-        "deflated_sharpe": known(grid.deflated_sharpe),
-        "overfitting_probability": known(grid.overfitting_probability),
-    }
-
-
 def known(number: float) -> float | None:
     """None for what is not defined."""
     return float(number) if math.isfinite(number) else None
+
+
+def percent_of(fraction: float) -> float | None:
+    """In percent; None for what is not defined."""
+    return known(fraction * 100)
 
 
 def _run(outcome: Outcome, today: dt.date) -> Row:
@@ -102,21 +98,21 @@ def _summary(outcome: Outcome, summary: Summary) -> Row:
         "backtest_id": plan.backtest_id,
         "series": summary.series,
         "final_value": summary.final_value,
-        "cagr_pct": _percent(summary.cagr),
-        "gross_cagr_pct": _percent(gross),
-        "volatility_pct": _percent(summary.volatility),
+        "cagr_pct": percent_of(summary.cagr),
+        "gross_cagr_pct": percent_of(gross),
+        "volatility_pct": percent_of(summary.volatility),
         "sharpe_ratio": known(summary.sharpe),
         "sortino_ratio": known(summary.sortino),
-        "max_drawdown_pct": _percent(fall.fall),
+        "max_drawdown_pct": percent_of(fall.fall),
         "peak_date": fall.peak_date,
         "trough_date": fall.trough_date,
         "recovery_date": fall.recovery_date,
         "beta": known(summary.beta),
-        "alpha_pct": _percent(summary.alpha),
+        "alpha_pct": percent_of(summary.alpha),
         "information_ratio": known(summary.information_ratio),
-        "value_at_risk_pct": _percent(summary.value_at_risk),
-        "conditional_value_at_risk_pct": _percent(summary.conditional_value_at_risk),
-        "hit_rate_pct": _percent(summary.hit_rate),
+        "value_at_risk_pct": percent_of(summary.value_at_risk),
+        "conditional_value_at_risk_pct": percent_of(summary.conditional_value_at_risk),
+        "hit_rate_pct": percent_of(summary.hit_rate),
         "yearly_turnover": summary.yearly_turnover,
         "break_even_bps": even,
     }
@@ -170,13 +166,9 @@ def _ledger(outcome: Outcome, entry: Entry) -> Row:
         "counted": entry.counted,
         "total": entry.total,
         "share_pct": entry.share * 100,
-        "weight_pct": _percent(entry.weight_frac),
+        "weight_pct": percent_of(entry.weight_frac),
         "tickers": entry.tickers,
     }
-
-
-def _percent(fraction: float) -> float | None:
-    return known(fraction * 100)
 
 
 def _decimal(value: object, scale: int) -> Decimal | None:

@@ -167,9 +167,10 @@ JOBS = {
         Job(
             BACKTEST.name,
             BACKTEST.description,
-            opt.BACKTEST,
+            (*opt.BACKTEST, opt.BACKTEST_OUT, opt.OPEN),
             (BACKTEST,),
             runs_again=True,
+            afterwards="spark_app.results.backtest_report:page_after",
             takes_any_day=True,
             examples=(
                 "--from 2016-01-04 --to 2023-12-29",

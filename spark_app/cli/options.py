@@ -149,6 +149,7 @@ OUT = Option(
 )
 PNG = Option("--png", "also write a picture of its first screen to FILE, by Chromium", "png", text, metavar="FILE")
 OPEN = Option("--open", "open the page in the browser", "opens")
+BACKTEST_OUT = replace(OUT, help="write the page to FILE (default: backtest-ID.html in SPARK_APP_HOME/reports)")
 REPORT_AS_OF = replace(AS_OF, help="session to show, YYYY-MM-DD (default: the newest with results)")
 FROM = Option("--from", "first session of a range that ends with --as-of", "first_as_of", values.date, metavar="DATE")
 TABLES = Option(

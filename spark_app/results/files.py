@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from spark_app.config.settings import app_home
+from spark_app.errors import UsageError
 
 LATEST = "report.html"
 
@@ -20,6 +21,18 @@ def report_folder() -> Path:
 def page_file(as_of: dt.date) -> Path:
     """The file of the page of a date."""
     return report_folder() / f"report-{as_of}.html"
+
+
+def write_page_file(file: Path, content: bytes) -> None:
+    """Write a page, whole, into a folder that is made where it is missing.
+
+    Raises: UsageError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, content)
+    except OSError as error:
+        raise UsageError(f"cannot write the page {file}: {error.strerror}") from error
 
 
 def write_whole(file: Path, content: bytes, *, mode: int | None = None) -> None:

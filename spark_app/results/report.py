@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_app.config.settings import Settings
-from spark_app.errors import SparkAppError, UsageError
-from spark_app.results.files import LATEST, page_file, report_folder, write_whole
+from spark_app.errors import SparkAppError
+from spark_app.results.files import LATEST, page_file, report_folder, write_page_file
 from spark_app.results.page.browser import picture_of, show
 from spark_app.results.page.reading import newest_date, read_facts
 from spark_app.results.page.rendering import render_page
@@ -32,7 +32,7 @@ def make_report(request: Request, settings: Settings, database: Database) -> int
     file = write_page(database, settings, as_of, out=Path(request.out) if request.out else None)
     logger.info("report: %s", file)
     if request.png:
-        _write(Path(request.png), picture_of(file))
+        write_page_file(Path(request.png), picture_of(file))
         logger.info("report: picture %s", request.png)
     if request.opens and not show(file):
         logger.warning("report: no desktop here to open it on")
@@ -63,15 +63,7 @@ def write_page(database: Database, settings: Settings, as_of: dt.date | None, *,
     facts = read_facts(database, as_of, now=dt.datetime.now(dt.UTC), basis_sessions=settings.portfolio.basis_sessions)
     content = render_page(facts).encode()
     file = out or page_file(facts.as_of)
-    _write(file, content)
+    write_page_file(file, content)
     if out is None and facts.as_of == newest_date(database):
-        _write(report_folder() / LATEST, content)
+        write_page_file(report_folder() / LATEST, content)
     return file
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, content)
-    except OSError as error:
-        raise UsageError(f"cannot write the page {file}: {error.strerror}") from error

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
+from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened
 from tests.browser.scenes import SCENES
 from tests.results.page.figures import differences
 from tests.results.page.world import DAY, HOSTILE_NAMES
 
-LAPTOP, TABLET, PHONE = (1440, 900), (820, 1180), (390, 844)
-LARGEST = 1_500_000
 Made = Callable[[str], Path]
-
-_TABLES = """() => Object.fromEntries([...document.querySelectorAll('table[id]')].map(table => [table.id,
-    [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => {
-        const copy = cell.cloneNode(true);
-        copy.querySelectorAll('small').forEach(small => small.prepend(' | '));
-        return copy.textContent.replace(/\\s+/g, ' ').trim();
-    }))]))"""
-_CUT_OFF = """() => [...document.querySelectorAll('h1, h2, .tile p, .badge')]
-    .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
-    .map(e => e.textContent)"""
-
-
-@contextmanager
-def opened(
-    browser: Browser, file: Path, size: tuple[int, int] = LAPTOP, mode: str = "light", *, with_script: bool = False
-) -> Iterator[tuple[Page, list[str]]]:
-    """Open a page; what it logs or asks for outside is in the list. `with_script` lets axe run in it."""
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if mode == "dark" else "light",
-        bypass_csp=with_script,
-    )
-    heard: list[str] = []
-    page = context.new_page()
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("request", lambda request: heard.append(request.url) if request.url != file.as_uri() else None)
-    page.goto(file.as_uri())
-    yield page, heard
-    context.close()
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -62,7 +30,7 @@ def test_it_is_quiet_fits_its_width_and_breaks_no_rule_of_axe(
     assert file.stat().st_size < LARGEST
     with opened(browser, file, size, mode, with_script=True) as (page, heard):
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        assert page.evaluate(_CUT_OFF) == []
+        assert page.evaluate(CUT_OFF) == []
         found = Axe().run(page).response["violations"]
         assert [(rule["id"], [node["html"] for node in rule["nodes"]][:3]) for rule in found] == []
         assert heard == []
@@ -119,17 +87,17 @@ def test_every_figure_in_the_browser_is_that_of_sql(
     browser: Browser, page_file: Made, twelve: psycopg.Connection
 ) -> None:
     with opened(browser, page_file("twelve")) as (page, _):
-        assert differences(page.evaluate(_TABLES), twelve, DAY) == []
+        assert differences(page.evaluate(TABLES), twelve, DAY) == []
 
 
 def test_a_figure_in_the_drawing_is_that_of_its_table(browser: Browser, page_file: Made) -> None:
     with opened(browser, page_file("twelve")) as (page, _):
-        table = {row[0].split()[-1]: row for row in page.evaluate(_TABLES)["rotation-table"]}
+        table = {row[0].split()[-1]: row for row in page.evaluate(TABLES)["rotation-table"]}
         heads = page.evaluate(
             "[...document.querySelectorAll('.tail .head')].map(c => [c.cx.baseVal.value, c.cy.baseVal.value])"
         )
         names = page.evaluate("[...document.querySelectorAll('text.label')].map(t => t.textContent)")
-        last = page.evaluate(_TABLES)["strength-table"][0]
+        last = page.evaluate(TABLES)["strength-table"][0]
         headings = page.evaluate(
             "[...document.querySelectorAll('.panel h3')].map(h => [h.querySelector('.light').textContent,"
             " h.querySelector('.value').textContent])"
