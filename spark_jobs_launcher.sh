@@ -150,6 +150,8 @@ print_completion() {
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP SPARK_HOME SPARK_CONF_DIR SPARK_ENV_LOADED SPARK_PREPEND_CLASSES \
   SPARK_DIST_CLASSPATH SPARK_REMOTE PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYSPARK_DRIVER_PYTHON_OPTS PYSPARK_SUBMIT_ARGS \
   LAUNCHER_TERMINAL LAUNCHER_STARTED
+# pydantic would look for plugins in each installed package, at each start: there are none.
+export PYDANTIC_DISABLE_PLUGINS=__all__
 here="$(script_folder)"
 if [ -d "$here/jobs" ]; then in_checkout; else in_environment; fi
 

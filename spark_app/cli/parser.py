@@ -78,15 +78,17 @@ def _stated(default: object) -> str:
 
 def _defaults_in_force(job: Job, words: Sequence[str]) -> dict[str, object]:
     """Read the settings that options of the job set; none where the settings cannot be read, which a run would say."""
-    from spark_app.config.settings import load_settings
+    names = [option.sets.split(".") for option in job.all_options if option.is_setting]
+    if not names:
+        return {}
+    from spark_app.config.settings import load_sections
     from spark_app.errors import SettingsError
 
     config = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     config.add_argument(CONFIG.flag, nargs="?")
     file = config.parse_known_args(words)[0].config
     try:
-        settings = load_settings(config_file=file).model_dump()
+        sections = load_sections({section for section, _ in names}, config_file=file)
     except SettingsError:
         return {}
-    names = [option.sets for option in job.all_options if option.is_setting]
-    return {name: settings[section][key] for name in names for section, key in [name.split(".")]}
+    return {f"{section}.{key}": getattr(sections[section], key) for section, key in names}

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 class Section(BaseModel):
     """The base of every section."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built at the first use: `--help` reads one or two of them.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

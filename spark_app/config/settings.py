@@ -11,11 +11,11 @@ import contextlib
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    create_model,
     model_validator,
 )
 from pydantic_settings import (
@@ -49,6 +50,7 @@ _HOME_VARIABLE = "SPARK_APP_HOME"
 # Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
 _LONGEST_SHOWN = 200
+_Model = TypeVar("_Model", bound=BaseSettings)
 
 
 def _none_if_empty(value: object) -> object:
@@ -309,23 +311,24 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
+        defer_build=True,
     )
 
-    source: SourceSettings = SourceSettings()
-    fetch: FetchSettings = FetchSettings()
-    gate: GateSettings = GateSettings()
-    quality: QualitySettings = QualitySettings()
-    portfolio: PortfolioSettings = PortfolioSettings()
-    backtest: BacktestSettings = BacktestSettings()
-    calendar: CalendarSettings = CalendarSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    corrections: CorrectionsSettings = CorrectionsSettings()
-    verification: VerificationSettings = VerificationSettings()
-    staging: StagingSettings = StagingSettings()
-    retention: RetentionSettings = RetentionSettings()
-    database: RetrySettings = RetrySettings()
-    kafka: KafkaSettings = KafkaSettings()
-    synthetic: SyntheticSettings = SyntheticSettings()
+    source: SourceSettings = Field(default_factory=SourceSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    quality: QualitySettings = Field(default_factory=QualitySettings)
+    portfolio: PortfolioSettings = Field(default_factory=PortfolioSettings)
+    backtest: BacktestSettings = Field(default_factory=BacktestSettings)
+    calendar: CalendarSettings = Field(default_factory=CalendarSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    corrections: CorrectionsSettings = Field(default_factory=CorrectionsSettings)
+    verification: VerificationSettings = Field(default_factory=VerificationSettings)
+    staging: StagingSettings = Field(default_factory=StagingSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    database: RetrySettings = Field(default_factory=RetrySettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    synthetic: SyntheticSettings = Field(default_factory=SyntheticSettings)
 
     @property
     def staging_path(self) -> str:
@@ -396,10 +399,25 @@ def load_settings(
         overrides: section -> key -> value.
     Raises: SettingsError: an unknown key, an invalid value, an unreadable file; the text names it.
     """
+    return _load(Settings, config_file, overrides or {})
+
+
+def load_sections(names: Collection[str], *, config_file: str | None = None) -> dict[str, Section]:
+    """Read some sections of the settings, as `load_settings` does, without looking at the values of the others.
+
+    Raises: SettingsError.
+    """
+    wanted = {name: (field.annotation, field) for name, field in Settings.model_fields.items() if name in names}
+    part = create_model("Part", __base__=BaseSettings, **wanted)  # type: ignore[call-overload]
+    part.model_config |= Settings.model_config | {"extra": "ignore"}
+    return dict(_load(part, config_file, {}))
+
+
+def _load(model: type[_Model], config_file: str | None, overrides: Mapping[str, Mapping[str, object]]) -> _Model:
     _refuse_unknown_variables()
     toml_file = _settings_file(config_file)
 
-    class _Loader(Settings):
+    class _Loader(model):  # type: ignore[misc, valid-type]
         @classmethod
         def settings_customise_sources(
             cls,
@@ -412,11 +430,12 @@ def load_settings(
             return init_settings, env_settings, _TomlFile(settings_cls, toml_file)
 
     try:
-        return _Loader(**{section: dict(values) for section, values in (overrides or {}).items()})  # type: ignore[arg-type]
+        loaded: _Model = _Loader(**{section: dict(values) for section, values in overrides.items()})
     except ValidationError as error:
         raise SettingsError(_describe(error)) from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read the settings file {toml_file}: {error}") from error
+    return loaded
 
 
 def load_database_settings() -> DatabaseSettings:

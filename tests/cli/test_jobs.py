@@ -125,6 +125,16 @@ def test_help_is_there_although_the_settings_are_wrong(
     )
 
 
+def test_help_shows_the_settings_in_force_although_another_one_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPARK_APP_FETCH__MAX_RETRIES", "7")
+    monkeypatch.setenv("SPARK_APP_GATE__ETF_COVERAGE", "most")
+    with pytest.raises(SystemExit):
+        parse(JOBS["stage1_etf_ohlc"], ["--help"])
+    assert "for a passing reason (default: 7)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_arguments_that_were_not_given_are_none_for_every_job() -> None:
     values = parse(JOBS["fill_topic"], [])
     assert values["as_of"] is values["fetch.delay_seconds"] is values["topic_start"] is None
