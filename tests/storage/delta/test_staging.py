@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, NumericType, StructType
 
 from spark_app.errors import ServiceUnavailableError, UsageError
-from spark_app.schemas import BARS, FETCHES
-from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, Staging
+from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
+from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE, Staging
 from spark_app.storage.delta.table_state import read_delta_state
 
 FETCHED_AT = dt.datetime(2023, 6, 30, 21, 5, tzinfo=dt.UTC)
@@ -24,6 +26,18 @@ def bars(spark: SparkSession, *tickers: str) -> DataFrame:
         (t, dt.date(2023, 6, 30), 1.0, 1.0, 1.0, 1.0, 1.0, 1, 0.0, 1.0, FETCHED_AT, "run", "yahoo") for t in tickers
     ]
     return spark.createDataFrame(rows, BARS)
+
+
+def one_row(spark: SparkSession, schema: StructType) -> DataFrame:
+    texts = {
+        field.name: None
+        if isinstance(field.dataType, ArrayType | StructType)
+        else "1"
+        if isinstance(field.dataType, NumericType)
+        else "2023-06-30"
+        for field in schema
+    }
+    return spark.range(1).select(*[F.lit(texts[f.name]).cast(f.dataType).alias(f.name) for f in schema])
 
 
 def staging(spark: SparkSession, folder: Path, origin: str = "real") -> Staging:
@@ -81,6 +95,25 @@ def test_files_that_cannot_contain_a_value_are_skipped(spark: SparkSession, tmp_
     assert state is not None
     assert [sum(f.may_contain("ticker", t) for f in state.files) for t in ("XLE", "XLK", "XLA", "XLZ")] == [1, 1, 0, 0]
     assert all(file.may_contain("no such column", "x") for file in state.files)
+
+
+@pytest.mark.parametrize(
+    ("table", "schema", "columns"),
+    [
+        (FETCHES_TABLE, FETCHES, {"run_id", "kind", "ticker", "fetched_at"}),
+        (BARS_TABLE, BARS, {"ticker", "trade_date", "fetched_at", "run_id"}),
+        (HOLDINGS_TABLE, HOLDINGS, {"etf_ticker", "snapshot_date", "fetched_at"}),
+        (QUOTES_TABLE, QUOTES, {"ticker", "quote_date", "fetched_at"}),
+    ],
+)
+def test_a_file_has_bounds_of_the_columns_that_reads_filter_by(
+    spark: SparkSession, tmp_path: Path, table: str, schema: StructType, columns: set[str]
+) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(table, one_row(spark, schema))
+    state = read_delta_state(spark, tables.path(table))
+    assert state is not None
+    assert {column for file in state.files for column in file.lowest} == columns
 
 
 @pytest.mark.parametrize("lost", ["*.crc", "00000000000000000002.crc"])
