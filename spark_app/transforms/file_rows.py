@@ -15,6 +15,8 @@ from pyspark.sql.types import (
     LongType,
     NumericType,
     StringType,
+    StructField,
+    StructType,
     TimestampNTZType,
     TimestampType,
 )
@@ -80,6 +82,11 @@ class FileColumn:
         if self.kind == Kind.DATE:
             return isinstance(data_type, DateType | TimestampType | TimestampNTZType)
         return self.kind in (Kind.NUMBER, Kind.WHOLE) and isinstance(data_type, NumericType)
+
+
+def schema_of(columns: Sequence[FileColumn]) -> StructType:
+    """The types of the rows of a file."""
+    return StructType([StructField(column.name, _TYPES[column.kind]) for column in columns])
 
 
 def typed_rows(raw: DataFrame, columns: Sequence[FileColumn], *, spell: Spell, carry: Sequence[str]) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ from spark_app.errors import RunInterruptedError
 from spark_app.ingestion.files.bars import last_bars_of, prepare_bars, stage_file_bars
 from spark_app.ingestion.files.checking import CheckedFile, check_file
 from spark_app.ingestion.files.layout import DIVIDENDS_FILE, SPLITS_FILE, FileLayout
-from spark_app.ingestion.files.reading import find_files
+from spark_app.ingestion.files.reading import FoundFile, find_files
 from spark_app.market_calendar import FIRST_SESSION, NEW_YORK
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import FETCHES, HOLDINGS, INDEX_MEMBERSHIP, QUOTES, WEIGHT_PERCENT
 from spark_app.sources.contract import Kind, Outcome
+from spark_app.spark.bulk import bulk_settings
 from spark_app.storage.delta.staging import (
     BARS_TABLE,
     FETCHES_TABLE,
@@ -30,12 +32,14 @@ from spark_app.storage.delta.staging import (
 from spark_app.storage.postgres.locks import staging_table_lock
 from spark_app.storage.postgres.provenance import LoggedFetch, Provenance
 from spark_app.transforms.current import current_index_membership
-from spark_app.transforms.file_rows import typed_rows
+from spark_app.transforms.file_rows import schema_of
 from spark_app.transforms.new_rows import new_holdings, new_quotes
 from spark_app.transforms.split_basis import with_quote_basis
 
 _SOURCE = "files"
 _CLOSE_HOUR = 16
+_LARGE_BYTES = 8 * 2**20
+"""From here on compiling queries pays; of few rows they cost more than they save."""
 _MEMBERSHIP = ("ticker", "start_date", "end_date")
 
 
@@ -68,9 +72,14 @@ def import_files(run: Run) -> StageResult:
     Raises: UsageError: the folder, a file or a column is not as documented. DataIncompleteError: too many rows are
         rejected, or the closes contradict files.split_basis.
     """
+    found = find_files(run.spark, run.settings.files.folder)
+    is_large = sum(file.size for file in found.values()) > _LARGE_BYTES
+    with bulk_settings(run.spark) if is_large else contextlib.nullcontext():
+        return _import_found(run, found)
+
+
+def _import_found(run: Run, found: Mapping[str, FoundFile]) -> StageResult:
     now = dt.datetime.now(dt.UTC)
-    folder, allowed = run.settings.files.folder, run.settings.files.rejected_percent
-    found = find_files(run.spark, folder)
     last = market_calendar.last_completed_session(run.request.now)
     sessions = run.sessions(market_calendar.sessions_between(FIRST_SESSION, last)).localCheckpoint()
     checked: dict[str, CheckedFile] = {}
@@ -81,7 +90,7 @@ def import_files(run: Run) -> StageResult:
             checked[name] = check_file(
                 file,
                 sessions,
-                rejected_percent=allowed,
+                rejected_percent=run.settings.files.rejected_percent,
                 skipped_holdings_percent=run.settings.gate.skipped_holdings_percent,
             )
         work = _Import(
@@ -102,7 +111,7 @@ def import_files(run: Run) -> StageResult:
             done.checked.unpersist()
         if prepared is not None:
             prepared.unpersist()
-    return _result(work, folder, fetches)
+    return _result(work, run.settings.files.folder, fetches)
 
 
 def _append(work: _Import, bars: DataFrame | None, now: dt.datetime) -> list[LoggedFetch]:
@@ -196,10 +205,7 @@ def _append_counted(work: _Import, table: str, rows: DataFrame, what: str) -> No
 
 def _rows_of(run: Run, files: Mapping[str, CheckedFile], layout: FileLayout) -> DataFrame:
     """The rows of a file, none where there is no such file."""
-    if layout.name in files:
-        return files[layout.name].sound
-    none = run.spark.createDataFrame([], "_nothing string")
-    return typed_rows(none, layout.columns, spell=lambda ticker: ticker, carry=()).drop("problem")
+    return files[layout.name].sound if layout.name in files else run.frame([], schema_of(layout.columns))
 
 
 def _fetches(work: _Import, now: dt.datetime) -> list[LoggedFetch]:

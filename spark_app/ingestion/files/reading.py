@@ -28,11 +28,12 @@ PLACE = ("_file", "_block", "_place")
 
 @dataclass(frozen=True, eq=False)
 class FoundFile:
-    """A file of the user: `raw` has its columns, those of PLACE and, of CSV, CORRUPT."""
+    """A file of the user: `raw` has its columns, those of PLACE and, of CSV, CORRUPT; `size` is in bytes."""
 
     layout: FileLayout
     path: str
     raw: DataFrame
+    size: int = 0
 
     @property
     def name(self) -> str:
@@ -53,12 +54,12 @@ def find_files(spark: SparkSession, folder: str) -> dict[str, FoundFile]:
     if not folder:
         raise UsageError("import_files needs --files, the folder with the files (setting files.folder)")
     found: dict[str, FoundFile] = {}
-    for path, (name, file_format) in _paths(spark, folder).items():
+    for path, (name, file_format, size) in _paths(spark, folder).items():
         if name in found:
             raise UsageError(f"{folder}: {name} is there as .csv and as .parquet: keep one")
         try:
             raw = _read_csv(spark, path) if file_format == "csv" else spark.read.parquet(path)
-            found[name] = FoundFile(LAYOUTS[name], path, _with_place(raw))
+            found[name] = FoundFile(LAYOUTS[name], path, _with_place(raw), size)
         except JAVA_ERRORS as error:
             raise UsageError(f"cannot read {path}: {reason_of(error)}") from error
         _check_columns(found[name])
@@ -98,8 +99,8 @@ def _spell(tickers: pd.Series) -> pd.Series:
     return tickers.map({ticker: symbol for ticker, symbol in spelt.items() if is_ticker(symbol)})
 
 
-def _paths(spark: SparkSession, folder: str) -> dict[str, tuple[str, str]]:
-    """The files of a folder: path -> name and format."""
+def _paths(spark: SparkSession, folder: str) -> dict[str, tuple[str, str, int]]:
+    """The files of a folder: path -> name, format and size in bytes."""
     jvm: Any = spark.sparkContext._jvm
     try:
         place = jvm.org.apache.hadoop.fs.Path(folder)
@@ -113,7 +114,7 @@ def _paths(spark: SparkSession, folder: str) -> dict[str, tuple[str, str]]:
     for path in sorted(paths, key=lambda path: path.getName()):
         name, _, file_format = path.getName().rpartition(".")
         if file_format in _FORMATS and not name.startswith(("_", ".")):
-            found[path.toString()] = (name, file_format)
+            found[path.toString()] = (name, file_format, system.getContentSummary(path).getLength())
             unknown += [path.getName()] if name not in LAYOUTS else []
     if unknown:
         raise UsageError(f"{folder}: unknown file {', '.join(unknown)}: choose from {', '.join(LAYOUTS)}")
