@@ -86,7 +86,7 @@ def _import_found(run: Run, found: Mapping[str, FoundFile]) -> StageResult:
     prepared: DataFrame | None = None
     try:
         for name, file in found.items():
-            _stop_if_asked(run)
+            _stop_if_asked(run, f"{file.name} was read")
             checked[name] = check_file(
                 file,
                 sessions,
@@ -120,11 +120,11 @@ def _append(work: _Import, bars: DataFrame | None, now: dt.datetime) -> list[Log
     run.staging.ensure(FETCHES_TABLE)  # It says which kind of data the place has.
     for name, stage in _STAGED.items():
         if name in work.files:
-            _stop_if_asked(run)
+            _stop_if_asked(run, f"{name} were saved")
             run.confirm_lock()
             stage(work)
     if bars is not None:
-        _stop_if_asked(run)
+        _stop_if_asked(run, "bars were saved")
         run.confirm_lock()
         staged = stage_file_bars(run, bars, work.files["bars"], work.sessions, work.provenance)
         work.appended(BARS_TABLE, staged.version, staged.rows, "bars")
@@ -256,6 +256,6 @@ def _fetch_row(fetch: LoggedFetch) -> dict[str, object]:
     }
 
 
-def _stop_if_asked(run: Run) -> None:
+def _stop_if_asked(run: Run, step: str) -> None:
     if run.stopping.is_set():
-        raise RunInterruptedError(f"interrupted; resume with: {run.request.resume_command}")
+        raise RunInterruptedError(f"interrupted before {step}; resume with: {run.request.resume_command}")

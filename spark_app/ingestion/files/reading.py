@@ -18,7 +18,6 @@ from spark_app.sources.symbols import is_ticker, to_yahoo_symbol
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 
 _FORMATS = ("csv", "parquet")
-_DOCUMENTED = "see docs/FILES.md"
 CORRUPT = "_corrupt_row"
 """The text of a CSV row whose number of values is not that of the header."""
 
@@ -65,7 +64,7 @@ def find_files(spark: SparkSession, folder: str) -> dict[str, FoundFile]:
         _check_columns(found[name])
     if not found:
         expected = ", ".join(f"{name}.csv" for name in LAYOUTS)
-        raise UsageError(f"{folder} has none of the files {expected}, or .parquet: {_DOCUMENTED}")
+        raise UsageError(f"{folder} has none of the files {expected}, or .parquet (docs/FILES.md)")
     return found
 
 
@@ -146,7 +145,7 @@ def _check_columns(file: FoundFile) -> None:
     unknown = [name for name in given if name not in known]
     if missing or unknown:
         what = [f"no column {name}" for name in missing] + [f"unknown column {name}" for name in unknown]
-        raise UsageError(f"{file.path}: {', '.join(what)}: the columns are {', '.join(known)} ({_DOCUMENTED})")
+        raise UsageError(f"{file.path}: {', '.join(what)}: the columns are {', '.join(known)} (docs/FILES.md)")
     for name, data_type in given.items():
         if not known[name].takes(data_type):
             raise UsageError(
