@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +16,10 @@ _BARS = {
 }
 
 
-def write_market_files(market_data: Path, folder: Path) -> None:
-    """Write all six files: funds and stocks in one, closes on the basis of 2024."""
+def write_market_files(market_data: Path, folder: Path, *, first: dt.date = dt.date.min) -> None:
+    """Write all six files: bars of funds and stocks from `first` on, closes on the basis of 2024."""
     bars = pd.concat([pd.read_parquet(market_data / f"{name}_daily.parquet") for name in ("etf", "stock")])
+    bars = bars[bars["trade_date"] >= first]
     bars.rename(columns=_BARS).to_parquet(folder / "bars.parquet", index=False)
     actions = pd.read_csv(market_data / "corporate_actions.csv")
     splits = actions[actions["split_ratio"] > 0]
