@@ -53,7 +53,7 @@ def _effective(events: DataFrame, bars: DataFrame) -> DataFrame:
     """Add the trade_date on which each event takes effect; events without a bar are dropped."""
     days = F.sequence(F.lit(0), F.lit(_LATEST_EFFECT_DAYS - 1))
     candidates = events.withColumn("trade_date", F.explode(F.transform(days, lambda n: F.date_add("ex_date", n))))
-    found = bars.select("ticker", "trade_date").join(F.broadcast(candidates), on=["ticker", "trade_date"], how="inner")
+    found = bars.select("ticker", "trade_date").join(candidates, on=["ticker", "trade_date"], how="inner")
     values = [name for name in events.columns if name not in ("ticker", "ex_date")]
     return found.groupBy("ticker", "ex_date", *values).agg(F.min("trade_date").alias("trade_date"))
 

@@ -7,6 +7,7 @@ such as NVDA's 10:1 of June 2024, for no bar lists them.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -77,7 +78,8 @@ def splits(folder: Path) -> pd.DataFrame:
 
 def product(splits: pd.DataFrame, ticker: str, after: dt.date, until: dt.date) -> float:
     own = splits[(splits["ticker"] == ticker) & (splits["ex_date"] > after) & (splits["ex_date"] <= until)]
-    return float(own["split_ratio"].prod())
+    found: float = math.prod(own["split_ratio"].tolist())
+    return found
 
 
 def test_staged_closes_are_those_of_the_last_bar(
@@ -87,7 +89,7 @@ def test_staged_closes_are_those_of_the_last_bar(
     staged = {row["ticker"]: row["close_price"] for row in read_bars(run, LATER[-1], LATER[-1]).collect()}
     of_day = prices.xs(LATER[-1], level="trade_date")["close_price"]
     last = prices.reset_index().groupby("ticker")["trade_date"].max()
-    expected = {t: close * product(splits, t, last[t], dt.date.max) for t, close in of_day.items()}
+    expected = {t: of_day[t] * product(splits, t, last[t], dt.date.max) for t in of_day.index.tolist()}
     assert staged == pytest.approx(expected, rel=1e-12)
     # As it was traded that day; the file has a tenth of it.
     assert staged["NVDA"] == pytest.approx(134.97, abs=0.005)
@@ -102,7 +104,7 @@ def test_staged_closes_are_those_of_the_last_bar(
 @pytest.mark.parametrize("as_of", [ENERGY_LEADS, *LATER])
 def test_trends_are_those_of_the_files(tables: dict[str, Rows], prices: pd.DataFrame, as_of: dt.date) -> None:
     adjusted = prices["adj_close_price"].unstack("ticker")
-    place = adjusted.index.get_loc(as_of)
+    place = adjusted.index.tolist().index(as_of)
     for sector in SECTORS:
         for sessions in (5, 10, 20):
             served = tables["analytics_trending_sectors"][as_of, sector, sessions]
