@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from spark_app.transforms.market_caps import share_ratio
 from spark_app.transforms.prices import is_finite, usable_price
 
 _LATEST_EFFECT_DAYS = 10
@@ -90,23 +91,34 @@ def with_split_basis(
     )
 
 
-def with_quote_basis(quotes: DataFrame, splits: DataFrame, last_bars: DataFrame) -> DataFrame:
-    """Bring the prices of quotes after the last bar of their ticker to its basis.
+def with_quote_basis(quotes: DataFrame, splits: DataFrame, spans: DataFrame) -> DataFrame:
+    """Work the splits that no bar lists into the prices of quotes: those after the last bar, and before the first one.
 
-    Columns in: `quotes` have ticker, quote_date, price; the others as in `with_split_basis`.
+    A quote after the last bar is brought to the basis of that bar. To one before the first bar the splits of shares up
+    to that bar apply, as the listed ones do later; a spin-off changes no number of shares.
+
+    Columns in: `quotes` have ticker, quote_date, price; `splits` ticker, ex_date, split_ratio; `spans` ticker,
+        first_bar, last_bar.
     Columns out: those of `quotes`.
     """
-    known = splits_of_tickers(splits).join(last_bars, on="ticker", how="inner")
+    of_shares = splits.withColumn("trade_date", F.col("ex_date")).withColumn("share_ratio", share_ratio())
+    listed = F.collect_list(F.struct("ex_date", "split_ratio", "share_ratio")).alias("splits")
+    known = of_shares.groupBy("ticker").agg(listed).join(spans, on="ticker", how="inner")
     joined = quotes.join(F.broadcast(known), on="ticker", how="left")
-    later = _product(lambda ex_date: (ex_date > F.col("last_bar")) & (ex_date <= F.col("quote_date")))
-    price = (F.col("price") * F.coalesce(later, F.lit(1.0))).alias("price")
+    quoted, first = F.col("quote_date"), F.col("first_bar")
+    later = _product(lambda ex_date: (ex_date > F.col("last_bar")) & (ex_date <= quoted))
+    # A split of the ten days before the first bar takes effect on it.
+    earlier = _product(
+        lambda ex_date: (ex_date > quoted) & (F.date_add(ex_date, _LATEST_EFFECT_DAYS) <= first), "share_ratio"
+    )
+    price = (F.col("price") * F.coalesce(later / earlier, F.lit(1.0))).alias("price")
     return joined.select(*[price if name == "price" else name for name in quotes.columns])
 
 
-def _product(is_counted: Callable[[Column], Column]) -> Column:
+def _product(is_counted: Callable[[Column], Column], ratio: str = "split_ratio") -> Column:
     """The product of the ratios of the splits whose date is counted, null without a split."""
     counted = F.filter("splits", lambda split: is_counted(split["ex_date"]))
-    return F.aggregate(counted, F.lit(1.0), lambda product, split: product * split["split_ratio"])
+    return F.aggregate(counted, F.lit(1.0), lambda product, split: product * split[ratio])
 
 
 def with_dividend_adjusted_close(bars: DataFrame) -> DataFrame:

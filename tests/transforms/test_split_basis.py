@@ -101,17 +101,25 @@ def test_closes_contain_the_splits_up_to_the_last_bar(
     assert found["A", session(9)]["close_price"] is None
 
 
-def test_a_quote_after_the_last_bar_is_brought_to_its_basis(spark: SparkSession) -> None:
+def test_splits_that_no_bar_lists_are_worked_into_the_prices_of_quotes(spark: SparkSession) -> None:
     splits = frame(spark, [("A", session(1), 2.0), ("A", session(5), 3.0), ("A", session(8), 5.0)], _SPLITS)
-    last = frame(spark, [("A", session(2)), ("B", session(2))], _LAST)
+    unlisted = [("EARLY", session(n), ratio) for n, ratio in ((1, 2.0), (2, 1.128), (29, 7.0))]
+    splits = splits.union(frame(spark, unlisted, _SPLITS))
+    spans = frame(
+        spark,
+        [("A", session(0), session(2)), ("B", session(0), session(2)), ("EARLY", session(30), session(40))],
+        "ticker string, first_bar date, last_bar date",
+    )
     rows = [("A", 0, 60.0, 60.0), ("A", 4, 30.0, 30.0), ("A", 5, 10.0, 30.0), ("A", 8, 2.0, 30.0)]
     rows += [("B", 8, 7.0, 7.0), ("NEW", 8, 7.0, 7.0)]
+    # Of the splits before the first bar: 2:1 is worked in, 1.128 is a spin-off, 7:1 takes effect on the first bar.
+    rows += [("EARLY", 0, 60.0, 30.0), ("EARLY", 1, 30.0, 30.0)]
     quotes = frame(
         spark,
         [(ticker, session(n), price, expected) for ticker, n, price, expected in rows],
         "ticker string, quote_date date, price double, expected double",
     )
-    assert with_quote_basis(quotes, splits, last).where("price <> expected").collect() == []
+    assert with_quote_basis(quotes, splits, spans).where("price <> expected").collect() == []
 
 
 def test_adjusted_closes_are_those_that_yahoo_computes(spark: SparkSession) -> None:

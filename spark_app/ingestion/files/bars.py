@@ -41,20 +41,21 @@ class StagedBars:
     notes: tuple[str, ...]
 
 
-def last_bars_of(run: Run, files: Mapping[str, CheckedFile]) -> DataFrame:
-    """Find the last bar of each ticker, in the file or in staging: ticker, last_bar."""
+def spans_of(run: Run, files: Mapping[str, CheckedFile]) -> DataFrame:
+    """Find the first and last bar of each ticker, in the file or in staging: ticker, first_bar, last_bar."""
     days = run.staging.read(BARS_TABLE).select("ticker", "trade_date")
     if "bars" in files:
         days = days.unionAll(files["bars"].sound.select("ticker", "trade_date"))
-    return days.groupBy("ticker").agg(F.max("trade_date").alias("last_bar")).localCheckpoint()
+    first, last = F.min("trade_date").alias("first_bar"), F.max("trade_date").alias("last_bar")
+    return days.groupBy("ticker").agg(first, last).localCheckpoint()
 
 
 def prepare_bars(
-    run: Run, file: CheckedFile, splits: DataFrame, dividends: DataFrame, last_bars: DataFrame
+    run: Run, file: CheckedFile, splits: DataFrame, dividends: DataFrame, spans: DataFrame
 ) -> tuple[DataFrame, tuple[str, ...]]:
     """Complete the bars of a file; returns them persisted, with what is to be told about their splits.
 
-    Columns in: of the layouts; `last_bars` ticker, last_bar.   Columns out: ticker, those of schemas.BAR.
+    Columns in: of the layouts; `spans` ticker, first_bar, last_bar.   Columns out: ticker, those of schemas.BAR.
     Raises: DataIncompleteError: the closes contradict files.split_basis.
     """
     basis = run.settings.files.split_basis
@@ -62,7 +63,9 @@ def prepare_bars(
     # An adjusted close is on the basis of the closes; beside closes as traded it contains all splits already.
     prices = (*PRICES, "adj_close_price") if given and basis != UNADJUSTED else PRICES
     bars = with_events(file.sound, splits, dividends)
-    bars = with_split_basis(bars, splits, last_bars, prices=prices, contained_until=_contained_until(basis))
+    bars = with_split_basis(
+        bars, splits, spans.drop("first_bar"), prices=prices, contained_until=_contained_until(basis)
+    )
     if not given:
         bars = with_dividend_adjusted_close(bars)
     bars = bars.select("ticker", *BAR.fieldNames()).persist(StorageLevel.DISK_ONLY)

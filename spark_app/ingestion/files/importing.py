@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_app import market_calendar
 from spark_app.errors import RunInterruptedError
-from spark_app.ingestion.files.bars import last_bars_of, prepare_bars, stage_file_bars
+from spark_app.ingestion.files.bars import prepare_bars, spans_of, stage_file_bars
 from spark_app.ingestion.files.checking import CheckedFile, check_file
 from spark_app.ingestion.files.layout import DIVIDENDS_FILE, SPLITS_FILE, FileLayout
 from spark_app.ingestion.files.reading import FoundFile, find_files
@@ -52,7 +52,7 @@ class _Import:
     sessions: DataFrame
     splits: DataFrame
     dividends: DataFrame
-    last_bars: DataFrame
+    spans: DataFrame
     provenance: Mapping[str, Column]
     versions: dict[str, int] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
@@ -99,11 +99,11 @@ def _import_found(run: Run, found: Mapping[str, FoundFile]) -> StageResult:
             sessions,
             _rows_of(run, checked, SPLITS_FILE),
             _rows_of(run, checked, DIVIDENDS_FILE),
-            last_bars_of(run, checked),
+            spans_of(run, checked),
             {"fetched_at": F.lit(now), "run_id": F.lit(run.request.run_id), "source": F.lit(_SOURCE)},
         )
         if "bars" in checked:
-            prepared, notes = prepare_bars(run, checked["bars"], work.splits, work.dividends, work.last_bars)
+            prepared, notes = prepare_bars(run, checked["bars"], work.splits, work.dividends, work.spans)
             work.notes += notes
         fetches = _append(work, prepared, now)
     finally:
@@ -161,7 +161,7 @@ def _stage_holdings(work: _Import) -> None:
 
 
 def _stage_quotes(work: _Import) -> None:
-    quotes = with_quote_basis(work.files["quotes"].sound, work.splits, work.last_bars)
+    quotes = with_quote_basis(work.files["quotes"].sound, work.splits, work.spans)
     closed = F.make_timestamp(
         F.year("quote_date"), F.month("quote_date"), F.day("quote_date"), F.lit(_CLOSE_HOUR), F.lit(0), F.lit(0)
     )
