@@ -95,6 +95,9 @@ HOLDINGS = _joined(
 )
 QUOTES = _joined(_struct(ticker=_STRING), QUOTE, _PROVENANCE)
 
+INDEX_MEMBERSHIP = _joined(_struct(ticker=_STRING, start_date=_DATE, end_date=_DATE), _PROVENANCE)
+"""Who was in the index when; `end_date` is the first day on which it no longer was, null where it still is."""
+
 MEMBERSHIPS = _joined(
     _struct(as_of_date=_DATE, ticker=_STRING, etf_ticker=_STRING, sector=_STRING),
     _struct(holding_percent=WEIGHT_PERCENT, snapshot_date=_DATE, is_look_ahead=BooleanType()),

@@ -10,6 +10,7 @@ STAGES = tuple(stage.name for stage in stages.STAGES)
 _OTHERS = (
     operations.BACKFILL,
     operations.STAGGERED_BACKFILL,
+    operations.IMPORT_FILES,
     operations.REPUBLISH,
     operations.REPLAY,
     operations.FILL_TOPIC,

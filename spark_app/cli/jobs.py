@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_app.backtest import BACKTEST
 from spark_app.cli import options as opt
 from spark_app.cli.options import Option
-from spark_app.operations import BACKFILL, FILL_TOPIC, REPLAY, REPUBLISH, STAGGERED_BACKFILL
+from spark_app.operations import BACKFILL, FILL_TOPIC, IMPORT_FILES, REPLAY, REPUBLISH, STAGGERED_BACKFILL
 from spark_app.pipeline.stage import Stage
 from spark_app.stages import STAGES
 
@@ -36,6 +36,7 @@ class Job:
         reads_any_origin: whether it takes the kind of data that the database has, unless `--source` names one.
         check: a function called with the settings and those of the database before anything is begun, not for a dry
             run; raises what the user has to change.
+        source: the only source that the job works with, "" for any.
         takes_any_day: whether a day without trading stands for the session before it.
         preview: a function called with the request before anything is opened; returns whether that was all.
         examples: arguments, for the end of `--help`.
@@ -53,11 +54,13 @@ class Job:
     preview: str = ""
     reads_any_origin: bool = False
     takes_any_day: bool = False
+    source: str = ""
     examples: tuple[str, ...] = ()
 
     @property
     def all_options(self) -> tuple[Option, ...]:
-        return (opt.SOURCE, opt.CONFIG, opt.JSON, *self.options)
+        source = replace(opt.SOURCE, choices=(self.source,), default=self.source) if self.source else opt.SOURCE
+        return (source, opt.CONFIG, opt.JSON, *self.options)
 
     @property
     def fetches(self) -> bool:
@@ -149,6 +152,15 @@ JOBS = {
             work="spark_app.operations.staggered_sector_backfill:run_plan",
             preview="spark_app.operations.staggered_sector_backfill:show_plan",
             examples=("--dry-run", "--days 252 --skip-existing", "--delay-minutes 0.5 --start-from XLV"),
+        ),
+        Job(
+            IMPORT_FILES.name,
+            IMPORT_FILES.description,
+            (opt.FILES, opt.SPLIT_BASIS),
+            (IMPORT_FILES,),
+            runs_again=True,
+            source="files",
+            examples=("--files prices", "--files prices --split-basis unadjusted"),
         ),
         Job(
             "cache",

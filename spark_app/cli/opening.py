@@ -70,7 +70,7 @@ def _opened(invocation: Invocation, settings: Settings) -> Iterator[Run | None]:
         preparing = beside.submit(_prepare, invocation, settings, resources, checked)
         spark = resources.enter_context(_session(job.name, settings, checked))
         interruption.take_over()
-        if job.fetches and not invocation.is_dry_run:
+        if job.fetches and not invocation.is_dry_run and settings.data_origin != "files":
             beside.submit(_warm_up, spark, settings)
         prepared = preparing.result()
         if prepared is None:

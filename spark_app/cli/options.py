@@ -65,7 +65,7 @@ def _tickers(funds: Sequence[str]) -> Option:
     )
 
 
-SOURCE = Option("--source", "where data comes from", "source.name", text, choices=("yahoo", "synthetic"))
+SOURCE = Option("--source", "where data comes from", "source.name", text, choices=("yahoo", "synthetic", "files"))
 CONFIG = Option("--config", "settings file (default: conf/pipeline.toml)", "config", text, metavar="FILE")
 JSON = Option("--json", "write the summary of the run to FILE", "json", text, metavar="FILE")
 AS_OF = Option(
@@ -158,6 +158,14 @@ TABLES = Option(
     "tables",
     functools.partial(values.tables, known=REPUBLISHED),
     metavar="A,B",
+)
+FILES = Option("--files", "folder or URL with the files of docs/FILES.md", "files.folder", text, metavar="FOLDER")
+SPLIT_BASIS = Option(
+    "--split-basis",
+    "splits that the closes contain: adjusted (all that are listed), unadjusted (none), or those up to a date",
+    "files.split_basis",
+    text,
+    metavar="BASIS",
 )
 REPUBLISHED_DAYS = replace(DAYS, help="sessions of prices on each date")
 FROM_OFFSET = Option(

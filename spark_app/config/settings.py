@@ -38,6 +38,7 @@ from pydantic_settings import (
 from spark_app.config.backtest import BacktestSettings
 from spark_app.config.corrections import CorrectionsSettings
 from spark_app.config.dates import Dates
+from spark_app.config.files import FilesSettings
 from spark_app.config.installation import PROJECT_ROOT, default_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
@@ -68,11 +69,16 @@ def _whole_if_digits(value: object) -> object:
 _HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
+DataOrigin = Literal["real", "synthetic", "files"]
+"""The kinds of data: fetched from a source, made up, or from the user's own files."""
+
+
 class SourceSettings(Section):
     """Where prices and holdings come from."""
 
-    name: Literal["yahoo", "synthetic"] = Field(
-        default="yahoo", description="yahoo, or synthetic: a made-up market, offline"
+    name: Literal["yahoo", "synthetic", "files"] = Field(
+        default="yahoo",
+        description="yahoo; synthetic: a made-up market, offline; or files: what import_files read, offline",
     )
     endpoint: Annotated[_HttpUrl | None, BeforeValidator(_none_if_empty)] = Field(
         default="",
@@ -328,6 +334,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     database: RetrySettings = Field(default_factory=RetrySettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    files: FilesSettings = Field(default_factory=FilesSettings)
     synthetic: SyntheticSettings = Field(default_factory=SyntheticSettings)
 
     @property
@@ -341,14 +348,14 @@ class Settings(BaseSettings):
     def deciding(self) -> dict[str, dict[str, object]]:
         """The sections that decide what is fetched and computed, as JSON, for the run log."""
         sections = {"source", "fetch", "gate", "quality", "portfolio", "calendar"}
-        if self.data_origin == "synthetic":
-            sections.add("synthetic")
+        if self.data_origin != "real":
+            sections.add(self.data_origin)
         return self.model_dump(mode="json", include=sections)
 
     @property
-    def data_origin(self) -> Literal["real", "synthetic"]:
-        """What kind of data this run writes; the two kinds never share a database."""
-        return "synthetic" if self.source.name == "synthetic" else "real"
+    def data_origin(self) -> DataOrigin:
+        """What kind of data this run writes; no two kinds share a database."""
+        return "real" if self.source.name == "yahoo" else self.source.name
 
     @property
     def first_sessions(self) -> Mapping[str, dt.date]:
@@ -360,7 +367,7 @@ class Settings(BaseSettings):
         """The same settings with a source of this kind of data."""
         if origin == self.data_origin:
             return self
-        name = "synthetic" if origin == "synthetic" else "yahoo"
+        name = "yahoo" if origin == "real" else origin
         return self.model_copy(update={"source": self.source.model_copy(update={"name": name})})
 
 

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 from spark_app.market_calendar import FIRST_SESSION
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind
-from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
-from spark_app.transforms.current import current_bars, current_holdings, current_quotes
+from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, INDEX_MEMBERSHIP_TABLE, QUOTES_TABLE
+from spark_app.transforms.current import current_bars, current_holdings, current_index_membership, current_quotes
 
 PROVENANCE = ("fetched_at", "run_id", "source")
 
@@ -35,6 +35,16 @@ def read_holdings(run: Run) -> DataFrame:
 def read_quotes(run: Run) -> DataFrame:
     """Read the current quotes of plausible dates; columns as schemas.QUOTES."""
     return current_quotes(run.staging.read(QUOTES_TABLE).where(is_plausible_quote()))
+
+
+def read_index_membership(run: Run) -> DataFrame | None:
+    """Read who was in the index when: ticker, start_date, end_date; None where no such file was imported.
+
+    `end_date` is the first day on which the stock was no longer in the index, null where it still is. A ticker has a
+    row for each time.
+    """
+    memberships = current_index_membership(run.staging.read(INDEX_MEMBERSHIP_TABLE))
+    return None if memberships.isEmpty() else memberships.select("ticker", "start_date", "end_date")
 
 
 def is_plausible_quote() -> Column:

@@ -97,17 +97,17 @@ class Feed(ABC):
         return self.requests([ticker for ticker in self.tickers if ticker not in cached.of_kind(self.kind)])
 
     def confirmed_absent(self, landing: Landing) -> frozenset[str]:
-        """The tickers of which it is believed that there is no data; the synthetic market is never wrong."""
+        """The tickers of which it is believed that there is no data; the synthetic market and files are never wrong."""
         absent = landing.absent(self.kind)
-        if self.run.settings.data_origin == "synthetic":
+        if self.run.settings.data_origin != "real":
             return frozenset(t.ticker for t in absent)
         known = self.known.absent_on
         absent_on = {t.ticker: {*known.get((self.kind, t.ticker), ()), *_day_of(t)} for t in absent}
         return confirmed_absences(absent_on, len(self.tickers), self.known.confirming_days)
 
     def incomplete(self, landing: Landing, completeness: Completeness) -> list[FetchRequest]:
-        """List what this run fetches again; the synthetic market would say the same."""
-        if landing.is_rate_limited or landing.is_interrupted or self.run.settings.data_origin == "synthetic":
+        """List what this run fetches again; the synthetic market and files would say the same."""
+        if landing.is_rate_limited or landing.is_interrupted or self.run.settings.data_origin != "real":
             return []
         doubtful = self.doubtful(landing, completeness)
         again = [ticker for ticker in self.tickers if ticker in doubtful]

@@ -11,6 +11,7 @@ from spark_app.ingestion.cache import read_known
 from spark_app.ingestion.charts import Charts
 from spark_app.ingestion.completeness import Completeness
 from spark_app.ingestion.feeds import Feed, Staged
+from spark_app.ingestion.files.answers import staged_answers
 from spark_app.ingestion.gate import Verdict
 from spark_app.ingestion.holdings import Holdings
 from spark_app.ingestion.landing import Landing
@@ -94,9 +95,13 @@ def ingest(
 
     Asked for is what no fresh fetch in staging answers. Each wave lands in `fetches` by one append; then rows that are
     new or differ are staged. What still misses bars, or has no data although it should, is fetched again.
+    With `--source files` nothing is asked: what was imported is the answer.
     """
     recover_unstaged(run)
     feeds = _feeds(run, charts, holdings, quotes)
+    if run.settings.data_origin == "files":
+        landing = staged_answers(run, feeds)
+        return Ingested(feeds, landing, Staged(), _completeness(feeds, landing))
     landing = Landing.of(feed.cached for feed in feeds)
     landing = landing.joined(land(run, [request for feed in feeds for request in feed.due(landing)]))
     ingested = Ingested(feeds, landing, _stage(feeds, landing), _completeness(feeds, landing))

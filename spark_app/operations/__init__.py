@@ -20,6 +20,13 @@ STAGGERED_BACKFILL = Stage(
     parameters=("days",),
     fetches=True,
 )
+IMPORT_FILES = Stage(
+    "import_files",
+    "Import bars, splits, dividends, holdings, quotes and index membership from your own CSV or Parquet files.",
+    "spark_app.operations.import_files",
+    parameters=("days",),
+    fetches=True,
+)
 REPUBLISH = Stage(
     "republish",
     "Rebuild served tables from staging, for one session or a range; nothing is fetched.",

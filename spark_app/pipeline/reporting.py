@@ -61,7 +61,8 @@ def log_summary(run: Run, report: StageReport) -> None:
     """Log the summary line of a stage that ended well; what failed is an error, for stderr."""
     if report.exit_code:
         return
-    marked = " [synthetic]" if run.settings.data_origin == "synthetic" else ""
+    origin = run.settings.data_origin
+    marked = "" if origin == "real" else f" [{origin}]"
     rows = "nothing published, rows that would be" if run.request.is_what_if else "rows"
     logger.info(
         "%s %s%s: %s; %s: %d inserted, %d updated, %d unchanged, %d removed; %d requests, %.1f s",

@@ -74,9 +74,10 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole answer; `origin` is `real` or `synthetic`, None where there is no data yet.
+    """The whole answer; `origin` is `real`, `synthetic` or `files`, None where there is no data yet.
 
-    `source` is None for the synthetic market, which has no throttle; `staging_bytes` where staging is a URL.
+    `source` is None for the synthetic market and for files, which have no throttle; `staging_bytes` where staging is
+    a URL.
     """
 
     checked_at: dt.datetime
@@ -180,7 +181,7 @@ def _next_run(
 
 
 def _words_of_source(settings: Settings, origin: str | None) -> str:
-    return " --source synthetic" if origin == "synthetic" and settings.data_origin != "synthetic" else ""
+    return f" --source {origin}" if origin not in (None, "real", settings.data_origin) else ""
 
 
 def _folder_bytes(place: str) -> int | None:

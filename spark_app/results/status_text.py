@@ -71,7 +71,7 @@ def _draw_tables(status: Status) -> str:
 def _lines(status: Status) -> list[tuple[str, str]]:
     staging = "at a URL, not measured" if status.staging_bytes is None else _bytes(status.staging_bytes)
     return [
-        ("source", "synthetic, no requests" if status.source is None else _describe_source(status.source)),
+        ("source", _describe_source(status.source) if status.source else f"{status.origin or 'offline'}, no requests"),
         ("messages", _describe_backlog(status.messages)),
         ("disk", f"staging {staging}, database {_bytes(status.database_bytes)}"),
         ("next run", _describe_work(status.next_run, status.source)),

@@ -14,6 +14,10 @@ from spark_app.sources.contract import Outcome
 from spark_app.universe import CURRENCY
 
 LARGEST_LONG = 2**63 - 1
+LARGEST_DIVIDEND = 1e6
+"""In USD a share: no listed share costs as much."""
+LARGEST_SPLIT = 1e4
+"""New shares per old share, and old per new: no listed share was split further."""
 BODY_ERRORS = (
     LookupError,
     TypeError,

@@ -18,7 +18,7 @@ _MONEY_MARKET = re.compile(r"\bMONEY (MARKET|MKT)\b|\bLIQUID(ITY)? RESERVES?\b")
 _MONEY_MARKET_TICKER = re.compile(r"[A-Z]{3}XX")
 _TREASURY = re.compile(r"\bTREASURY (BILL|NOTE|BOND)S?\b")
 _CURRENCY = re.compile(r"\b(DOLLAR|STERLING|EURO|YEN|FRANC|KRONA|KRONE|CASH|CURRENCY)$|\bCASH COLLATERAL\b")
-_KNOWN_KINDS = ("money-market fund", "future", "treasury", "cash")
+KNOWN_KINDS = ("money-market fund", "future", "treasury", "cash")
 """The reasons of rows that are no shares for certain: their weight may be any."""
 
 _NAMED = 3
@@ -99,7 +99,7 @@ def _defect(ticker: str, percent: float | None) -> str | None:
 
 
 def _of_no_known_kind(skipped: Iterable[SkippedHolding]) -> list[SkippedHolding]:
-    return [row for row in skipped if row.reason not in _KNOWN_KINDS]
+    return [row for row in skipped if row.reason not in KNOWN_KINDS]
 
 
 def _weight(row: SkippedHolding) -> float:

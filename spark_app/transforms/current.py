@@ -46,6 +46,15 @@ def current_holdings(holdings: DataFrame) -> DataFrame:
     return dated.where(F.col("fetched_at") == F.col("newest_fetched_at")).select(*holdings.columns)
 
 
+def current_index_membership(memberships: DataFrame) -> DataFrame:
+    """Keep all rows of the newest import: a file of memberships is replaced as a whole.
+
+    Columns in and out: fetched_at, any others of schemas.INDEX_MEMBERSHIP.
+    """
+    newest = memberships.agg(F.max("fetched_at").alias("fetched_at"))
+    return memberships.join(F.broadcast(newest), on="fetched_at", how="left_semi")
+
+
 def _newest_rows(rows: DataFrame, *key: str) -> DataFrame:
     # One maximum over whole rows: faster than row_number(), and equal fetch times cannot mix two rows.
     values = sorted((name for name in rows.columns if name not in key), key=lambda name: name != "fetched_at")

@@ -97,13 +97,15 @@ def _split_factor() -> Column:
 def _splits_of_tickers(bars: DataFrame) -> DataFrame:
     """List the splits of shares of each ticker: ticker, splits (by date: trade_date, share_ratio)."""
     listed = bars.where(is_listed_split(F.col("split_ratio")))
-    splits = listed.withColumn("share_ratio", _share_ratio()).where(F.col("share_ratio") != 1)
+    splits = listed.withColumn("share_ratio", share_ratio()).where(F.col("share_ratio") != 1)
     by_date = F.sort_array(F.collect_list(F.struct("trade_date", "share_ratio")))
     return splits.groupBy("ticker").agg(by_date.alias("splits")).withColumn("splits", F.filter("splits", _is_counted))
 
 
-def _share_ratio() -> Column:
+def share_ratio() -> Column:
     """The new shares per old share of a listed split: its ratio, 1 for a spin-off, or what the overrides say.
+
+    Columns in: ticker, trade_date, split_ratio.
 
     A ratio above 1 has a smaller term of at most 20 if one of its first 20 multiples is whole.
     """
@@ -111,13 +113,13 @@ def _share_ratio() -> Column:
     larger = F.greatest(ratio, 1 / ratio)
     multiples = F.transform(F.sequence(F.lit(1), F.lit(_LARGEST_TERM)), lambda term: larger * term)
     is_of_shares = F.exists(multiples, lambda multiple: F.abs(multiple - F.rint(multiple)) <= _EXACT * multiple)
-    share_ratio = F.when(is_of_shares, ratio).otherwise(1.0)
+    shares = F.when(is_of_shares, ratio).otherwise(1.0)
     day = F.col("trade_date")
     for override in SPLIT_OVERRIDES:
         is_meant = (F.col("ticker") == override.ticker) & (day >= override.valid_from) & (day < override.valid_to)
         known = ratio if override.share_ratio is None else F.lit(override.share_ratio)
-        share_ratio = F.when(is_meant, known).otherwise(share_ratio)
-    return share_ratio
+        shares = F.when(is_meant, known).otherwise(shares)
+    return shares
 
 
 def _is_counted(split: Column) -> Column:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -51,9 +53,10 @@ def daily_prices(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     """Turn current bars into rows of the served price tables.
 
     Columns in: ticker, BAR, fetched_at; without a defect, unique per (ticker, trade_date).
-    Columns out: those of schemas.ETF_OHLC less run_id.
+    Columns out: those of schemas.ETF_OHLC less run_id; without the bars of files that have closes only.
     """
-    return with_price_change(bars, sessions).select(*served_columns(ETF_OHLC))
+    is_whole = functools.reduce(Column.__and__, [F.col(name).isNotNull() for name in (*_PRICES, "volume")])
+    return with_price_change(bars, sessions).where(is_whole).select(*served_columns(ETF_OHLC))
 
 
 def bar_defect() -> Column:

@@ -36,6 +36,12 @@ SHOWN = (
     "return(N) = ",
     "market cap = ",
     "turnover = ",
+    "ticker,trade_date,",
+    "ticker,ex_date,",
+    "etf_ticker,snapshot_date,",
+    "ticker,quote_date,",
+    "ticker,start_date,",
+    "bars.csv row 8:",
 )
 # Code in the running text that is a command begins with one of these.
 IN_TEXT = re.compile(

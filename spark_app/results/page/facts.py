@@ -203,7 +203,7 @@ class Facts:
     """Everything that the page shows of one as-of session.
 
     Attributes:
-        origin: the kind of data, `real` or `synthetic`, None where nothing was ever stored.
+        origin: the kind of data, `real`, `synthetic` or `files`, None where nothing was ever stored.
         last_completed: the last session that was over when the page was made; `sessions_behind` counts from the
             as-of session to it.
         newest: the newest date with results, where that is not the as-of session it is a page of the past.

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 from spark_app.market_calendar import FIRST_SESSION
 from spark_app.sources.bodies import (
     BODY_ERRORS,
+    LARGEST_DIVIDEND,
+    LARGEST_SPLIT,
     FetchError,
     read_number,
     read_text,
@@ -28,10 +30,6 @@ from spark_app.sources.yahoo.reconcile import combine_splits
 
 _ROWS_OF_NEWEST = 2
 _GRANULARITY = "1d"
-_LARGEST_DIVIDEND = 1e6
-"""In USD a share: no listed share costs as much."""
-_LARGEST_SPLIT = 1e4
-"""New shares per old share, and old per new: no listed share was split further."""
 
 
 class _Event(NamedTuple):
@@ -240,7 +238,7 @@ def _read_event(item: Any, zone: ZoneInfo, read: Callable[[dict[str, Any], dt.da
 
 def _read_dividend(item: dict[str, Any], day: dt.date) -> _Event:
     amount = read_number(item["amount"])
-    if amount is None or not 0 <= amount < _LARGEST_DIVIDEND:
+    if amount is None or not 0 <= amount < LARGEST_DIVIDEND:
         raise ValueError("a dividend without a plausible amount")
     return _Event(day, dividend=amount)
 
@@ -248,7 +246,7 @@ def _read_dividend(item: dict[str, Any], day: dt.date) -> _Event:
 def _read_split(item: dict[str, Any], day: dt.date) -> _Event:
     numerator, denominator = read_number(item["numerator"]), read_number(item["denominator"])
     ratio = (numerator or 0) / (denominator or 0)
-    if not 1 / _LARGEST_SPLIT <= ratio <= _LARGEST_SPLIT:
+    if not 1 / LARGEST_SPLIT <= ratio <= LARGEST_SPLIT:
         raise ValueError("a split without a plausible ratio")
     return _Event(day, split_ratio=ratio)
 

@@ -19,18 +19,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from spark_app.errors import UsageError
-from spark_app.schemas import BARS, FETCHES, HOLDINGS, QUOTES
+from spark_app.schemas import BARS, FETCHES, HOLDINGS, INDEX_MEMBERSHIP, QUOTES
 from spark_app.spark.java_errors import JAVA_ERRORS
 from spark_app.storage.delta.checkpoints import damaged_commit, set_cut_checkpoints_aside
 from spark_app.storage.delta.failures import damaged, translated_staging_errors
 from spark_app.storage.delta.table_state import DataFile, DeltaState, read_delta_state
 
 FETCHES_TABLE, BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE = "fetches", "bars", "holdings", "quotes"
+INDEX_MEMBERSHIP_TABLE = "index_membership"
 _SCHEMAS: dict[str, StructType] = {
     FETCHES_TABLE: FETCHES,
     BARS_TABLE: BARS,
     HOLDINGS_TABLE: HOLDINGS,
     QUOTES_TABLE: QUOTES,
+    INDEX_MEMBERSHIP_TABLE: INDEX_MEMBERSHIP,
 }
 _STATISTICS: dict[str, tuple[str, ...]] = {
     FETCHES_TABLE: ("run_id", "kind", "ticker", "fetched_at"),
@@ -51,7 +53,7 @@ WHOLE_FROM = "spark_app.whole_from"
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging tables below one folder or URL; `origin` is `real` or `synthetic`.
+    """The staging tables below one folder or URL; `origin` is `real`, `synthetic` or `files`.
 
     With `known_at` (timezone-aware) reads skip what was fetched later. `versions_read` has the version of each table
     when it was last read.
@@ -64,16 +66,16 @@ class Staging:
     versions_read: dict[str, int] = field(default_factory=dict, compare=False)
 
     def check_origin(self) -> None:
-        """Check that the staging tables have the same kind of data, real or synthetic, as this run.
+        """Check that the staging tables have the same kind of data as this run.
 
-        Raises: UsageError: they have the other kind.
+        Raises: UsageError: they have another kind.
         """
         known = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY) if self._exists(FETCHES_TABLE) else None
         # A table without the property counts as this run's kind.
         if known not in (None, self.origin):
             raise UsageError(
                 f"the staging tables in {self.root} hold {known} data and the run would add {self.origin} data: "
-                f"use another place (staging.path or SPARK_APP_HOME), or the other --source"
+                f"use another place (staging.path or SPARK_APP_HOME), or another --source"
             )
 
     def repair(self) -> None:

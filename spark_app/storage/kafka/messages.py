@@ -126,7 +126,7 @@ class _Head(BaseModel):
     """The fields of every message: in the value, or in the headers of a message without one."""
 
     message_id: _LONG
-    origin: Literal["real", "synthetic"]
+    origin: Literal["real", "synthetic", "files"]
 
 
 _TABLES = {table.name: table for table in SERVED_TABLES}

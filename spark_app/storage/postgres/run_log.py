@@ -160,7 +160,7 @@ def is_logged_done(
 
 @retried
 def read_origin(database: Database) -> str | None:
-    """Return the kind of data in the database (`real` or `synthetic`), None if there is none yet."""
+    """Return the kind of data in the database (`real`, `synthetic` or `files`), None if there is none yet."""
     with translated_errors("reading the data's origin"), database.connect() as connection:
         row = connection.execute("SELECT origin FROM logs_data_origin").fetchone()
         return None if row is None else str(row[0])
@@ -168,9 +168,9 @@ def read_origin(database: Database) -> str | None:
 
 @retried
 def check_origin(database: Database, origin: str) -> None:
-    """Refuse to mix synthetic and real data.
+    """Refuse to mix kinds of data.
 
-    Raises: UsageError: the database has the other kind.
+    Raises: UsageError: the database has another kind.
     """
     with translated_errors("reading the data's origin"), database.connect() as connection:
         _check_origin(connection, origin)
@@ -190,7 +190,7 @@ def _check_origin(connection: psycopg.Connection, origin: str) -> None:
     if row is not None and row[0] != origin:
         raise UsageError(
             f"this database holds {row[0]} data and the run would add {origin} data: "
-            f"use another database (DATABASE_URL or SPARK_APP_HOME), or the other --source"
+            f"use another database (DATABASE_URL or SPARK_APP_HOME), or another --source"
         )
 
 
