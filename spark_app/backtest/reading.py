@@ -14,7 +14,7 @@ from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.stocks import Members
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import DataIncompleteError
-from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
+from spark_app.ingestion.current import read_bars, read_holdings, read_index_membership, read_quotes
 from spark_app.pipeline.run import Run
 from spark_app.stages.stage5_portfolio_allocation import SHARE_CLASSES
 from spark_app.storage.delta.staging import BARS_TABLE
@@ -48,6 +48,7 @@ def read_facts(run: Run, plan: Plan, schedule: Schedule) -> Facts:
         holdings=read_holdings(run),
         quotes=read_quotes(run),
         share_classes=run.frame(corrections.share_classes_in_force, SHARE_CLASSES),
+        index_members=read_index_membership(run),
         renames=corrections.renames_in_force,
     )
     _require_stock_facts(plan, schedule, stocks)
@@ -98,4 +99,5 @@ def _ways_out(plan: Plan, what: str, first: dt.date) -> str:
     begin = market_calendar.sessions_between(first, first + dt.timedelta(days=14))[1]
     ways = [f"use --from {begin} or later"] if begin <= plan.last else []
     ways += ["--weighting equal"] if what == "market caps" else []
+    ways += [f"import those of the time with {LAUNCHER} import_files (docs/FILES.md)"]
     return ", or ".join([*ways, "let later ones stand in with --look-ahead allow, which counts them"])

@@ -46,7 +46,7 @@ def write_backtest_page(run: Run, *, is_stored: bool) -> Path:
         run_id=run.request.run_id,
         code_version=__version__,
         made_at=dt.datetime.now(dt.UTC),
-        is_synthetic=run.settings.data_origin == "synthetic",
+        data_origin=run.settings.data_origin,
         is_stored=is_stored,
         staging_versions=dict(run.staging.versions_read),
         universe_file=run.request.universe_file,

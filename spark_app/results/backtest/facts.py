@@ -54,6 +54,7 @@ class Origin:
 
     Attributes:
         made_at: when the page was made (UTC).
+        data_origin: the kind of data: real, synthetic or files.
         is_stored: whether its rows are in the tables; not with `--known-at`.
         staging_versions: of the tables that were read.
         universe_file: as it was given, None for that of the installation.
@@ -62,7 +63,7 @@ class Origin:
     run_id: str
     code_version: str
     made_at: dt.datetime
-    is_synthetic: bool
+    data_origin: str
     is_stored: bool
     staging_versions: Mapping[str, int]
     universe_file: str | None = None
@@ -125,8 +126,8 @@ class Facts:
             "--probe": self.probe is not None,
         }
         words += [flag for flag, is_on in switches.items() if is_on]
-        if self.origin.is_synthetic:
-            words += ["--source", "synthetic"]
+        if self.origin.data_origin != "real":
+            words += ["--source", self.origin.data_origin]
         if self.origin.universe_file is not None:
             words += ["--universe-file", self.origin.universe_file]
         cash = self.parameters.get("cash_percent", 0)

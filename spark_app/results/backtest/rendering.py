@@ -50,7 +50,7 @@ def render_backtest(facts: Facts) -> str:
         benchmark=BENCHMARK,
         costs_bps=COSTS_BPS,
         is_ahead={series: values[STRATEGY][-1] > values[series][-1] for series in SERIES},
-        mark=SYNTHETIC if facts.origin.is_synthetic else "",
+        mark=SYNTHETIC if facts.origin.data_origin == "synthetic" else "",
         style=Markup("\n").join([style_of("page.css"), style_of("backtest.css", folder=__package__)]),
         equity=equity_chart(facts.sessions, values, f"Value of the portfolios. At the end: {ends}"),
         drawdown=drawdown_chart(facts.sessions, drawdowns, f"Drawdowns in percent. Deepest: {falls}"),

@@ -87,7 +87,7 @@ def origin_of(**changes: Any) -> Origin:
         run_id="20240102T063000Z-0a1b2c3d",
         code_version="0.4.0",
         made_at=MADE_AT,
-        is_synthetic=False,
+        data_origin="real",
         is_stored=True,
         staging_versions={"bars": 12},
     )
@@ -107,4 +107,4 @@ def full_facts() -> Facts:
         BACKTEST_LEDGER.name: list(LEDGER),
         "probe": [{"cut_date": dt.date(2020, 1, 2), "signals": 209}],
     }
-    return facts_of(found, origin_of(is_synthetic=True, is_stored=False, universe_file="my <funds>.toml"))
+    return facts_of(found, origin_of(data_origin="synthetic", is_stored=False, universe_file="my <funds>.toml"))
