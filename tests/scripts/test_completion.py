@@ -49,7 +49,7 @@ def test_every_option_of_a_job_is_offered_and_no_other(job: str) -> None:
 
 
 def test_values_that_are_fixed_are_offered_and_files_are_left_to_the_shell() -> None:
-    assert completed("daily_pipeline", "--source", "") == {"yahoo", "synthetic"}
+    assert completed("daily_pipeline", "--source", "") == {"yahoo", "synthetic", "files"}
     assert completed("daily_pipeline", "--source", "s") == {"synthetic"}
     assert completed("daily_pipeline", "--json", "") == set()
     assert completed("db", "r") == {"roles", "restore"}

@@ -106,7 +106,7 @@ def test_a_value_that_does_not_fit_its_column_is_named(column: str, given: objec
         (value(schema_version=None), "schema version None is not 1"),
         (value(message_id="7"), "invalid message_id '7': "),
         (value(message_id=2**63), "invalid message_id 9223372036854775808: "),
-        (value(origin="made up"), "invalid origin 'made up': input should be 'real' or 'synthetic'"),
+        (value(origin="made up"), "invalid origin 'made up': input should be 'real', 'synthetic' or 'files'"),
         (value(table="pg_authid"), "unknown table 'pg_authid'"),
         (value(table=["x"]), "unknown table ['x']"),
         (value(row=None), "the row is missing"),

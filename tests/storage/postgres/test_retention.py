@@ -29,6 +29,7 @@ INSERT INTO analytics_backtest_summary (backtest_id, series, final_value, run_id
 INSERT INTO analytics_backtest_equity VALUES ('{id}', 'strategy', '2020-01-02', 1, 0, 'run');
 INSERT INTO analytics_backtest_rebalance VALUES ('{id}', 'strategy', '2020-01-02', '2020-01-03', 1, 0, 'run');
 INSERT INTO analytics_backtest_position VALUES ('{id}', '2020-01-02', 'XLK', 1, 'run');
+INSERT INTO analytics_backtest_ledger VALUES ('{id}', 'holdings', 0, 0, 0, 0, 0, 'run');
 """
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")

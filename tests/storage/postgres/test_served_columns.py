@@ -20,7 +20,7 @@ SERVED = [table for table in vars(schemas).values() if isinstance(table, ServedT
 
 
 def test_the_tables_of_the_migrations_are_as_they_should_be(database: Database) -> None:
-    assert len(SERVED) == 12
+    assert len(SERVED) == 13
     with database.connect() as connection:
         check_columns(connection, SERVED)
 
