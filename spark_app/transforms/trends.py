@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_app.schemas import TRENDING_SECTORS
+from spark_app.schemas import PERCENT, TRENDING_SECTORS
 from spark_app.transforms.returns import UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
 from spark_app.universe import DEFAULT_UNIVERSE, PERIODS, Universe
+
+_MOST_SESSIONS, _MOST_UNITS = 1 << 12, 1 << 33
+"""Sizes of the parts of a BIGINT to sort by: periods, and returns up to 8,589 percent; beyond, order gets lost."""
 
 
 def sector_trends(
@@ -37,7 +40,8 @@ def sector_trends(
     fund = F.explode(F.array(*[F.lit(ticker) for ticker in universe.tickers]))
     asked = as_of_dates.select("as_of_date", fund.alias("ticker")).withColumn("listed_date", _listed_date(universe))
     returns = session_returns(asked, bars, sessions, periods=periods)
-    compared = returns.transform(_with_benchmark, universe.benchmark).where(F.col("ticker") != universe.benchmark)
+    with_benchmark = returns.transform(sorted_by_return).transform(_with_benchmark, universe.benchmark)
+    compared = with_benchmark.where(F.col("ticker") != universe.benchmark)
     is_trending = (F.col("return_pct") > F.col("benchmark_return_pct")) & (F.col("return_pct") > 0)
     return (
         compared.withColumn("etf_ticker", F.col("ticker"))
@@ -64,6 +68,22 @@ def rank_by_return(return_column: str, *group: str) -> Column:
     """Rank the rows of a group by return: 1 is the highest, ties by ticker, no gaps; null without a return."""
     best_first = Window.partitionBy(*group).orderBy(F.desc_nulls_last(return_column), "ticker")
     return F.when(F.col(return_column).isNotNull(), F.row_number().over(best_first))
+
+
+def sorted_by_return(returns: DataFrame) -> DataFrame:
+    """Bring the rows of a date and period together in the order in which `rank_by_return` ranks them, but for ties.
+
+    Columns in: as_of_date, period_days, return_pct, any others. Columns out: the same.
+
+    Sorting by one number is several times faster than by the four columns of a rank's window; the window's own sort
+    then finds its rows in order. It sorts by all digits, so ranks do not depend on this.
+    """
+    units = (F.col("return_pct").cast("double") * 10**PERCENT.scale).cast("bigint")
+    lowest = F.lit(_MOST_UNITS)
+    from_the_best = F.coalesce(F.greatest(F.least(-units, lowest - 1), -lowest), lowest)
+    span = F.unix_date("as_of_date").cast("bigint") * _MOST_SESSIONS + F.col("period_days")
+    in_order = span * (2 * _MOST_UNITS + 1) + from_the_best
+    return returns.repartition("as_of_date", "period_days").sortWithinPartitions(in_order)
 
 
 def _with_benchmark(returns: DataFrame, benchmark: str) -> DataFrame:
