@@ -77,13 +77,12 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
     # hash every one several times.
     with_prices = asked.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
     of_periods = with_prices.join(F.broadcast(_session_spans(sessions, periods)), on="as_of_date", how="inner")
-    place = F.col("session_number") - F.col("first_number")
     return of_periods.select(
         *asked.columns,
         "period_days",
         "start_date",
-        F.get("prices", place).alias("end_price"),
-        F.get("prices", place - F.col("period_days")).alias("start_price"),
+        F.get("prices", F.col("session_number") - F.col("first_number")).alias("end_price"),
+        F.get("prices", F.col("start_number") - F.col("first_number")).alias("start_price"),
     )
 
 
@@ -115,7 +114,7 @@ def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     starts = sessions.select(F.col("session_number").alias("start_number"), F.col("trade_date").alias("start_date"))
     is_start = F.col("start_number") == F.col("session_number") - F.col("period_days")
     spans = ends.join(F.broadcast(starts), on=is_start, how="left")
-    return spans.select("as_of_date", "session_number", "period_days", "start_date")
+    return spans.select("as_of_date", "session_number", "period_days", "start_number", "start_date")
 
 
 def _not_listed(start: Column, end: Column) -> Column:

@@ -12,8 +12,9 @@ from spark_app.transforms.returns import UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
 from spark_app.universe import DEFAULT_UNIVERSE, PERIODS, Universe
 
-_MOST_SESSIONS, _MOST_UNITS = 1 << 12, 1 << 33
-"""Sizes of the parts of a BIGINT to sort by: periods, and returns up to 8,589 percent; beyond, order gets lost."""
+_PERIOD_BITS, _RETURN_BITS = 12, 35
+_MIDDLE = 2.0 ** (_RETURN_BITS - 1)
+"""A return of 0 among those of a BIGINT to sort by; from 17,179 percent on their order gets lost."""
 
 
 def sector_trends(
@@ -78,11 +79,14 @@ def sorted_by_return(returns: DataFrame) -> DataFrame:
     Sorting by one number is several times faster than by the four columns of a rank's window; the window's own sort
     then finds its rows in order. It sorts by all digits, so ranks do not depend on this.
     """
-    units = (F.col("return_pct").cast("double") * 10**PERCENT.scale).cast("bigint")
-    lowest = F.lit(_MOST_UNITS)
-    from_the_best = F.coalesce(F.greatest(F.least(-units, lowest - 1), -lowest), lowest)
-    span = F.unix_date("as_of_date").cast("bigint") * _MOST_SESSIONS + F.col("period_days")
-    in_order = span * (2 * _MOST_UNITS + 1) + from_the_best
+    # Shifts and doubles: Spark checks every sum and product of whole numbers for an overflow.
+    units = F.col("return_pct").cast("double") * 10**PERCENT.scale
+    from_the_best = F.greatest(F.least(_MIDDLE - units, F.lit(2 * _MIDDLE - 2)), F.lit(0.0)).cast("bigint")
+    without_return = F.lit(2 * _MIDDLE - 1).cast("bigint")
+    span = F.shiftleft(F.unix_date("as_of_date").cast("bigint"), _PERIOD_BITS).bitwiseOR(F.col("period_days"))
+    in_order = F.shiftleft(span, _RETURN_BITS).bitwiseOR(
+        F.when(units.isNull(), without_return).otherwise(from_the_best)
+    )
     return returns.repartition("as_of_date", "period_days").sortWithinPartitions(in_order)
 
 

@@ -127,8 +127,8 @@ def test_changes_are_rounded_as_the_decimal_that_the_double_reads_as(spark: Spar
     random = Random(7)
     ends = [1 + random.uniform(-1, 1) * 10 ** random.randint(-9, 5) for _ in range(3000)]
     # Changes on or next to the middle between two decimals, of either sign, and too large ones.
-    halves = [1 + (n + 0.5) * 1e-8 for n in range(-400, 400)]
-    ends += [nudged for end in halves for nudged in (end, math.nextafter(end, 0), math.nextafter(end, 2))]
+    halves = [1 + (n + 0.5) * 1e-8 for middle in (0, -9 * 10**7, 10**11) for n in range(middle - 200, middle + 200)]
+    ends += [nudged for end in halves for nudged in (end, math.nextafter(end, 0), math.nextafter(end, 1e6))]
     ends += [1e6 - 1e-9, 1e6 + 1, 1e6 + 1.000000005, 1e12, math.nan]
     changes = frame(spark, [(1.0, end) for end in ends], "start double, end double").select(
         "end", change_percent(F.col("end"), F.col("start")).alias("change")
