@@ -1,10 +1,14 @@
-"""The synthetic bars that the benchmarks work on: 550 tickers x 504 sessions."""
+"""The synthetic bars that the benchmarks work on: 550 tickers x 504 sessions; of closes alone any number."""
 
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from spark_app import market_calendar
 from spark_app.sources.contract import FetchRequest, Kind, SourceConfig
@@ -35,3 +39,23 @@ def _ticker_bars(source: SyntheticSource, ticker: str, days: list[dt.date]) -> p
     frame["volume"] = frame["volume"].astype("int64")
     frame.insert(0, "ticker", ticker)
     return frame
+
+
+def write_closes(file: Path, *, tickers: int, sessions: int) -> str:
+    """Write ticker, trade_date and adj_close_price, random walks without a hole, by ticker and date.
+
+    Returns the first ticker.
+    """
+    last = market_calendar.last_completed_session(dt.datetime.now(dt.UTC))
+    days = np.array(market_calendar.sessions_ending(last, sessions), dtype="datetime64[D]")
+    moves = np.random.default_rng(7).normal(0.0003, 0.02, (tickers, sessions))
+    prices = 100 * np.exp(moves.cumsum(axis=1))
+    names = pa.array([f"S{n:05d}" for n in range(tickers)])
+    numbers = pa.array(np.repeat(np.arange(tickers, dtype=np.int32), sessions))
+    columns = {
+        "ticker": pa.DictionaryArray.from_arrays(numbers, names).cast(pa.string()),
+        "trade_date": np.tile(days, tickers),
+        "adj_close_price": prices.round(6).ravel(),
+    }
+    pq.write_table(pa.table(columns), file)
+    return str(names[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -11,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import fetching, market, publishing, startup, throttle, transforms  # noqa: E402
+from benchmarks.bulk_session import build_bulk_session  # noqa: E402
 from benchmarks.report import draw  # noqa: E402
-from spark_app.spark.session import build_session  # noqa: E402
 
 _ALL = ("startup", "throttle", "fetching", "publishing", "transforms")
 
@@ -31,18 +29,12 @@ def main(chosen: list[str]) -> int:
         measurements += throttle.measure()
     if "fetching" in chosen:
         measurements += fetching.measure()
-    if {"publishing", "transforms"} & set(chosen):
-        rows = market.bars()
-        # The settings for years of data, as with the launcher's --bulk.
-        profile = shlex.quote(str(ROOT / "conf" / "spark-bulk.conf"))
-        os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {profile} --load-spark-defaults pyspark-shell"
-        spark = build_session("benchmarks", master="local[2]")
-        spark.sparkContext.setLogLevel("OFF")
-        if "publishing" in chosen:
-            measurements += publishing.measure(spark, rows)
-        if "transforms" in chosen:
-            measurements += transforms.measure(spark, rows)
+    if "publishing" in chosen:
+        spark = build_bulk_session()
+        measurements += publishing.measure(spark, market.bars())
         spark.stop()
+    if "transforms" in chosen:
+        measurements += transforms.measure()
     print(draw(measurements))
     return 0 if all(m.is_kept for m in measurements) else 1
 

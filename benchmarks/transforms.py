@@ -1,25 +1,38 @@
-"""Returns and trends of all dates at once: our transforms beside pandas, polars and DuckDB.
+"""Returns and trends of all dates at once: our transforms beside polars, DuckDB and pandas.
 
 Each reads the same Parquet file and computes for every ticker, session and period the return, whether it is positive
 and above that of a benchmark ticker, and its rank. Three sums of the results must agree.
+
+`python -m benchmarks.transforms WAY FILE BENCHMARK` runs one of them, once.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import duckdb
-import pandas as pd
-import polars as pl
+import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.report import Measurement, best_seconds
+from benchmarks import market
+from benchmarks.bulk_session import build_bulk_session
+from benchmarks.memory import Peak, run_within
+from benchmarks.report import Measurement, best_in_turns
 from spark_app.transforms.returns import session_returns
-from spark_app.transforms.trends import rank_by_return
+from spark_app.transforms.trends import rank_by_return, sorted_by_return
 from spark_app.universe import PERIODS
+
+_YEARS = {"tickers": 500, "sessions": 2268}  # Nine years of an index.
+_MARKET = {"tickers": 5000, "sessions": 2520}  # Ten years of all stocks of a country.
+_MEMORY = 1536.0
+_SMALL = {
+    "memory": "768m",
+    "extraJavaOptions": "-XX:-UseSerialGC -XX:+UseParallelGC -XX:NewRatio=2 -XX:ReservedCodeCacheSize=128m",
+}
 
 _DUCKDB_RETURNS = """
 WITH priced AS (
@@ -39,48 +52,87 @@ SELECT sum(return_pct), count_if(is_trending), sum(rank) FROM compared
 """
 
 
-def measure(spark: SparkSession, rows: pd.DataFrame) -> list[Measurement]:
-    """Time the four."""
-    benchmark = str(rows["ticker"].min())
+_Sums = tuple[float, int, int]
+
+
+def measure() -> list[Measurement]:
+    """Time all of them on nine years of an index, and ours and polars on a whole market, there within little memory."""
     with tempfile.TemporaryDirectory(prefix="spark_app-bench-") as folder:
-        file = str(Path(folder) / "bars.parquet")
-        rows[["ticker", "trade_date", "adj_close_price"]].to_parquet(file)
-        ways: dict[str, Callable[[], tuple[float, int, int]]] = {
-            "Spark": lambda: _spark(spark, file, benchmark),
-            "pandas": lambda: _pandas(file, benchmark),
-            "polars": lambda: _polars(file, benchmark),
-            "DuckDB": lambda: _duckdb(file, benchmark),
-        }
+        years, whole = Path(folder) / "years.parquet", Path(folder) / "market.parquet"
+        benchmark = market.write_closes(years, **_YEARS)
+        market.write_closes(whole, **_MARKET)
+        spark = build_bulk_session()
+        lines = _timed(spark, years, benchmark, ("Spark", "polars", "DuckDB", "pandas"), limit=4.0)
+        lines += _timed(spark, whole, benchmark, ("Spark", "polars"), limit=3.0)
+        spark.stop()
+        for way in ("Spark", "polars", "pandas"):
+            peak = _peak(way, whole, benchmark)
+            ended = f"ended after {peak.seconds:.0f} s" if peak.is_done else "exceeded"
+            what = f"the same in {_MEMORY:,.0f} MiB, {ended}: {way}"
+            lines.append(Measurement(what, peak.mebibytes, "MiB", _MEMORY if way == "Spark" else None))
+    return lines
+
+
+def _timed(
+    spark: SparkSession, file: Path, benchmark: str, names: tuple[str, ...], *, limit: float
+) -> list[Measurement]:
+    ways = {name: partial(_way(name, spark), str(file), benchmark) for name in names}
+    # Until Java has compiled what it runs often.
+    for _ in range(3):
         sums = {name: way() for name, way in ways.items()}
-        if len({(round(total, 2), trending, ranks) for total, trending, ranks in sums.values()}) != 1:
-            raise SystemExit(f"the four results differ: {sums}")
-        seconds = {name: best_seconds(way) for name, way in ways.items()}
-    what = f"returns and trends over {', '.join(map(str, PERIODS))} sessions of {len(rows):,} bars, all dates"
-    return [Measurement(f"{what}: {name}", value, "s") for name, value in seconds.items()]
+    if len({(round(total, 2), trending, ranks) for total, trending, ranks in sums.values()}) != 1:
+        raise SystemExit(f"the results differ: {sums}")
+    seconds = dict(zip(ways, best_in_turns(*ways.values(), rounds=3), strict=True))
+    rows = pa.parquet.read_metadata(file).num_rows
+    what = f"returns, trends and ranks over {', '.join(map(str, PERIODS))} sessions of {rows:,} bars, all dates"
+    ratio = Measurement(f"{what}: Spark / polars", seconds["Spark"] / seconds["polars"], "x", limit)
+    return [*(Measurement(f"{what}: {name}", value, "s") for name, value in seconds.items()), ratio]
 
 
-def _spark(spark: SparkSession, file: str, benchmark: str) -> tuple[float, int, int]:
+def _peak(way: str, file: Path, benchmark: str) -> Peak:
+    return run_within([sys.executable, "-m", "benchmarks.transforms", way, str(file), benchmark], _MEMORY)
+
+
+def _way(name: str, spark: SparkSession | None) -> Callable[[str, str], _Sums]:
+    # Each imports its own library, so that the memory of one is not that of another.
+    match name:
+        case "Spark":
+            return partial(_spark, spark or build_bulk_session(**_SMALL))
+        case "polars":
+            return _polars
+        case "DuckDB":
+            return _duckdb
+        case _:
+            return _pandas
+
+
+def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
     bars = spark.read.parquet(file)
     days = sorted(row[0] for row in bars.where(F.col("ticker") == benchmark).select("trade_date").collect())
-    numbered = list(zip(days, range(len(days)), strict=True))
-    sessions = spark.createDataFrame(numbered, "trade_date date, session_number int")
+    numbers = pa.array(range(len(days)), pa.int32())
+    numbered = pa.table({"trade_date": pa.array(days, pa.date32()), "session_number": numbers})
+    sessions = spark.createDataFrame(numbered)
     asked = bars.select("ticker", F.col("trade_date").alias("as_of_date"))
     returns = session_returns(asked, bars, sessions).where(F.col("return_pct").isNotNull())
     benchmark_returns = returns.where(F.col("ticker") == benchmark).select(
         "as_of_date", "period_days", F.col("return_pct").alias("benchmark_return_pct")
     )
-    compared = returns.join(F.broadcast(benchmark_returns), on=["as_of_date", "period_days"])
+    joined = returns.join(F.broadcast(benchmark_returns), on=["as_of_date", "period_days"])
+    compared = joined.transform(sorted_by_return)
     is_trending = (F.col("return_pct") > 0) & (F.col("return_pct") > F.col("benchmark_return_pct"))
     ranked = compared.select(
         "return_pct",
         is_trending.alias("is_trending"),
         rank_by_return("return_pct", "as_of_date", "period_days").alias("rank"),
     )
-    row = ranked.agg(F.sum("return_pct"), F.count_if("is_trending"), F.sum("rank")).collect()[0]
+    # As doubles, which the others add as well.
+    row = ranked.agg(F.sum(F.col("return_pct").cast("double")), F.count_if("is_trending"), F.sum("rank")).collect()[0]
     return float(row[0]), int(row[1]), int(row[2])
 
 
-def _pandas(file: str, benchmark: str) -> tuple[float, int, int]:
+def _pandas(file: str, benchmark: str) -> _Sums:
+    import pandas as pd
+
     bars = pd.read_parquet(file).sort_values(["ticker", "trade_date"])
     prices = bars.groupby("ticker", sort=False)["adj_close_price"]
     total, trending, ranks = 0.0, 0, 0
@@ -95,7 +147,9 @@ def _pandas(file: str, benchmark: str) -> tuple[float, int, int]:
     return total, trending, ranks
 
 
-def _polars(file: str, benchmark: str) -> tuple[float, int, int]:
+def _polars(file: str, benchmark: str) -> _Sums:
+    import polars as pl
+
     price = pl.col("adj_close_price")
     bars = pl.scan_parquet(file).sort("ticker", "trade_date")
     total, trending, ranks = 0.0, 0, 0
@@ -119,7 +173,13 @@ def _polars(file: str, benchmark: str) -> tuple[float, int, int]:
     return total, trending, ranks
 
 
-def _duckdb(file: str, benchmark: str) -> tuple[float, int, int]:
+def _duckdb(file: str, benchmark: str) -> _Sums:
+    import duckdb
+
     with duckdb.connect() as connection:
         rows = connection.execute(_DUCKDB_RETURNS, {"file": file, "benchmark": benchmark}).fetchall()
     return float(rows[0][0]), int(rows[0][1]), int(rows[0][2])
+
+
+if __name__ == "__main__":
+    _way(sys.argv[1], None)(*sys.argv[2:])

@@ -11,6 +11,9 @@ from spark_app.schemas import ETF_OHLC, PERCENT, PRICE
 from spark_app.transforms.serving import served_columns
 
 _PRICES = ("open_price", "high_price", "low_price", "close_price", "adj_close_price")
+_UNITS = 10.0**PERCENT.scale
+# Up to here the error of `percent * _UNITS` in double precision is below 0.0005, so 0.499 is on one side of 0.5.
+_EXACT_UNITS, _CLEAR = 1e12, 0.499
 _PRICE_LIMIT = 10.0 ** (PRICE.precision - PRICE.scale)
 
 
@@ -25,11 +28,19 @@ def usable_price(price: Column) -> Column:
 
 
 def change_percent(end: Column, start: Column) -> Column:
-    """Return the change from `start` to `end` in percent, as DECIMAL(14,6), rounded half up (Spark's `round`).
+    """Return the change from `start` to `end` in percent, as DECIMAL(14,6), rounded half up.
 
-    Null where either end is null or NaN, or the change does not fit the type. `start` must not be 0.
+    What is rounded is the shortest decimal that reads as the double, as in Spark's own cast. Null where either end is
+    null or NaN, or the change does not fit the type. `start` must not be 0.
     """
-    return F.round((end / start - 1) * 100, PERCENT.scale).try_cast(PERCENT)
+    percent = (end / start - 1) * 100
+    # Spark's cast writes each double as text and reads it again. Where the double is not near the middle between two
+    # decimals, the nearest whole number of units is the same value; an interval makes a decimal of it without division.
+    units = percent * _UNITS
+    nearest = F.rint(units)
+    is_clear = (F.abs(units - nearest) < _CLEAR) & (F.abs(nearest) < _EXACT_UNITS)
+    unit = F.expr("INTERVAL '0.000001' SECOND")
+    return F.when(is_clear, (unit * nearest.cast("bigint")).cast(PERCENT)).otherwise(percent.try_cast(PERCENT))
 
 
 def with_price_change(bars: DataFrame, sessions: DataFrame) -> DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.transforms.prices import change_percent, usable_price
@@ -45,8 +45,7 @@ def session_returns(
 
     Source: total returns, for Yahoo's adjusted closes contain splits and dividends.
     """
-    end = F.col("price_0")
-    start = F.coalesce(*[F.when(F.col("period_days") == n, F.col(f"price_{n}")) for n in periods])
+    end, start = F.col("end_price"), F.col("start_price")
     return_pct = change_percent(end, start)
     too_few_sessions = F.format_string("fewer than %s sessions before %s", "period_days", _text("as_of_date"))
     is_too_large, too_large = return_pct.isNull(), F.lit("the return is too large to be stored")
@@ -60,9 +59,7 @@ def session_returns(
         _unavailable(UnavailableCode.TOO_LARGE, is_too_large, too_large),
     )
     end_points = _end_point_prices(asked, bars, sessions, periods)
-    spans = _session_spans(sessions, periods)
-    periods_of_asked = end_points.join(F.broadcast(spans), on="as_of_date", how="inner")
-    return periods_of_asked.withColumn("unavailable", unavailable).select(
+    return end_points.withColumn("unavailable", unavailable).select(
         *asked.columns,
         "period_days",
         return_pct.alias("return_pct"),
@@ -72,21 +69,43 @@ def session_returns(
 
 
 def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
-    """Add price_0 and price_N of each period to the asked rows: null without a bar, NaN for an unusable price.
+    """Make a row of each asked row and period, with start_date, end_price and start_price.
 
-    Asked rows and bars are sorted once per ticker in one table, where a window frame of exactly one session is
-    N sessions back: missing bars between the end points do not shift it.
+    A price is null without a bar, NaN where it is unusable.
     """
-    on_session = F.col("as_of_date") == F.col("trade_date")
-    asked_rows = asked.join(F.broadcast(sessions), on=on_session, how="inner").drop("trade_date")
-    price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
-    bar_rows = bars.join(F.broadcast(sessions), on="trade_date", how="inner").select(
-        "ticker", "session_number", price.alias("price")
+    # A join on ticker looks both prices up by their place in an array. Windows and joins by session sort every bar, or
+    # hash every one several times.
+    with_prices = asked.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
+    of_periods = with_prices.join(F.broadcast(_session_spans(sessions, periods)), on="as_of_date", how="inner")
+    return of_periods.select(
+        *asked.columns,
+        "period_days",
+        "start_date",
+        F.get("prices", F.col("session_number") - F.col("first_number")).alias("end_price"),
+        F.get("prices", F.col("start_number") - F.col("first_number")).alias("start_price"),
     )
-    by_session = Window.partitionBy("ticker").orderBy("session_number")
-    prices = [F.max("price").over(by_session.rangeBetween(-n, -n)).alias(f"price_{n}") for n in (0, *periods)]
-    events = asked_rows.unionByName(bar_rows, allowMissingColumns=True).select("*", *prices)
-    return events.where(F.col("as_of_date").isNotNull())
+
+
+def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+    """Collect the prices of each ticker: first_number (of the session of its first bar), prices.
+
+    prices has an element for each session from there on to the last bar, null without a bar, NaN for an unusable price.
+    """
+    price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
+    numbered = bars.join(F.broadcast(sessions), on="trade_date", how="inner")
+    collected = numbered.groupBy("ticker").agg(
+        F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices")
+    )
+    every_session = F.sequence(F.array_min("numbers"), F.array_max("numbers"))
+    # The order of a collected list is that of the rows read. `arrays_zip` fills the shorter array with nulls.
+    missing = F.array_except(every_session, F.col("numbers"))
+    in_order = F.array_sort(F.arrays_zip(F.concat("numbers", missing).alias("number"), F.col("prices").alias("price")))
+    is_in_order = F.col("numbers") == every_session
+    return collected.select(
+        "ticker",
+        F.array_min("numbers").alias("first_number"),
+        F.when(is_in_order, F.col("prices")).otherwise(in_order["price"]).alias("prices"),
+    )
 
 
 def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
@@ -94,7 +113,8 @@ def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     ends = sessions.select(F.col("trade_date").alias("as_of_date"), "session_number", period)
     starts = sessions.select(F.col("session_number").alias("start_number"), F.col("trade_date").alias("start_date"))
     is_start = F.col("start_number") == F.col("session_number") - F.col("period_days")
-    return ends.join(F.broadcast(starts), on=is_start, how="left").select("as_of_date", "period_days", "start_date")
+    spans = ends.join(F.broadcast(starts), on=is_start, how="left")
+    return spans.select("as_of_date", "session_number", "period_days", "start_number", "start_date")
 
 
 def _not_listed(start: Column, end: Column) -> Column:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from decimal import Decimal
+import math
+from decimal import ROUND_HALF_UP, Decimal
+from random import Random
 
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.schemas import BARS, ETF_OHLC
-from spark_app.transforms.prices import bar_defect, daily_prices, with_bar_defect, with_price_change
+from spark_app.transforms.prices import bar_defect, change_percent, daily_prices, with_bar_defect, with_price_change
 from tests.transforms.frames import bars_frame, columns_and_types, frame, served_types, session, sessions_frame
 
 NAN, INF = float("nan"), float("inf")
@@ -118,3 +121,22 @@ def test_a_bar_outside_the_sessions_is_defective_and_kept(spark: SparkSession) -
         session(9): "2023-05-12 is not a completed session",
         session(2): "open_price is not positive",
     }
+
+
+def test_changes_are_rounded_as_the_decimal_that_the_double_reads_as(spark: SparkSession) -> None:
+    random = Random(7)
+    ends = [1 + random.uniform(-1, 1) * 10 ** random.randint(-9, 5) for _ in range(3000)]
+    # Changes on or next to the middle between two decimals, of either sign, and too large ones.
+    halves = [1 + (n + 0.5) * 1e-8 for middle in (0, -9 * 10**7, 10**11) for n in range(middle - 200, middle + 200)]
+    ends += [nudged for end in halves for nudged in (end, math.nextafter(end, 0), math.nextafter(end, 1e6))]
+    ends += [1e6 - 1e-9, 1e6 + 1, 1e6 + 1.000000005, 1e12, math.nan]
+    changes = frame(spark, [(1.0, end) for end in ends], "start double, end double").select(
+        "end", change_percent(F.col("end"), F.col("start")).alias("change")
+    )
+    for row in changes.collect():
+        percent = (row.end / 1.0 - 1) * 100
+        if math.isnan(percent):
+            assert row.change is None
+            continue
+        rounded = Decimal(repr(percent)).quantize(Decimal("1e-6"), ROUND_HALF_UP)
+        assert row.change == (rounded if abs(rounded) < 10**8 else None), row.end

@@ -115,6 +115,22 @@ def test_many_dates_in_one_pass_equal_each_date_alone(spark: SparkSession) -> No
     assert_df_equality(together, expected_df, ignore_row_order=True, ignore_nullable=True)
 
 
+def test_the_order_in_which_bars_are_read_does_not_matter(spark: SparkSession) -> None:
+    prices = [("A", n, 10.0 + n) for n in (7, 0, 9, 2, 5)] + [("B", n, 20.0 + n) for n in (9, 8, 7, 6, 5, 4)]
+    asked = asked_frame(spark, [("A", 7), ("A", 9), ("B", 8), ("B", 9)])
+    actual_df = session_returns(asked, bars_frame(spark, prices), sessions_frame(spark, 9), periods=(2, 5))
+    actual = {(row.ticker, row.as_of_date, row.period_days): row.return_pct for row in actual_df.collect()}
+    assert {key: value for key, value in actual.items() if value is not None} == {
+        ("A", session(7), 2): Decimal("13.333333"),
+        ("A", session(7), 5): Decimal("41.666667"),
+        ("A", session(9), 2): Decimal("11.764706"),
+        ("B", session(8), 2): Decimal("7.692308"),
+        ("B", session(9), 2): Decimal("7.407407"),
+        ("B", session(9), 5): Decimal("20.833333"),
+    }
+    assert len(actual) == 8
+
+
 def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:
     asked = asked_frame(spark, [])
     actual_df = session_returns(asked, frame(spark, [], BARS), sessions_frame(spark, 25))

@@ -205,7 +205,8 @@ def test_a_full_disk_during_a_load_is_reported_at_once(
     spark: SparkSession, retrying: Database, fail_loading: Callable[..., None]
 ) -> None:
     fail_loading("RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'", times=1000)
-    with pytest.raises(ServiceUnavailableError, match="No space left on device: free space on the disk of the server$") as failure:
+    told = "No space left on device: free space on the disk of the server$"
+    with pytest.raises(ServiceUnavailableError, match=told) as failure:
         send(retrying, spark, AFTER, "run-00000001")
     assert not isinstance(failure.value, PassingFailureError)
     assert served(retrying) == ({}, 0)
