@@ -18,7 +18,7 @@ from spark_app.ingestion.current import read_bars, read_holdings, read_index_mem
 from spark_app.pipeline.run import Run
 from spark_app.stages.stage5_portfolio_allocation import SHARE_CLASSES
 from spark_app.storage.delta.staging import BARS_TABLE
-from spark_app.transforms.measured_splits import is_listed_split, with_measured_splits
+from spark_app.transforms.measured_splits import contradicted_splits, is_listed_split, with_measured_splits
 
 _PRICES = ("ticker", "trade_date", "open_price", "close_price", "adj_close_price")
 _OF_CAPS = ("split_ratio", "fetched_at")
@@ -40,7 +40,7 @@ def read_facts(run: Run, plan: Plan, schedule: Schedule) -> Facts:
     bars = read_bars(run)
     has_caps = plan.weighting == "market_cap"
     if has_caps:
-        bars = with_measured_splits(bars, run.staging.read(BARS_TABLE))
+        bars = with_measured_splits(bars, contradicted_splits(bars, run.staging.read(BARS_TABLE)))
     is_needed = (F.col("trade_date") <= last) | is_listed_split(F.col("split_ratio"))
     needed = bars.where((F.col("trade_date") >= first) & is_needed).select(*_PRICES, *(_OF_CAPS if has_caps else ()))
     corrections = run.settings.corrections
