@@ -39,6 +39,7 @@ _STATISTICS: dict[str, tuple[str, ...]] = {
     BARS_TABLE: ("ticker", "trade_date", "fetched_at", "run_id"),
     HOLDINGS_TABLE: ("etf_ticker", "snapshot_date", "fetched_at"),
     QUOTES_TABLE: ("ticker", "quote_date", "fetched_at"),
+    INDEX_MEMBERSHIP_TABLE: ("ticker", "fetched_at"),
 }
 """The columns that reads filter by: Delta records their bounds in each file, to skip files. By default it does so for
 nearly all columns: a query of its own for each append, planned and compiled."""
