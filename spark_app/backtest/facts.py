@@ -39,7 +39,7 @@ class Facts:
     Attributes:
         bars: current, of the funds and of the stocks that they hold: ticker, trade_date, adj_close_price; where there
             are any, open_price and close_price; for market caps close_price, split_ratio and fetched_at, and then also
-            later bars with a split.
+            the bars with a split on other sessions than those of the backtest.
         stocks: None where funds are held.
     """
 

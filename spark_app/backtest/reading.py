@@ -16,9 +16,8 @@ from spark_app.config.installation import LAUNCHER
 from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.current import read_bars, read_holdings, read_index_membership, read_quotes
 from spark_app.pipeline.run import Run
-from spark_app.stages.stage5_portfolio_allocation import SHARE_CLASSES
-from spark_app.storage.delta.staging import BARS_TABLE
-from spark_app.transforms.measured_splits import contradicted_splits, is_listed_split, with_measured_splits
+from spark_app.stages.stage5_portfolio_allocation import measured_bars, share_classes_of
+from spark_app.transforms.measured_splits import is_listed_split
 
 _PRICES = ("ticker", "trade_date", "open_price", "close_price", "adj_close_price")
 _OF_CAPS = ("split_ratio", "fetched_at")
@@ -37,22 +36,22 @@ def read_facts(run: Run, plan: Plan, schedule: Schedule) -> Facts:
     first, last = schedule.all_sessions[0], schedule.sessions[-1]
     if plan.level == "sectors":
         return Facts(fund_bars(run, plan).where(F.col("trade_date").between(first, last)))
-    bars = read_bars(run)
-    has_caps = plan.weighting == "market_cap"
-    if has_caps:
-        bars = with_measured_splits(bars, contradicted_splits(bars, run.staging.read(BARS_TABLE)))
-    is_needed = (F.col("trade_date") <= last) | is_listed_split(F.col("split_ratio"))
-    needed = bars.where((F.col("trade_date") >= first) & is_needed).select(*_PRICES, *(_OF_CAPS if has_caps else ()))
-    corrections = run.settings.corrections
+    is_read = F.col("trade_date").between(first, last)
+    if plan.has_caps:
+        # A split of any day: before the first session it scales the market cap of an earlier quote.
+        is_read |= is_listed_split(F.col("split_ratio"))
+        bars = measured_bars(run).where(is_read).select(*_PRICES, *_OF_CAPS)
+    else:
+        bars = read_bars(run).where(is_read).select(*_PRICES)
     stocks = StockFacts(
         holdings=read_holdings(run),
         quotes=read_quotes(run),
-        share_classes=run.frame(corrections.share_classes_in_force, SHARE_CLASSES),
+        share_classes=share_classes_of(run),
         index_members=read_index_membership(run),
-        renames=corrections.renames_in_force,
+        renames=run.settings.corrections.renames_in_force,
     )
     _require_stock_facts(plan, schedule, stocks)
-    return Facts(needed, stocks)
+    return Facts(bars, stocks)
 
 
 def require_priced_members(schedule: Schedule, members: Members | None) -> None:
@@ -74,8 +73,8 @@ def _require_stock_facts(plan: Plan, schedule: Schedule, stocks: StockFacts) -> 
         raise DataIncompleteError(
             f"no holdings of any fund are staged: collect them with {LAUNCHER} stage2_etf_holdings"
         )
-    quote = _first(stocks.quotes, "quote_date") if plan.weighting == "market_cap" else None
-    if plan.weighting == "market_cap" and quote is None:
+    quote = _first(stocks.quotes, "quote_date") if plan.has_caps else None
+    if plan.has_caps and quote is None:
         raise DataIncompleteError(
             f"no market caps are staged: collect them with {LAUNCHER} stage4_stock_history, or use --weighting equal"
         )

@@ -35,7 +35,7 @@ from spark_app.transforms.allocation import (
 from spark_app.transforms.measured_splits import CONTRADICTED_SPLITS, contradicted_splits, with_measured_splits
 from spark_app.transforms.options import PortfolioOptions
 
-SHARE_CLASSES = StructType(
+_SHARE_CLASSES = StructType(
     [
         StructField("ticker", StringType()),
         StructField("issuer", StringType()),
@@ -76,15 +76,25 @@ def run(run: Run) -> StageResult:
 def decide(run: Run, members: DataFrame, trends: Sequence[Row], options: PortfolioOptions) -> DataFrame:
     """Decide on every member of the trending sectors on all as-of dates; see `portfolio_decisions`."""
     market = MarketFrames(
-        bars=with_measured_splits(read_bars(run), run.frame(_all_contradicted(run), CONTRADICTED_SPLITS)),
+        bars=measured_bars(run),
         memberships=members,
         quotes=read_quotes(run),
         sessions=trend_sessions(run),
-        share_classes=run.frame(run.settings.corrections.share_classes_in_force, SHARE_CLASSES),
+        share_classes=share_classes_of(run),
     )
     sector_trends = run.frame(trends, SECTOR_TRENDS)
     # A row per member of a trending sector, kept at the first use: the long plan behind it runs once for both tables.
     return portfolio_decisions(market, sector_trends, options).localCheckpoint(eager=False)
+
+
+def measured_bars(run: Run) -> DataFrame:
+    """Read the current bars, with the ratios of splits that their restatements measured; columns as schemas.BARS."""
+    return with_measured_splits(read_bars(run), run.frame(_all_contradicted(run), CONTRADICTED_SPLITS))
+
+
+def share_classes_of(run: Run) -> DataFrame:
+    """The share classes in force: ticker, issuer, valid_from, valid_to (exclusive)."""
+    return run.frame(run.settings.corrections.share_classes_in_force, _SHARE_CLASSES)
 
 
 @once_a_run

@@ -23,7 +23,7 @@ from spark_app.schemas import BARS
 from spark_app.storage.delta.staging import BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.database import Database, parse_url
 from tests.backtest.independent_stocks import Market, Rules, portfolio
-from tests.backtest.stock_markets import FUNDS, SESSIONS, facts_of, small_market
+from tests.backtest.stock_markets import FUNDS, SESSIONS, SPLIT, facts_of, small_market
 from tests.storage.postgres.copies import new_database
 
 FIRST, LAST = SESSIONS[26], SESSIONS[-1]
@@ -55,7 +55,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def market() -> tuple[Market, pd.DataFrame]:
-    return small_market()
+    return small_market(49)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,26 @@ def test_tables_have_the_portfolios_of_plain_python(world: World, market: tuple[
         "refuse",
         2,
     )
+
+
+def test_a_split_between_a_quote_and_the_first_session_that_is_read_scales_its_market_cap(
+    world: World, market: tuple[Market, pd.DataFrame]
+) -> None:
+    split, first = SPLIT[1], SESSIONS[85]
+    report = world.backtest(first, rebalance="daily")
+    assert report.exit_code == 0, report.message
+    identity = report.message.rsplit(" ", 1)[-1]
+    expected = {day: portfolio(market[0], Rules(10, 2, 2), day)[0] for day in SESSIONS[84:]}
+    # Ten sessions of warm-up begin after the split, and no quote is newer.
+    assert SESSIONS[74] > split
+    assert any(SPLIT[0] in weights and len(weights) > 1 for weights in expected.values())
+    found: dict[object, dict[object, object]] = {day: {} for day in expected}
+    for day, ticker, weight in world.rows(
+        "SELECT as_of_date, ticker, target_weight::float FROM analytics_backtest_position"
+        f" WHERE backtest_id = '{identity}'"
+    ):
+        found[day][ticker] = weight
+    assert found == expected
 
 
 @pytest.mark.parametrize(
