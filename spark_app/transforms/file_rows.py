@@ -34,7 +34,7 @@ Spell = Callable[[Column], Column]
 """Spells a ticker; null for what is none."""
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """What a column contains, as users read it."""
 
     TICKER = "ticker"
@@ -44,18 +44,18 @@ class Kind(StrEnum):
     WHOLE = "whole number"
 
 
-_TYPES: dict[Kind, DataType] = {
-    Kind.TICKER: StringType(),
-    Kind.TEXT: StringType(),
-    Kind.DATE: DateType(),
-    Kind.NUMBER: DoubleType(),
-    Kind.WHOLE: LongType(),
+_TYPES: dict[ValueKind, DataType] = {
+    ValueKind.TICKER: StringType(),
+    ValueKind.TEXT: StringType(),
+    ValueKind.DATE: DateType(),
+    ValueKind.NUMBER: DoubleType(),
+    ValueKind.WHOLE: LongType(),
 }
 _NOT_OF_KIND = {
-    Kind.TICKER: "it is not a ticker such as XLK or BRK-B",
-    Kind.DATE: "it is not a date as YYYY-MM-DD",
-    Kind.NUMBER: "it is not a number",
-    Kind.WHOLE: "it is not a whole number",
+    ValueKind.TICKER: "it is not a ticker such as XLK or BRK-B",
+    ValueKind.DATE: "it is not a date as YYYY-MM-DD",
+    ValueKind.NUMBER: "it is not a number",
+    ValueKind.WHOLE: "it is not a whole number",
 }
 
 
@@ -70,7 +70,7 @@ class FileColumn:
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     is_needed: bool = True
     may_be_empty: bool = False
     limits: tuple[float, float] | None = None
@@ -79,9 +79,9 @@ class FileColumn:
         """Whether values of this type can be read; a text is parsed."""
         if isinstance(data_type, StringType):
             return True
-        if self.kind == Kind.DATE:
+        if self.kind == ValueKind.DATE:
             return isinstance(data_type, DateType | TimestampType | TimestampNTZType)
-        return self.kind in (Kind.NUMBER, Kind.WHOLE) and isinstance(data_type, NumericType)
+        return self.kind in (ValueKind.NUMBER, ValueKind.WHOLE) and isinstance(data_type, NumericType)
 
 
 def schema_of(columns: Sequence[FileColumn]) -> StructType:
@@ -133,22 +133,22 @@ def with_duplicates(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     return with_problem(rows, problem(", ".join(key), named, reason))
 
 
-def _value(kind: Kind, data_type: DataType, spell: Spell) -> Callable[[Column], Column]:
+def _value(kind: ValueKind, data_type: DataType, spell: Spell) -> Callable[[Column], Column]:
     """Return what reads a value; it gives null for one that cannot be read."""
     is_text = isinstance(data_type, StringType)
 
     def read(raw: Column) -> Column:
         text = F.trim(raw) if is_text else raw
-        if kind == Kind.TICKER:
+        if kind == ValueKind.TICKER:
             return spell(text)
-        if kind == Kind.TEXT:
+        if kind == ValueKind.TEXT:
             cleaned = F.trim(F.regexp_replace(text, _CONTROL, " "))
             return F.when(cleaned != "", cleaned)
-        if kind == Kind.DATE:
+        if kind == ValueKind.DATE:
             return _day(text, data_type)
         number = F.when(text.rlike(_NUMBER), text.try_cast("double")) if is_text else raw.cast("double")
         number = F.when(~F.isnan(number), number)
-        return _whole(number, text, data_type) if kind == Kind.WHOLE else number
+        return _whole(number, text, data_type) if kind == ValueKind.WHOLE else number
 
     return read
 

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_app.transforms.file_rows import FileColumn, Kind, typed_rows, with_duplicates
+from spark_app.transforms.file_rows import FileColumn, ValueKind, typed_rows, with_duplicates
 from tests.transforms.frames import frame
 
 NAN = math.nan
@@ -20,17 +20,17 @@ DAY = dt.date(2024, 1, 5)
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (Kind.NUMBER, "1.5", 1.5),
-        (Kind.NUMBER, " -1e3 ", -1000.0),
-        (Kind.NUMBER, ".5", 0.5),
-        (Kind.WHOLE, "9007199254740993", 9007199254740993),
-        (Kind.WHOLE, "12.0", 12),
-        (Kind.DATE, "2024-01-05", DAY),
-        (Kind.TEXT, " Berkshire\tHathaway ", "Berkshire Hathaway"),
-        (Kind.TICKER, "BRK", "BRK"),
+        (ValueKind.NUMBER, "1.5", 1.5),
+        (ValueKind.NUMBER, " -1e3 ", -1000.0),
+        (ValueKind.NUMBER, ".5", 0.5),
+        (ValueKind.WHOLE, "9007199254740993", 9007199254740993),
+        (ValueKind.WHOLE, "12.0", 12),
+        (ValueKind.DATE, "2024-01-05", DAY),
+        (ValueKind.TEXT, " Berkshire\tHathaway ", "Berkshire Hathaway"),
+        (ValueKind.TICKER, "BRK", "BRK"),
     ],
 )
-def test_a_text_is_read_as_what_it_says(spark: SparkSession, kind: Kind, text: str, value: object) -> None:
+def test_a_text_is_read_as_what_it_says(spark: SparkSession, kind: ValueKind, text: str, value: object) -> None:
     assert _read(spark, kind, text, "string") == (value, None)
 
 
@@ -38,44 +38,49 @@ def test_a_text_is_read_as_what_it_says(spark: SparkSession, kind: Kind, text: s
     ("kind", "text", "reason"),
     [
         *[
-            (Kind.NUMBER, text, "it is not a number")
+            (ValueKind.NUMBER, text, "it is not a number")
             for text in ("1,5", "1_000", "1.5d", "NaN", "Infinity", "0x1", "n/a")
         ],
-        *[(Kind.WHOLE, text, "it is not a whole number") for text in ("1.5", "1e30", "9223372036854775808", "x")],
+        *[(ValueKind.WHOLE, text, "it is not a whole number") for text in ("1.5", "1e30", "9223372036854775808", "x")],
         *[
-            (Kind.DATE, text, "it is not a date as YYYY-MM-DD")
+            (ValueKind.DATE, text, "it is not a date as YYYY-MM-DD")
             for text in ("2024-02-30", "05/01/2024", "2024-1-5", "2024-01-05T00:00", "20240105")
         ],
-        (Kind.TICKER, "", "it is empty"),
-        (Kind.NUMBER, None, "it is empty"),
-        (Kind.TICKER, "bad", "it is not a ticker such as XLK or BRK-B"),
+        (ValueKind.TICKER, "", "it is empty"),
+        (ValueKind.NUMBER, None, "it is empty"),
+        (ValueKind.TICKER, "bad", "it is not a ticker such as XLK or BRK-B"),
     ],
 )
-def test_anything_else_is_a_problem(spark: SparkSession, kind: Kind, text: str | None, reason: str) -> None:
+def test_anything_else_is_a_problem(spark: SparkSession, kind: ValueKind, text: str | None, reason: str) -> None:
     assert _read(spark, kind, text, "string") == (None, reason)
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "data_type", "expected"),
     [
-        (Kind.NUMBER, 1.5, "double", (1.5, None)),
-        (Kind.NUMBER, NAN, "double", (None, "it is empty")),
-        (Kind.NUMBER, Decimal("1.25"), "decimal(9,2)", (1.25, None)),
-        (Kind.WHOLE, 12.0, "double", (12, None)),
-        (Kind.WHOLE, 12.5, "double", (None, "it is not a whole number")),
-        (Kind.WHOLE, 2**62 + 1, "bigint", (2**62 + 1, None)),
-        (Kind.DATE, DAY, "date", (DAY, None)),
-        (Kind.DATE, dt.datetime.combine(DAY, dt.time()), "timestamp_ntz", (DAY, None)),
-        (Kind.DATE, dt.datetime.combine(DAY, dt.time(16)), "timestamp_ntz", (None, "it is not a date as YYYY-MM-DD")),
+        (ValueKind.NUMBER, 1.5, "double", (1.5, None)),
+        (ValueKind.NUMBER, NAN, "double", (None, "it is empty")),
+        (ValueKind.NUMBER, Decimal("1.25"), "decimal(9,2)", (1.25, None)),
+        (ValueKind.WHOLE, 12.0, "double", (12, None)),
+        (ValueKind.WHOLE, 12.5, "double", (None, "it is not a whole number")),
+        (ValueKind.WHOLE, 2**62 + 1, "bigint", (2**62 + 1, None)),
+        (ValueKind.DATE, DAY, "date", (DAY, None)),
+        (ValueKind.DATE, dt.datetime.combine(DAY, dt.time()), "timestamp_ntz", (DAY, None)),
+        (
+            ValueKind.DATE,
+            dt.datetime.combine(DAY, dt.time(16)),
+            "timestamp_ntz",
+            (None, "it is not a date as YYYY-MM-DD"),
+        ),
     ],
 )
 def test_a_typed_value_is_taken_as_it_is(
-    spark: SparkSession, kind: Kind, given: object, data_type: str, expected: tuple[object, str | None]
+    spark: SparkSession, kind: ValueKind, given: object, data_type: str, expected: tuple[object, str | None]
 ) -> None:
     assert _read(spark, kind, given, data_type) == expected
 
 
-def _read(spark: SparkSession, kind: Kind, given: object, data_type: str) -> tuple[object, str | None]:
+def _read(spark: SparkSession, kind: ValueKind, given: object, data_type: str) -> tuple[object, str | None]:
     raw = frame(spark, [(given,)], f"value {data_type}")
     spelt = F.when(~F.col("value").isin("bad", ""), F.col("value")) if data_type == "string" else F.col("value")
     row = typed_rows(raw, [FileColumn("value", kind)], spell=lambda _: spelt, carry=()).collect()[0]
@@ -84,9 +89,9 @@ def _read(spark: SparkSession, kind: Kind, given: object, data_type: str) -> tup
 
 def test_the_first_problem_of_a_row_counts_and_a_column_may_be_missing(spark: SparkSession) -> None:
     columns = [
-        FileColumn("day", Kind.DATE),
-        FileColumn("amount", Kind.NUMBER, limits=(0, 10)),
-        FileColumn("extra", Kind.WHOLE, is_needed=False, may_be_empty=True),
+        FileColumn("day", ValueKind.DATE),
+        FileColumn("amount", ValueKind.NUMBER, limits=(0, 10)),
+        FileColumn("extra", ValueKind.WHOLE, is_needed=False, may_be_empty=True),
     ]
     raw = frame(
         spark,
