@@ -24,7 +24,7 @@ IMPORT_FILES = Stage(
     "import_files",
     "Import bars, splits, dividends, holdings, quotes and index membership from your own CSV or Parquet files.",
     "spark_app.operations.import_files",
-    parameters=("days",),
+    parameters=("files",),
     fetches=True,
 )
 REPUBLISH = Stage(

@@ -61,6 +61,7 @@ PARAMETERS: Mapping[str, Callable[[Request, Settings], Mapping[str, object]]] = 
     "universe": lambda request, _: {"universe": request.universe},
     "holdings_provider": lambda _, settings: {"holdings_provider": settings.source.holdings_provider},
     "portfolio": lambda _, settings: settings.portfolio.model_dump(mode="json"),
+    "files": lambda _, settings: settings.files.model_dump(mode="json"),
     "backtest": lambda request, settings: {
         **settings.backtest.model_dump(mode="json"),
         **settings.portfolio.model_dump(mode="json", include={"top_n_per_sector", "max_weight"}),
