@@ -35,12 +35,12 @@ _NONE = "-"
 
 
 def render_outcome(outcome: Outcome, summaries: Sequence[Summary], details: Details, *, origin: str = "real") -> str:
-    """Draw a backtest; `origin` is the kind of data, real or synthetic."""
+    """Draw a backtest; `origin` is the kind of data: real, synthetic or files."""
     names = _names(outcome)
     parts = [
         data_mark(is_synthetic=origin == "synthetic"),
         "\n".join([*describe_plan(outcome), *describe_gaps(outcome)]),
-        _draw_ledger(outcome, details.ledger),
+        _draw_ledger(details.ledger),
         draw_table(_HEADER, [_first_row(names, s) for s in summaries], right={1, 2, 3, 4, 5}),
         draw_table(_MORE, [_second_row(names, s) for s in summaries], right=set(range(1, len(_MORE)))),
         "CAGR in percent at other costs of a side; 0 is gross",
@@ -122,19 +122,17 @@ def describe_gaps(outcome: Outcome) -> list[str]:
     return gaps
 
 
-def _draw_ledger(outcome: Outcome, ledger: Sequence[Entry]) -> str:
+def _draw_ledger(ledger: Sequence[Entry]) -> str:
     """What stands on facts dated later, and what was passed over; "" where funds are held."""
     if not ledger:
         return ""
-    later = {entry.entry: entry for entry in ledger if entry.entry in LATER_FACTS}
-    any_fact = later[ANY_FACT]
-    if outcome.plan.is_look_ahead_allowed:
+    any_fact = next(entry for entry in ledger if entry.entry == ANY_FACT)
+    told = "No position stands on a fact that was dated later"
+    if any_fact.counted:
         told = (
-            f"LOOK-AHEAD: {_share(any_fact)} of {any_fact.total:,} position-days and"
+            f"LOOK-AHEAD: {_percent(any_fact.share)} % of {any_fact.total:,} position-days and"
             f" {_percent(any_fact.weight_frac)} % of the weight stand on facts that were dated later"
         )
-    else:
-        told = "No position stands on a fact that was dated later"
     rows = [
         (
             (LATER_FACTS | MISSING_FACTS)[entry.entry],
@@ -148,10 +146,6 @@ def _draw_ledger(outcome: Outcome, ledger: Sequence[Entry]) -> str:
     ]
     header = ("look-ahead ledger", "counted", "of", "%", "weight %", "tickers")
     return f"{told}\n\n{draw_table(header, rows, right={1, 2, 3, 4, 5})}"
-
-
-def _share(entry: Entry) -> str:
-    return f"{entry.share * 100:.2f} %"
 
 
 def _first_row(names: dict[str, str], summary: Summary) -> tuple[str, ...]:
