@@ -40,3 +40,18 @@ def opened(
     page.goto(file.as_uri())
     yield page, heard
     context.close()
+
+
+def reached_by_keyboard(page: Page, presses: int = 60) -> set[str]:
+    """Skip to the results, then press Tab; what has the focus each time, by its label or tag."""
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main"
+    reached = set()
+    for _ in range(presses):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
+        )
+    return reached

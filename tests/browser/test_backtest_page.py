@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from spark_app.results.backtest.facts import Facts, facts_of
 from spark_app.results.backtest.rendering import render_backtest
 from spark_app.storage.postgres.database import parse_url
-from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened
+from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened, reached_by_keyboard
 from tests.results.backtest.figures import differences, store
 from tests.results.backtest.world import found_in, full_facts, market_outcome, origin_of, plain_facts
 from tests.storage.postgres.copies import new_database
@@ -120,16 +120,7 @@ def test_marks_and_results_are_on_the_first_screen_of_a_laptop(browser: Browser,
 
 def test_the_keyboard_reaches_the_results_the_tables_and_what_is_folded(browser: Browser, page_of: Made) -> None:
     with opened(browser, page_of("plain")) as (page, _):
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.className") == "skip"
-        page.keyboard.press("Enter")
-        assert page.evaluate("location.hash") == "#main"
-        reached = set()
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            reached.add(
-                page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
-            )
+        reached = reached_by_keyboard(page)
         assert {"Table of statistics", "Table of years", "Table of costs", "Table of turnover", "SUMMARY"} <= reached
         page.locator("#equity summary").focus()
         page.keyboard.press("Enter")

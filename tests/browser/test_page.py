@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened
+from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened, reached_by_keyboard
 from tests.browser.scenes import SCENES
 from tests.results.page.figures import differences
 from tests.results.page.world import DAY, HOSTILE_NAMES
@@ -132,16 +132,7 @@ def test_a_script_would_not_run(browser: Browser, page_file: Made, tmp_path: Pat
 
 def test_the_keyboard_reaches_the_results_the_tables_and_what_is_folded(browser: Browser, page_file: Made) -> None:
     with opened(browser, page_file("twelve")) as (page, _):
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.className") == "skip"
-        page.keyboard.press("Enter")
-        assert page.evaluate("location.hash") == "#main"
-        reached = set()
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            reached.add(
-                page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
-            )
+        reached = reached_by_keyboard(page)
         assert {
             "Table of returns of the sectors",
             "Table of positions with reasons",
