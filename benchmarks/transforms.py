@@ -114,10 +114,12 @@ def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
     sessions = spark.createDataFrame(numbered)
     asked = bars.select("ticker", F.col("trade_date").alias("as_of_date"))
     returns = session_returns(asked, bars, sessions).where(F.col("return_pct").isNotNull())
+    # Dates as whole numbers, which Spark looks up without hashing.
+    day, span = F.unix_date("as_of_date").alias("day"), F.col("period_days").alias("span")
     benchmark_returns = returns.where(F.col("ticker") == benchmark).select(
-        "as_of_date", "period_days", F.col("return_pct").alias("benchmark_return_pct")
+        day, span, F.col("return_pct").alias("benchmark_return_pct")
     )
-    joined = returns.join(F.broadcast(benchmark_returns), on=["as_of_date", "period_days"])
+    joined = returns.select("*", day, span).join(F.broadcast(benchmark_returns), on=["day", "span"])
     compared = joined.transform(sorted_by_return)
     is_trending = (F.col("return_pct") > 0) & (F.col("return_pct") > F.col("benchmark_return_pct"))
     ranked = compared.select(

@@ -37,7 +37,7 @@ def session_returns(
         `bars` has ticker, trade_date, adj_close_price, unique per (ticker, trade_date).
     Columns out: those of `asked`, period_days (sessions), return_pct DECIMAL(14,6), unavailable_code (an
         UnavailableCode) and unavailable_reason (a sentence), both null where there is a return; one row per asked row
-        and period, also without a bar.
+        and period, also without a bar. The rows of a date are in one partition.
 
     Args:
         sessions: trade_date, session_number (dense, increasing), from the longest period before the first asked
@@ -73,16 +73,26 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
 
     A price is null without a bar, NaN where it is unusable.
     """
-    # A join on ticker looks both prices up by their place in an array. Windows and joins by session sort every bar, or
+    # A join on ticker looks all prices up by their place in an array. Windows and joins by session sort every bar, or
     # hash every one several times.
-    with_prices = asked.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
-    of_periods = with_prices.join(F.broadcast(_session_spans(sessions, periods)), on="as_of_date", how="inner")
-    return of_periods.select(
+    spans = F.broadcast(_session_spans(sessions, periods))
+    dated = asked.join(spans, on=_is_same_date("as_of_date", "end_date"), how="inner")
+    priced = dated.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
+
+    def price_of(session_number: Column) -> Column:
+        return F.get("prices", session_number - F.col("first_number"))
+
+    starts = F.transform("starts", lambda start: start.withField("price", price_of(start["number"])))
+    # Brought together by date before the periods make rows of their own, which are three times as many.
+    by_date = priced.select(
+        *asked.columns, price_of(F.col("session_number")).alias("end_price"), starts.alias("starts")
+    ).repartition("as_of_date")
+    return by_date.select(*asked.columns, "end_price", F.explode("starts").alias("start")).select(
         *asked.columns,
-        "period_days",
-        "start_date",
-        F.get("prices", F.col("session_number") - F.col("first_number")).alias("end_price"),
-        F.get("prices", F.col("start_number") - F.col("first_number")).alias("start_price"),
+        F.col("start.period_days").alias("period_days"),
+        F.col("start.date").alias("start_date"),
+        "end_price",
+        F.col("start.price").alias("start_price"),
     )
 
 
@@ -92,7 +102,8 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     prices has an element for each session from there on to the last bar, null without a bar, NaN for an unusable price.
     """
     price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
-    numbered = bars.join(F.broadcast(sessions), on="trade_date", how="inner")
+    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
+    numbered = bars.join(numbers, on=_is_same_date("trade_date", "session_date"), how="inner")
     collected = numbered.groupBy("ticker").agg(
         F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices")
     )
@@ -109,12 +120,22 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
 
 
 def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
+    """List for each session, as end_date and session_number, the starts: period_days, number, date of each period.
+
+    number and date are null where there are too few sessions before.
+    """
     period = F.explode(F.array(*[F.lit(n) for n in periods])).alias("period_days")
-    ends = sessions.select(F.col("trade_date").alias("as_of_date"), "session_number", period)
-    starts = sessions.select(F.col("session_number").alias("start_number"), F.col("trade_date").alias("start_date"))
-    is_start = F.col("start_number") == F.col("session_number") - F.col("period_days")
-    spans = ends.join(F.broadcast(starts), on=is_start, how="left")
-    return spans.select("as_of_date", "session_number", "period_days", "start_number", "start_date")
+    ends = sessions.select(F.col("trade_date").alias("end_date"), "session_number", period)
+    numbers = sessions.select(F.col("session_number").alias("number"), F.col("trade_date").alias("date"))
+    is_start = F.col("number") == F.col("session_number") - F.col("period_days")
+    spans = ends.join(F.broadcast(numbers), on=is_start, how="left")
+    starts = F.collect_list(F.struct("period_days", "number", "date"))
+    return spans.groupBy("end_date", "session_number").agg(starts.alias("starts"))
+
+
+def _is_same_date(date: str, other: str) -> Column:
+    # As whole numbers, which Spark looks up without hashing.
+    return F.unix_date(date) == F.unix_date(other)
 
 
 def _not_listed(start: Column, end: Column) -> Column:

@@ -23,8 +23,8 @@ def stock_trends(stock_returns: DataFrame, sector_trends: DataFrame, *, periods:
         (the return of the sector's fund), is_trending_5d, rank_5d (among the members with a return),
         unavailable_code_5d and unavailable_reason_5d (null where there is a return).
     """
-    # Partitioned by date alone: ranks, pivot and the portfolio's windows then need no further shuffle.
-    compared = compared_with_sector(stock_returns, sector_trends).repartition("as_of_date")
+    # The rows of a date are in one partition: ranks, pivot and the portfolio's windows need no further shuffle.
+    compared = compared_with_sector(stock_returns, sector_trends)
     measured = compared.withColumn("return", F.col("return_pct")).withColumn(
         "rank", rank_by_return("return_pct", "as_of_date", "etf_ticker", "period_days")
     )

@@ -72,9 +72,9 @@ def rank_by_return(return_column: str, *group: str) -> Column:
 
 
 def sorted_by_return(returns: DataFrame) -> DataFrame:
-    """Bring the rows of a date and period together in the order in which `rank_by_return` ranks them, but for ties.
+    """Bring the rows of each date and period into the order in which `rank_by_return` ranks them, but for ties.
 
-    Columns in: as_of_date, period_days, return_pct, any others. Columns out: the same.
+    Columns in: as of `session_returns`, the rows of a date in one partition as there. Columns out: the same.
 
     Sorting by one number is several times faster than by the four columns of a rank's window; the window's own sort
     then finds its rows in order. It sorts by all digits, so ranks do not depend on this.
@@ -87,7 +87,7 @@ def sorted_by_return(returns: DataFrame) -> DataFrame:
     in_order = F.shiftleft(span, _RETURN_BITS).bitwiseOR(
         F.when(units.isNull(), without_return).otherwise(from_the_best)
     )
-    return returns.repartition("as_of_date", "period_days").sortWithinPartitions(in_order)
+    return returns.sortWithinPartitions(in_order)
 
 
 def _with_benchmark(returns: DataFrame, benchmark: str) -> DataFrame:
