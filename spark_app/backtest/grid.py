@@ -10,12 +10,12 @@ import numpy as np
 
 from spark_app.backtest import statistics
 from spark_app.backtest.engine import Numbers, Path, Prices, simulate
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.luck import deflated_sharpe_of_best, overfitting_probability
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan, Rebalance
 from spark_app.backtest.schedule import Schedule, rebalance_dates
-from spark_app.backtest.signals import numbered_targets, signals_of
+from spark_app.backtest.signals.compute import numbered_targets, signals_of
+from spark_app.backtest.signals.facts import Facts
 from spark_app.universe import PERIODS
 
 GRID_REBALANCES: tuple[Rebalance, ...] = get_args(Rebalance)

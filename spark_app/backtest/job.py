@@ -10,18 +10,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.backtest.details import work_out_details
-from spark_app.backtest.facts import Facts
-from spark_app.backtest.findings import findings_of
 from spark_app.backtest.grid import Grid, work_out_grid
 from spark_app.backtest.market import Coverage, read_coverage, require_prices
 from spark_app.backtest.outcome import STRATEGY, Outcome, summarise, work_out
+from spark_app.backtest.output.findings import findings_of
+from spark_app.backtest.output.report import render_grid, render_outcome
+from spark_app.backtest.output.rows import served_rows, write_csv
 from spark_app.backtest.plan import Plan
-from spark_app.backtest.probe import probe
-from spark_app.backtest.reading import fund_bars, read_facts, require_priced_members
-from spark_app.backtest.report import render_grid, render_outcome
-from spark_app.backtest.rows import served_rows, write_csv
 from spark_app.backtest.schedule import Schedule, calendar_sessions, make_schedule
-from spark_app.backtest.signals import Signals, signals
+from spark_app.backtest.signals.compute import Signals, signals
+from spark_app.backtest.signals.facts import Facts
+from spark_app.backtest.signals.probe import probe
+from spark_app.backtest.signals.reading import fund_bars, read_facts, require_priced_members
 from spark_app.config.universe_file import load_universe
 from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.pipeline.result import StageResult

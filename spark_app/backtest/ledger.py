@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_app.backtest.engine import Path, Prices
-from spark_app.backtest.signals import Signals
-from spark_app.backtest.stocks import HOLDINGS, MARKET_CAPS
+from spark_app.backtest.signals.compute import Signals
+from spark_app.backtest.signals.stocks import HOLDINGS, MARKET_CAPS
 
 ANY_FACT = "any_fact"
 UNPRICED, WITHOUT_CAP = "members_without_prices", "members_without_market_cap"

@@ -15,7 +15,7 @@ from spark_app.backtest.engine import Execution, Path, Prices, simulate
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.backtest.signals import Signals, equal_targets, numbered_targets
+from spark_app.backtest.signals.compute import Signals, equal_targets, numbered_targets
 from spark_app.backtest.statistics import Drawdown
 from spark_app.errors import UsageError
 

@@ -13,8 +13,8 @@ from spark_app.cli.parser import Parser
 from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import load_database_settings, load_settings
 from spark_app.errors import SparkAppError
-from spark_app.results.explain import Explanation, explain
-from spark_app.results.explain_text import as_json, render_explanation
+from spark_app.results.explain.explain import Explanation, explain
+from spark_app.results.explain.text import as_json, render_explanation
 from spark_app.results.sessions import read_sessions
 from spark_app.sources.symbols import parse_ticker
 from spark_app.storage.postgres.database import open_database

@@ -15,9 +15,9 @@ from spark_app.config.secrets import without_secrets
 from spark_app.config.settings import load_database_settings, load_settings
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.results.sessions import read_sessions
-from spark_app.results.status import Status, read_status
-from spark_app.results.status_metrics import render_metrics, render_outcome, write_metrics
-from spark_app.results.status_text import as_json, render_status
+from spark_app.results.status.metrics import render_metrics, render_outcome, write_metrics
+from spark_app.results.status.status import Status, read_status
+from spark_app.results.status.text import as_json, render_status
 from spark_app.storage.postgres.database import open_database
 from spark_app.text_table import printable
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pyspark.sql import SparkSession
 
 from spark_app import market_calendar
-from spark_app.backtest.facts import Facts, StockFacts
+from spark_app.backtest.signals.facts import Facts, StockFacts
 from spark_app.schemas import HOLDINGS, QUOTES
 from spark_app.universe import Universe
 from tests.backtest.independent_stocks import Market

@@ -18,11 +18,11 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_app.backtest import statistics
 from spark_app.backtest.engine import Path as ValuePath
 from spark_app.backtest.engine import Rules, simulate
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import make_schedule
-from spark_app.backtest.signals import Signals, equal_targets, numbered_targets, signals_of
+from spark_app.backtest.signals.compute import Signals, equal_targets, numbered_targets, signals_of
+from spark_app.backtest.signals.facts import Facts
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import Universe
 from tests.backtest import independent

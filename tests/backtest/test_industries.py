@@ -16,11 +16,11 @@ from linearmodels.datasets import french
 from pyspark.sql import SparkSession
 
 from spark_app.backtest.engine import Rules, simulate
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import read_prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import make_schedule
-from spark_app.backtest.signals import numbered_targets, signals_of
+from spark_app.backtest.signals.compute import numbered_targets, signals_of
+from spark_app.backtest.signals.facts import Facts
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import Universe
 

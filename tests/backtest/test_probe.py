@@ -7,11 +7,11 @@ import datetime as dt
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.plan import Plan
-from spark_app.backtest.probe import probe
 from spark_app.backtest.schedule import Schedule
-from spark_app.backtest.signals import Signals
+from spark_app.backtest.signals.compute import Signals
+from spark_app.backtest.signals.facts import Facts
+from spark_app.backtest.signals.probe import probe
 from spark_app.errors import SparkAppError
 from tests.transforms.frames import frame, session
 

@@ -11,12 +11,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app import market_calendar
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import read_coverage, require_prices
 from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT, STRATEGY, Outcome, summarise, work_out
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import calendar_sessions, make_schedule
-from spark_app.backtest.signals import signals
+from spark_app.backtest.signals.compute import signals
+from spark_app.backtest.signals.facts import Facts
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import DEFAULT_UNIVERSE
 from tests.backtest import independent

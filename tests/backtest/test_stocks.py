@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.ledger import work_out_ledger
 from spark_app.backtest.outcome import STRATEGY, work_out
 from spark_app.backtest.plan import Plan
-from spark_app.backtest.probe import probe
 from spark_app.backtest.schedule import calendar_sessions, make_schedule
-from spark_app.backtest.signals import signals
+from spark_app.backtest.signals.compute import signals
+from spark_app.backtest.signals.facts import Facts
+from spark_app.backtest.signals.probe import probe
 from spark_app.errors import SparkAppError
 from spark_app.transforms.rotation import SectorChoice
 from tests.backtest import independent

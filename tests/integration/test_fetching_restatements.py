@@ -14,8 +14,8 @@ import pytest
 
 from spark_app.config.settings import CalendarSettings
 from spark_app.ingestion import charts
-from spark_app.results.explain import explain
-from spark_app.results.explain_text import render_explanation
+from spark_app.results.explain.explain import explain
+from spark_app.results.explain.text import render_explanation
 from spark_app.results.sessions import read_sessions
 from tests.emulator import Market
 from tests.integration.expected import Known, Rows, daily_prices, sessions_ending, trending_sectors

@@ -13,8 +13,8 @@ import pytest
 
 from spark_app.cli.explain import main
 from spark_app.config.settings import CalendarSettings
-from spark_app.results.explain import Explanation, explain
-from spark_app.results.explain_text import as_json, render_explanation
+from spark_app.results.explain.explain import Explanation, explain
+from spark_app.results.explain.text import as_json, render_explanation
 from spark_app.results.sessions import read_sessions
 from spark_app.storage.postgres.database import Database, parse_url
 from tests.results.rows import FRIDAY, add, add_bar, add_run, after_close

@@ -10,9 +10,9 @@ import pytest
 
 from spark_app.config.settings import CalendarSettings, Settings, load_settings
 from spark_app.results.sessions import read_sessions
-from spark_app.results.status import Status, read_status
-from spark_app.results.status_metrics import render_metrics, write_metrics
-from spark_app.results.status_text import as_json, describe_seconds, render_status
+from spark_app.results.status.metrics import render_metrics, write_metrics
+from spark_app.results.status.status import Status, read_status
+from spark_app.results.status.text import as_json, describe_seconds, render_status
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.run_log import RunKey

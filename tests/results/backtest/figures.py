@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from spark_app.backtest.rows import Tables as Found
-from spark_app.backtest.rows import served_rows
+from spark_app.backtest.output.rows import Tables as Found
+from spark_app.backtest.output.rows import served_rows
 from spark_app.schemas import BACKTEST_TABLES
 from tests.results.page.figures import Tables
 

@@ -12,13 +12,13 @@ import numpy as np
 from spark_app import market_calendar
 from spark_app.backtest.details import work_out_details
 from spark_app.backtest.engine import Prices, simulate
-from spark_app.backtest.findings import findings_of
 from spark_app.backtest.grid import GRID_REBALANCES, Cell, Grid
 from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT, STRATEGY, Outcome, summarise
+from spark_app.backtest.output.findings import findings_of
+from spark_app.backtest.output.rows import Tables
 from spark_app.backtest.plan import Plan
-from spark_app.backtest.rows import Tables
 from spark_app.backtest.schedule import make_schedule
-from spark_app.backtest.signals import Signals, equal_targets, numbered_targets
+from spark_app.backtest.signals.compute import Signals, equal_targets, numbered_targets
 from spark_app.results.backtest.facts import Facts, Origin, facts_of
 from spark_app.schemas import BACKTEST_LEDGER
 from spark_app.universe import PERIODS

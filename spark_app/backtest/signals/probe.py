@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.backtest.signals import Signals, signals
+from spark_app.backtest.signals.compute import Signals, signals
+from spark_app.backtest.signals.facts import Facts
 from spark_app.errors import SparkAppError
 
 Compute = Callable[[Plan, Schedule, Facts], Signals]

@@ -13,12 +13,10 @@ import psycopg
 
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import DataIncompleteError, UsageError
-from spark_app.results import explain_facts as facts
-from spark_app.results import explain_returns as returns
-from spark_app.results import explain_rules as rules
-from spark_app.results.explain_facts import Decision, Fetch, Restatement, Row, Snapshot
-from spark_app.results.explain_returns import PeriodReturn, Starts
-from spark_app.results.explain_rules import Rule, StockFacts
+from spark_app.results.explain import facts, returns, rules
+from spark_app.results.explain.facts import Decision, Fetch, Restatement, Row, Snapshot
+from spark_app.results.explain.returns import PeriodReturn, Starts
+from spark_app.results.explain.rules import Rule, StockFacts
 from spark_app.results.sessions import Sessions
 from spark_app.stages import STAGE3, STAGE5
 from spark_app.storage.postgres.database import Database, translated_errors

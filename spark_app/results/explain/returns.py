@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import psycopg
 
-from spark_app.results.explain_facts import STOCK_TABLE, Close, Row, read_closes
+from spark_app.results.explain.facts import STOCK_TABLE, Close, Row, read_closes
 from spark_app.universe import BENCHMARK
 
 _FUNDS = "collected_daily_etf_ohlc"

@@ -14,8 +14,10 @@ from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.stage import Stage
-from spark_app.results import status_facts as facts
-from spark_app.results.freshness import (
+from spark_app.results.sessions import Sessions
+from spark_app.results.status import facts
+from spark_app.results.status.facts import Backlog
+from spark_app.results.status.freshness import (
     SERVED,
     STAGE_NAMES,
     WORST_FIRST,
@@ -25,8 +27,6 @@ from spark_app.results.freshness import (
     judge_tables,
     read_stages,
 )
-from spark_app.results.sessions import Sessions
-from spark_app.results.status_facts import Backlog
 from spark_app.stages import STAGE1, STAGE2, STAGES
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate

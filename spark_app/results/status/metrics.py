@@ -9,7 +9,7 @@ from pathlib import Path
 from spark_app import __version__
 from spark_app.errors import UsageError
 from spark_app.results.files import write_whole
-from spark_app.results.status import Status
+from spark_app.results.status.status import Status
 
 _Samples = Iterable[tuple[Mapping[str, str], float | None]]
 

@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
-from spark_app.backtest.facts import Facts, StockFacts
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.backtest.stocks import Members
+from spark_app.backtest.signals.facts import Facts, StockFacts
+from spark_app.backtest.signals.stocks import Members
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.current import read_bars, read_holdings, read_index_membership, read_quotes

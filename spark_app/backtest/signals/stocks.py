@@ -16,8 +16,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from spark_app.backtest.facts import StockFacts
 from spark_app.backtest.plan import Plan
+from spark_app.backtest.signals.facts import StockFacts
 from spark_app.transforms.exclusions import no_market_cap, with_below_top_n, with_duplicate_issuer
 from spark_app.transforms.holdings import sector_memberships, within_index
 from spark_app.transforms.market_caps import with_market_cap, without_later_caps

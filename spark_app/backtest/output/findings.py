@@ -9,8 +9,8 @@ from dataclasses import asdict
 from spark_app.backtest.details import Details
 from spark_app.backtest.grid import Grid
 from spark_app.backtest.outcome import COSTS_BPS, SERIES, Outcome, Summary
-from spark_app.backtest.report import describe_gaps, describe_plan
-from spark_app.backtest.rows import Row, Tables, known, percent_of, rows_of
+from spark_app.backtest.output.report import describe_gaps, describe_plan
+from spark_app.backtest.output.rows import Row, Tables, known, percent_of, rows_of
 
 
 def findings_of(

@@ -6,9 +6,9 @@ import datetime as dt
 import json
 from dataclasses import asdict
 
-from spark_app.results.freshness import StageStatus
-from spark_app.results.status import NextRun, SourceStatus, Status
-from spark_app.results.status_facts import Backlog
+from spark_app.results.status.facts import Backlog
+from spark_app.results.status.freshness import StageStatus
+from spark_app.results.status.status import NextRun, SourceStatus, Status
 from spark_app.text_table import data_mark, draw_table, printable
 
 _LONGEST_PROBLEM = 300

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from spark_app.results.explain_facts import Row, Snapshot
+from spark_app.results.explain.facts import Row, Snapshot
 from spark_app.universe import BENCHMARK, ShareClass
 
 _RULE_OF = {

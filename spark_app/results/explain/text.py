@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from decimal import Decimal
 
-from spark_app.results.explain import Explanation
-from spark_app.results.explain_facts import Close, Fetch
-from spark_app.results.explain_returns import PeriodReturn
-from spark_app.results.explain_rules import percent, signed
+from spark_app.results.explain.explain import Explanation
+from spark_app.results.explain.facts import Close, Fetch
+from spark_app.results.explain.returns import PeriodReturn
+from spark_app.results.explain.rules import percent, signed
 from spark_app.text_table import data_mark, draw_table, printable
 
 _SHOWN_DIFFERENCE = Decimal("0.0001")

@@ -12,11 +12,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app.backtest.engine import Numbers, Prices
-from spark_app.backtest.facts import Facts
 from spark_app.backtest.market import sessions_frame
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.backtest.stocks import Members, stock_signals
+from spark_app.backtest.signals.facts import Facts
+from spark_app.backtest.signals.stocks import Members, stock_signals
 from spark_app.transforms.rotation import SectorChoice, chosen_sectors, target_weights
 from spark_app.transforms.trends import sector_trends
 

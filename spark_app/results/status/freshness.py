@@ -11,9 +11,9 @@ import psycopg
 
 from spark_app.config.settings import VerificationSettings
 from spark_app.pipeline.stage import Stage
-from spark_app.results import status_facts as facts
 from spark_app.results.sessions import Sessions
-from spark_app.results.status_facts import LastRun, Size
+from spark_app.results.status import facts
+from spark_app.results.status.facts import LastRun, Size
 from spark_app.stages import STAGE1, STAGE2, STAGE3, STAGE4, STAGE5, STAGES
 from spark_app.storage.postgres.locks import try_stage_lock
 

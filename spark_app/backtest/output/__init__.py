@@ -1,0 +1,1 @@
+"""What a backtest gives: text, rows of tables and CSV files, JSON. Begin with `rows.py`; its page is in `results/`."""
