@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-LAPTOP, TABLET, PHONE = (1440, 900), (820, 1180), (390, 844)
+LAPTOP, SMALL_LAPTOP, TABLET, PHONE = (1440, 900), (1280, 800), (820, 1180), (390, 844)
 LARGEST = 1_500_000
 
 TABLES = """() => Object.fromEntries([...document.querySelectorAll('table[id]')].map(table => [table.id,

@@ -10,7 +10,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.browser.opened import CUT_OFF, LAPTOP, LARGEST, PHONE, TABLES, TABLET, opened, reached_by_keyboard
+from tests.browser.opened import (
+    CUT_OFF,
+    LAPTOP,
+    LARGEST,
+    PHONE,
+    SMALL_LAPTOP,
+    TABLES,
+    TABLET,
+    opened,
+    reached_by_keyboard,
+)
 from tests.browser.scenes import SCENES
 from tests.results.page.figures import differences
 from tests.results.page.world import DAY, HOSTILE_NAMES
@@ -70,12 +80,18 @@ def test_the_first_screen_of_a_laptop_answers_what_matters(browser: Browser, pag
         (TABLET, "#rotation-table"),
         (LAPTOP, "table.short"),
         (LAPTOP, "#rotation-table"),
+        (LAPTOP, "#runs-table"),
+        (LAPTOP, "#tails-table"),
+        (SMALL_LAPTOP, "table.short"),
+        (SMALL_LAPTOP, "#rotation-table"),
+        (SMALL_LAPTOP, "#runs-table"),
     ],
 )
-def test_weights_and_the_rotation_are_seen_without_scrolling_sideways(
+def test_weights_the_rotation_and_runs_are_seen_without_scrolling_sideways(
     browser: Browser, page_file: Made, size: tuple[int, int], table: str
 ) -> None:
     with opened(browser, page_file("sixty"), size) as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
         width, shown = page.evaluate(
             "name => (box => [box.scrollWidth, box.clientWidth])(document.querySelector(name).parentElement)", table
         )
