@@ -19,9 +19,14 @@ read -r as_of first < <("$python" scripts/demo_sessions.py ${AS_OF:+"$AS_OF"}) |
 "$launcher" report --as-of "$as_of" --open
 cat <<TEXT
 
-Look further with:
-  SPARK_APP_HOME=$SPARK_APP_HOME $launcher psql -c "SELECT * FROM analytics_portfolio_turnover"
-  SPARK_APP_HOME=$SPARK_APP_HOME $launcher psql     a SQL prompt
-  SPARK_APP_HOME=$SPARK_APP_HOME $launcher report --as-of $first     the page of another session
-  $launcher daily_pipeline                   the same with real prices, in var
+Look further; with SPARK_APP_HOME the commands of README.md use the demo:
+  export SPARK_APP_HOME=$SPARK_APP_HOME
+  $launcher status                       # is all fresh
+  $launcher explain XLK                  # why a sector trends or not; also takes a stock
+  $launcher report --as-of $first    # the page of another session
+  $launcher psql -c "SELECT * FROM analytics_portfolio_turnover ORDER BY as_of_date"
+
+With real prices, in var:
+  unset SPARK_APP_HOME
+  $launcher daily_pipeline
 TEXT

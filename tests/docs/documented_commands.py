@@ -1,4 +1,4 @@
-"""The commands of the documentation: where they stand, and which kinds there are."""
+"""The commands of the documentation and of the demo's last lines: where they stand, and which kinds there are."""
 
 from __future__ import annotations
 
@@ -58,10 +58,11 @@ class Command:
 
 
 def commands() -> Iterator[Command]:
-    """All commands of all pages, in their order."""
+    """All commands of all pages, in their order, and those that the demo ends with."""
     for page in PAGES:
         yield from in_blocks(page)
         yield from in_text(page)
+    yield from in_demo()
 
 
 def in_blocks(page: Path) -> Iterator[Command]:
@@ -94,3 +95,13 @@ def in_text(page: Path) -> Iterator[Command]:
             for code in re.findall(r"`([^`]+)`", line):
                 if IN_TEXT.match(code):
                     yield Command(code.replace("\\|", "|"), f"{page.name}:{number}")
+
+
+def in_demo() -> Iterator[Command]:
+    """The indented lines of the text that `make demo` ends with, as a user sees them."""
+    values = {"$SPARK_APP_HOME": "var/demo", "$launcher": "./spark_jobs_launcher.sh", "$first": "2025-11-28"}
+    text = (ROOT / "scripts" / "demo.sh").read_text().split("<<TEXT")[1]
+    for line in text.splitlines():
+        if line.startswith("  "):
+            shown = re.sub(r"\$\w+", lambda name: values[name[0]], line)
+            yield Command(re.sub(r"\s+# .*$", "", shown.strip()), "demo.sh")

@@ -1,4 +1,4 @@
-"""Every command of the documentation can be typed as it stands there.
+"""Every command of the documentation, and of the demo's last lines, can be typed as it stands there.
 
 Each kind has its check: jobs' arguments go through the jobs' own parsers, SQL runs on an empty database with the
 pipeline's tables, what costs nothing is really run. A line of a code block that is of no kind fails.
@@ -61,6 +61,7 @@ class Check:
             "pip": self.pip,
             "docker": self.docker,
             "export": self.export,
+            "unset": self.unset,
             "mkdir": partial(in_empty_folder, text),
         }
         if words[0].startswith("scripts/windows/"):
@@ -76,6 +77,9 @@ class Check:
     def export(self, words: Sequence[str]) -> None:
         for word in words:
             self.variable(*word.split("=", 1))
+
+    def unset(self, words: Sequence[str]) -> None:
+        assert list(words) == ["SPARK_APP_HOME"]
 
     def launcher(self, words: Sequence[str]) -> None:
         options = argparse.ArgumentParser(allow_abbrev=False)
@@ -213,4 +217,4 @@ def test_the_pages_have_commands_of_blocks_and_of_the_running_text() -> None:
     assert {"make demo", 'psql -c "SELECT version()"', "SELECT * FROM logs_pipeline_run WHERE status = 'running'"} <= {
         command.text.removeprefix("./spark_jobs_launcher.sh ") for command in found
     }
-    assert {command.place.split(":")[0] for command in found} >= {"README.md", "WORKFLOW.md", "ERRORS.md"}
+    assert {command.place.split(":")[0] for command in found} >= {"README.md", "WORKFLOW.md", "ERRORS.md", "demo.sh"}
