@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -17,11 +19,13 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from spark_app.config.installation import LAUNCHER
 from spark_app.config.settings import load_database_settings
-from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.errors import DataIncompleteError, ServiceUnavailableError, UsageError
 from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
-from spark_app.storage.postgres.database import open_database, translated_errors
+from spark_app.storage.postgres.database import Database, open_database, translated_errors
+from spark_app.storage.postgres.migrate import has_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,13 +50,14 @@ def read_table(name: str, *, as_of: dt.date | str | None = None) -> pd.DataFrame
 
     Args:
         as_of: only the rows of this date: as_of_date, of prices trade_date. None for all dates.
-    Raises: UsageError: no such table, or an invalid date. ServiceUnavailableError: Postgres does not answer.
+    Raises: UsageError: no such table, or an invalid date. DataIncompleteError: no run has made the tables yet.
+    ServiceUnavailableError: Postgres does not answer.
     """
     import pandas as pd
 
     table = _table(name)
     with (
-        open_database(load_database_settings()) as database,
+        _opened() as database,
         translated_errors(f"reading {name}"),
         database.connect() as connection,
     ):
@@ -69,7 +74,7 @@ def read_table_with_spark(spark: SparkSession, name: str, *, as_of: dt.date | st
     Columns out: those of the table, with the types of `schemas.py`.
     """
     table = _table(name)
-    with open_database(load_database_settings()) as database:
+    with _opened() as database:
         options = {
             **database.jdbc_options(),
             "query": _query(table, as_of).as_string(),
@@ -79,6 +84,14 @@ def read_table_with_spark(spark: SparkSession, name: str, *, as_of: dt.date | st
             return spark.read.format("jdbc").options(**options).load().localCheckpoint()
         except JAVA_ERRORS as error:
             raise ServiceUnavailableError(f"reading {name} from PostgreSQL failed: {reason_of(error)}") from error
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[Database]:
+    with open_database(load_database_settings()) as database:
+        if not has_tables(database):
+            raise DataIncompleteError(f"there are no results yet: run {LAUNCHER} daily_pipeline")
+        yield database
 
 
 def _table(name: str) -> ServedTable:

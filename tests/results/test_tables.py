@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from functools import partial
 
 import pandas as pd
 import pytest
 from psycopg import sql
 from pyspark.sql import SparkSession
 
-from spark_app.errors import UsageError
+from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.results import tables
 from spark_app.results.tables import read_table, read_table_with_spark
 from spark_app.schemas import SERVED_TABLES
 from spark_app.storage.postgres.database import Database
+from tests.storage.postgres.copies import new_database
 from tests.storage.postgres.logins import url_of
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
@@ -65,6 +67,16 @@ def test_a_mistake_is_a_sentence(served: Database) -> None:
         read_table("logs_pipeline_run")
     with pytest.raises(UsageError, match=r"invalid as_of '30.6.2023': expected YYYY-MM-DD"):
         read_table("analytics_trending_sectors", as_of="30.6.2023")
+
+
+def test_without_any_table_the_reader_is_sent_to_the_pipeline(
+    served: Database, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_database(served) as empty:
+        monkeypatch.setenv("DATABASE_URL", url_of(empty))
+        for read in (read_table, partial(read_table_with_spark, spark)):
+            with pytest.raises(DataIncompleteError, match=r"^there are no results yet: run .* daily_pipeline$"):
+                read("analytics_trending_sectors")
 
 
 def test_the_database_is_only_read(served: Database, monkeypatch: pytest.MonkeyPatch) -> None:
