@@ -426,6 +426,7 @@ def test_mistakes_get_a_sentence_with_the_nearest_alternatives(
     assert capsys.readouterr().out.startswith("AAPL (AAPL Inc.) on 2026-11-20: position")
     mistakes = {
         ("APPL",): "explain: unknown ticker APPL: nothing is served for it; nearest: AAPL\n",
+        ("FOO",): "explain: unknown ticker FOO: nothing is served for it; use one that `show` prints\n",
         ("AAPL", "--as-of", "2026-11-21"): ("explain: no results for 2026-11-21: nearest with results: 2026-11-20\n"),
         ("*",): "explain: invalid ticker '*': expected letters and digits such as XLK or BRK-B\n",
     }

@@ -237,7 +237,9 @@ def _unknown_ticker(connection: psycopg.Connection, ticker: str) -> UsageError:
     known = facts.read_tickers(connection)
     # Of short texts difflib finds few alike: those with the same beginning follow.
     alike = [*difflib.get_close_matches(ticker, known, n=5), *(t for t in known if t[:2] == ticker[:2])]
-    nearest = list(dict.fromkeys(alike))[:5] or known[:5]
+    nearest = list(dict.fromkeys(alike))[:5]
+    if not nearest:
+        return UsageError(f"unknown ticker {ticker}: nothing is served for it; use one that `show` prints")
     return UsageError(f"unknown ticker {ticker}: nothing is served for it; nearest: {_listed(nearest)}")
 
 
