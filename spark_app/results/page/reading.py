@@ -35,7 +35,7 @@ from spark_app.storage.postgres.retry import retried
 from spark_app.universe import BENCHMARKS, FUNDS
 
 _Row = TypeVar("_Row")
-_YEAR_SESSIONS, _RECENT_SESSIONS = 253, 21
+_YEAR_SESSIONS, _RECENT_SESSIONS = 252, 21
 _LOGGED_DAYS, _LOGGED_SHOWN = 30, 12
 _NO_RESULTS = f"there are no results yet: run {LAUNCHER} daily_pipeline"
 

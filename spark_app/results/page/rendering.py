@@ -50,8 +50,15 @@ def render_page(facts: Facts) -> str:
         figures=figures,
         steps=_STEPS,
         launcher=LAUNCHER,
+        filling=_filling(facts),
         version=__version__,
     )
+
+
+def _filling(facts: Facts) -> str:
+    """The command that fills the year of the page, from the source that its data is of."""
+    source = "" if facts.origin in (None, "real") else f" --source {facts.origin}"
+    return f"{LAUNCHER} backfill_etf_benchmarks --days {len(facts.sessions)}{source}"
 
 
 def _by_week(strength: pd.DataFrame) -> list[tuple[dt.date, list[float | None]]]:

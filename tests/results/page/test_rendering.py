@@ -109,14 +109,28 @@ def test_without_a_run_of_stage_5_the_portfolio_is_not_there_yet(database: Datab
     assert "No portfolio yet Stage 5 has not computed a portfolio for 10 May 2024" in text_of(page_of(database))
 
 
-def test_a_short_history_is_shown_and_how_a_year_is_filled(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("origin", "cost", "source"),
+    [("real", "with 12 requests", ""), ("synthetic", "without a request", " --source synthetic")],
+)
+def test_a_short_history_is_shown_and_how_a_year_is_filled(
+    database: Database, origin: str, cost: str, source: str
+) -> None:
     with database.connect() as connection:
+        connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s)", (origin,))
         add_trends(connection, DAY)
         add_prices(connection, sessions=30)
     said = text_of(page_of(database))
-    assert "30 of 253 sessions are served. A year is filled with 12 requests:" in said
-    assert "backfill_etf_benchmarks --days 252" in said
-    assert "Needs 73 sessions of prices in a row; 30 are served." in said
+    command = f"./spark_jobs_launcher.sh backfill_etf_benchmarks --days 252{source}"
+    assert f"30 of 252 sessions are served. A year is filled {cost}: {command} " in said
+    assert f"Needs 73 sessions of prices in a row; 30 are served. Fill a year {cost}: {command} " in said
+
+
+def test_who_filled_a_year_as_the_page_said_is_not_sent_again(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+        add_prices(connection, sessions=252)
+    assert "backfill_etf_benchmarks" not in text_of(page_of(database))
 
 
 def test_a_missing_price_leaves_a_gap(database: Database) -> None:

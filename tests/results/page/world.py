@@ -68,7 +68,7 @@ VALUES ('run-1', %s, %s, %s, '{"basis_sessions": 20}', %s, %s, 0, %s, 12, 3048, 
 """
 
 
-def add_prices(connection: psycopg.Connection, *, last: dt.date = DAY, sessions: int = 253) -> None:
+def add_prices(connection: psycopg.Connection, *, last: dt.date = DAY, sessions: int = 252) -> None:
     """Add prices of all funds on the sessions that end with `last`."""
     dates = market_calendar.sessions_ending(last, sessions)
     connection.execute(_PRICES, {"funds": list(FUNDS), "sessions": dates, "fetched_at": MADE_AT})
