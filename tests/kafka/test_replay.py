@@ -23,7 +23,8 @@ from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.reader import find_span
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publish import Publication, RowSet, publish
+from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import start_run
 from tests.declared import DECLARED
 from tests.kafka.broker import KafkaBroker

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from spark_app.schemas import ServedTable
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.publish import Publication, joined_columns, loaded_rows, stale_rows
+from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publish import joined_columns, loaded_rows, stale_rows
 from spark_app.storage.postgres.run_log import RowCounts
 
 

@@ -55,7 +55,7 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
     Raises: PassingFailureError: Postgres cannot be reached. ServiceUnavailableError: for example, its disk is full.
         SparkAppError: it rejects a row, or a number is too large for its column.
     """
-    sent = rows.select(*map(_to_loading, table.computed_schema))
+    sent = rows.select(*map(to_loading, table.computed_schema))
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
     try:
         sent.write.format("jdbc").mode("append").options(**options).save()
@@ -94,7 +94,8 @@ def _loading_column(field: StructField) -> sql.Composable:
             return name
 
 
-def _to_loading(field: StructField) -> Column:
+def to_loading(field: StructField) -> Column:
+    """Return a computed column as its loading table has it; see `create_table`."""
     match field.dataType:
         case DateType():
             return F.unix_date(field.name).alias(field.name)

@@ -9,18 +9,17 @@ import contextlib
 import datetime as dt
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from pyspark.sql import DataFrame
 
-from spark_app.errors import SparkAppError
+from spark_app.errors import PassingFailureError, SparkAppError
 from spark_app.schemas import ServedTable
 from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.outbox import pending_removals, pending_upserts
 from spark_app.storage.postgres.provenance import UNKNOWN, Provenance, log_provenance
+from spark_app.storage.postgres.publication import Publication, RowSet
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
@@ -33,32 +32,9 @@ from spark_app.storage.postgres.run_log import (
     log_errors,
 )
 from spark_app.storage.postgres.served_columns import check_columns
+from spark_app.storage.postgres.unchanged import keep_contents, observed, read_contents, unchanged_of
 
 _LOCK_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class RowSet:
-    """The rows of a table that a run replaces as a whole, for example those of one as-of date.
-
-    A merge removes stale rows: those of the set that the run did not produce.
-    """
-
-    columns: tuple[str, ...]
-    values: tuple[tuple[object, ...], ...]
-
-
-@dataclass(frozen=True)
-class Publication:
-    """Rows for one served table, without `run_id`; `owned` if they form a set.
-
-    Publications that share one DataFrame are loaded once; `only` then names the tickers of each.
-    """
-
-    table: ServedTable
-    rows: DataFrame
-    owned: RowSet | None = None
-    only: tuple[str, ...] | None = None
 
 
 def publish(
@@ -84,22 +60,27 @@ def publish(
         SparkAppError: Postgres rejects a row, a key is not unique, or a served table was changed by hand; the served
             tables are unchanged.
     """
-    with (
-        translated_errors("publishing"),
-        database.connect() as connection,
-        loaded_rows(database, connection, run.run_id, publications) as loaded,
-    ):
-        confirm()
-        with connection.transaction():
-            _prepare_merge(connection, {p.table.name for p in publications})
-            if (done := finished_run(connection, run)) is not None:
-                return done
-            if loaded:
-                claim_origin(connection, origin)
-            counts = sum((_merge(connection, p, rows, run, topic) for p, rows in loaded), RowCounts())
-            log_errors(connection, run, errors)
-            log_provenance(connection, run, provenance)
-            finish_run(connection, run, result, counts)
+    with translated_errors("publishing"), database.connect() as connection:
+        served = unchanged_of(publications, read_contents(connection, run, publications))
+        watched = observed([p for p in publications if p.table.name not in served])
+        with loaded_rows(database, connection, run.run_id, watched.publications) as loaded:
+            confirm()
+            with connection.transaction():
+                _prepare_merge(connection, {p.table.name for p in publications})
+                if (done := finished_run(connection, run)) is not None:
+                    return done
+                if publications:
+                    claim_origin(connection, origin)
+                known = read_contents(connection, run, publications)
+                if any(known.get(table) != content for table, content in served.items()):
+                    # Only a merge of another run, or somebody's hand, comes between.
+                    raise PassingFailureError("a served table was changed while its rows were compared: run it again")
+                counts = sum((_merge(connection, p, rows, run, topic) for p, rows in loaded), RowCounts())
+                counts += RowCounts(unchanged=sum(content.rows for content in served.values()))
+                keep_contents(connection, run, watched.contents())
+                log_errors(connection, run, errors)
+                log_provenance(connection, run, provenance)
+                finish_run(connection, run, result, counts)
     return counts
 
 

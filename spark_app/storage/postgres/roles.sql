@@ -64,7 +64,7 @@ BEGIN
         'analytics_backtest_run', 'analytics_backtest_summary', 'analytics_backtest_equity',
         'analytics_backtest_rebalance', 'analytics_backtest_position', 'analytics_backtest_ledger',
         'logs_pipeline_run', 'logs_consumer_error', 'logs_data_origin', 'logs_fetch_throttle', 'logs_fetch_stop',
-        'logs_topic_outbox', 'logs_fetch', 'logs_price_restatement'
+        'logs_topic_outbox', 'logs_fetch', 'logs_price_restatement', 'logs_publication'
     ] LOOP
         IF (SELECT relowner <> 'spark_app_owner'::regrole FROM pg_class WHERE oid = format('public.%I', name)::regclass) THEN
             EXECUTE format('ALTER TABLE public.%I OWNER TO spark_app_owner', name);
@@ -99,6 +99,8 @@ GRANT INSERT, UPDATE ON logs_pipeline_run TO spark_app_pipeline;
 GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
 -- What was fetched and restated (provenance.py).
 GRANT INSERT ON logs_fetch, logs_price_restatement TO spark_app_pipeline;
+-- What was published last (unchanged.py).
+GRANT INSERT, UPDATE ON logs_publication TO spark_app_pipeline;
 -- The throttle, whose rows exist from the start, and requests to stop (throttle.py).
 GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;
 GRANT INSERT, DELETE ON logs_fetch_stop TO spark_app_pipeline;

@@ -28,7 +28,8 @@ from spark_app.storage.postgres import publish as publish_module
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.locks import stage_lock, staging_table_lock, tables_exclusive_lock
-from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
 from spark_app.storage.postgres.throttle import read_throttle

@@ -12,9 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_app.errors import SparkAppError, UsageError
-from spark_app.schemas import ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION
+from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, ServedTable
+from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publish import publish, sweep_orphans
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
     RowCounts,
@@ -268,3 +270,89 @@ def test_a_value_too_large_for_its_column_is_rejected(spark: SparkSession, datab
         " 1000000000000000.500000 cannot be represented as Decimal(18, 6)"
     )
     assert closes(database) == {}
+
+
+def loading_tables(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The served tables that rows are sent for from now on."""
+    sent: list[str] = []
+    load = loading.load
+
+    def noted(database: Database, rows: DataFrame, table: ServedTable, name: str) -> None:
+        sent.append(table.name)
+        load(database, rows, table, name)
+
+    monkeypatch.setattr(loading, "load", noted)
+    return sent
+
+
+def test_a_rerun_that_computes_the_same_sends_no_rows(
+    spark: SparkSession, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(number: int, close: str) -> RowCounts:
+        rows = bars(spark, {"XLK": close, "SPY": "11"}, run_id=f"run-0000000{number}")
+        tables = [Publication(ETF_OHLC, rows, only=("XLK",)), Publication(BENCHMARK_OHLC, rows, only=("SPY",))]
+        return send(database, *tables, key=run_key(f"run-0000000{number}"))
+
+    assert run(1, "10") == RowCounts(inserted=2)
+    sent = loading_tables(database, monkeypatch)
+    assert run(2, "10") == RowCounts(unchanged=2)
+    assert sent == []
+    assert run(3, "10.5") == RowCounts(updated=1, unchanged=1)
+    assert closes(database) == {"XLK": Decimal("10.5")}
+    assert run(4, "10.5") == RowCounts(unchanged=2)
+    assert sent == ["collected_daily_etf_ohlc"]
+    # What was served between: the same rows as at first, but no longer the last ones.
+    assert run(5, "10") == RowCounts(updated=1, unchanged=1)
+    assert closes(database) == {"XLK": Decimal(10)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE collected_daily_etf_ohlc SET close_price = 11.5",
+        "DELETE FROM collected_daily_etf_ohlc",
+        "TRUNCATE collected_daily_etf_ohlc",
+        "ALTER TABLE collected_daily_etf_ohlc DISABLE TRIGGER forget_publications;"
+        "UPDATE collected_daily_etf_ohlc SET close_price = 11.5",
+    ],
+)
+def test_rows_that_somebody_changed_are_served_again_by_the_next_run(
+    spark: SparkSession, database: Database, change: str
+) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    with database.connect() as connection:
+        connection.execute(change.encode())
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})), key=run_key("run-00000002"))
+    assert closes(database) == {"XLK": Decimal(10)}
+
+
+def test_a_change_that_is_not_committed_yet_is_seen_by_the_next_run(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(ETF_OHLC, bars(spark, {"XLK": "10"})))
+    again = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
+    with ThreadPoolExecutor() as pool, database.connect() as connection:
+        with connection.transaction():
+            connection.execute(b"UPDATE collected_daily_etf_ohlc SET close_price = 11.5")
+            key = run_key("run-00000002")
+            later = pool.submit(database.retry_policy.call, lambda: send(database, again, key=key))
+            wait_for_merges(database, 1)
+        assert later.result(timeout=60) == RowCounts(updated=1)
+    assert closes(database) == {"XLK": Decimal(10)}
+
+
+def test_a_value_that_moves_to_a_column_without_one_is_a_change(spark: SparkSession, database: Database) -> None:
+    def positions(*dates: dt.date | None) -> Publication:
+        row = (DAY, "XOM", None, "Energy", 1, "quoted", *(None, None, False, None) * 3, Decimal(1), "because", "run")
+        rows = spark.createDataFrame([(*row, False, *dates, False)], PORTFOLIO_ALLOCATION.schema)
+        return Publication(PORTFOLIO_ALLOCATION, rows)
+
+    send(database, positions(DAY, None))
+    assert send(database, positions(None, DAY), key=run_key("run-00000002")) == RowCounts(updated=1)
+
+
+def test_a_set_that_loses_its_rows_is_not_taken_for_the_one_before(spark: SparkSession, database: Database) -> None:
+    owned = RowSet(("as_of_date",), ((DAY,),))
+    send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["XOM"])))
+    none = exclusions(spark, [])
+    assert send(database, Publication(PORTFOLIO_EXCLUSION, none), key=run_key("run-00000002")) == RowCounts()
+    third = send(database, Publication(PORTFOLIO_EXCLUSION, none, owned), key=run_key("run-00000003"))
+    assert third == RowCounts(removed=1)

@@ -18,7 +18,7 @@ from spark_app.storage.postgres import remedies, session
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.loading import create_table, load
 from spark_app.storage.postgres.migrate import Migration, migrate, migrations
-from spark_app.storage.postgres.publish import Publication
+from spark_app.storage.postgres.publication import Publication
 from spark_app.storage.postgres.retention import measure, old_prices, remove
 from spark_app.storage.postgres.throttle import block_source
 from spark_app.storage.postgres.verify import table_facts, verifying

@@ -28,7 +28,8 @@ from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.loading import SCHEMA, create_table
 from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.migrate import Migration, migrate
-from spark_app.storage.postgres.publish import Publication, RowSet, publish, sweep_orphans
+from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publish import publish, sweep_orphans
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run

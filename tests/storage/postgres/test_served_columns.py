@@ -11,7 +11,8 @@ from spark_app import schemas
 from spark_app.errors import SparkAppError
 from spark_app.schemas import ETF_OHLC, ServedTable
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publish import Publication, publish
+from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import start_run
 from spark_app.storage.postgres.served_columns import check_columns
 from tests.storage.postgres.test_publish import OK, run_key

@@ -16,7 +16,7 @@ from spark_app.errors import PassingFailureError, ServiceUnavailableError
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, parse_url
-from spark_app.storage.postgres.publish import Publication
+from spark_app.storage.postgres.publication import Publication
 from tests.storage.postgres.test_publish import bars, closes, send
 from tests.storage.postgres.tls_front import TlsFront, make_authority, make_certificate, tls_front
 
