@@ -425,7 +425,9 @@ def test_a_user_without_a_name_is_refused_with_one_sentence(
     nameless = '[ "$1" = -u ] && echo 23456 && exit; echo "id: cannot find name for user ID 23456" >&2; exit 1\n'
     _write_program(tmp_path / "bin" / "id", f"#!/bin/sh\n{nameless}")
     done = _spark_env(clone, *arguments, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    said = "the user with the id 23456 has no name, and Spark needs one: run as a user of /etc/passwd, or add it there\n"
+    said = (
+        "the user with the id 23456 has no name, and Spark needs one: run as a user of /etc/passwd, or add it there\n"
+    )
     assert (done.returncode, done.stderr) == (exit_code, said if exit_code else "")
 
 

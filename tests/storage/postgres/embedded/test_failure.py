@@ -57,5 +57,7 @@ def test_files_that_the_user_may_not_change_or_read_are_one_sentence(
     (home / "password").mkdir()
     monkeypatch.setattr(EmbeddedPostgres, "_is_running", lambda _: True)
     for ask in (own.stop, own.running_url):
-        with pytest.raises(ServiceUnavailableError, match=f"^the embedded PostgreSQL cannot use {home}: Is a directory$"):
+        with pytest.raises(
+            ServiceUnavailableError, match=f"^the embedded PostgreSQL cannot use {home}: Is a directory$"
+        ):
             ask()
