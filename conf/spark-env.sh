@@ -46,6 +46,9 @@ _fail() {
 # A local master, or a cluster on loopback, listens on loopback only; not every machine can resolve its own name.
 # The daemons of a cluster source this file too; their address is not set here.
 if [ "${1:-}" = org.apache.spark.deploy.SparkSubmit ]; then
+  # Spark, and Hadoop below it, would end with a stack trace.
+  id -un >/dev/null 2>&1 ||
+    _fail 69 "the user with the id $(id -u) has no name, and Spark needs one: run as a user of /etc/passwd, or add it there"
   # Java alone opens 250 jars.
   if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 1024 ] && ! ulimit -Sn 1024 2>/dev/null; then
     _fail 69 "too many open files: ulimit -n is $(ulimit -n), and Spark needs 1024: raise it (ulimit -n 1024)"

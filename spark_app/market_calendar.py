@@ -23,8 +23,9 @@ NEW_YORK = ZoneInfo("America/New_York")
 FIRST_SESSION = dt.date(1993, 1, 29)
 """The first session of SPY, the benchmark."""
 
-
 _REGULAR_CLOSE = dt.time(16)
+_EARLIEST, _LATEST = dt.date(1900, 1, 1), dt.date(2200, 1, 1)
+"""pandas counts nanoseconds, from 1677 to 2262: days beyond count as these two, which are no sessions."""
 
 _correction: tuple[frozenset[dt.date], frozenset[dt.date]] = (frozenset(), frozenset())
 
@@ -54,7 +55,7 @@ def _corrected_closes(closures: frozenset[dt.date], extra_sessions: frozenset[dt
     extra = {
         pd.Timestamp(day): pd.Timestamp(dt.datetime.combine(day, _REGULAR_CLOSE, NEW_YORK)).tz_convert("UTC")
         for day in extra_sessions - known
-        if day >= FIRST_SESSION
+        if FIRST_SESSION <= day < _LATEST
     }
     if extra:
         closes = pd.concat([closes, pd.Series(extra).astype(closes.dtype)]).sort_index()
@@ -125,7 +126,7 @@ def sessions_ending(last: dt.date, count: int) -> list[dt.date]:
 def _stamp(day: dt.date) -> Any:
     import pandas as pd
 
-    return pd.Timestamp(day)
+    return pd.Timestamp(min(max(day, _EARLIEST), _LATEST))
 
 
 def _date(stamp: object) -> dt.date:

@@ -69,6 +69,16 @@ def test_sessions_begin_with_the_benchmark() -> None:
         calendar.session_on_or_before(day("1993-01-28"))
 
 
+def test_days_beyond_those_that_pandas_knows_are_no_sessions() -> None:
+    assert calendar.sessions_between(dt.date.min, day("1993-02-01")) == [day("1993-01-29"), day("1993-02-01")]
+    assert calendar.sessions_between(day("2024-05-13"), dt.date.max)[:2] == [day("2024-05-13"), day("2024-05-14")]
+    assert calendar.sessions_between(dt.date.max, day("2024-05-13")) == []
+    assert not any(map(calendar.is_session, (dt.date.min, dt.date.max)))
+    calendar.correct(extra_sessions=[dt.date.max])
+    assert calendar.sessions_ending(day("2024-05-13"), 1) == [day("2024-05-13")]
+    calendar.correct()
+
+
 def test_a_scheduler_learns_the_last_session_at_any_moment() -> None:
     # Thanksgiving of 2025, and the Friday after it, which closed at 18:00 UTC.
     moments = ("2025-11-26T20:59Z", "2025-11-26T21:00Z", "2025-11-28T09:00", "2025-11-28T13:00-05:00")

@@ -71,6 +71,19 @@ class Invocation:
         """A job that only reads takes the kind of data that the database has, unless the command line names one."""
         return self.job.reads_any_origin and self.values["source.name"] is None
 
+    def refuse_impossible_dates(self, now: dt.datetime) -> None:
+        """Refuse dates that no calendar is needed for, before Spark starts: reading it takes a second.
+
+        Raises: UsageError: a date in the future, or before the benchmark's first session; an empty range.
+        """
+        from spark_app.market_calendar import FIRST_SESSION
+
+        named, first, today = self.values["as_of"], self.values["first_as_of"], now.date()
+        if named is not None and not FIRST_SESSION <= named <= today:
+            self._as_of_session(named, now)
+        if first is not None and first > (named or today):
+            _range(first, named or today)
+
     def request(self, settings: Settings, now: dt.datetime) -> Request | None:
         """Return what is asked of the run; None where the named day is not a trading day, which is logged.
 

@@ -28,6 +28,7 @@ def run_job(invocation: Invocation) -> int:
 
     settings = load_settings(config_file=invocation.config_file, overrides=invocation.settings_overrides)
     market_calendar.correct(settings.calendar.closures, settings.calendar.extra_sessions)
+    invocation.refuse_impossible_dates(dt.datetime.now(dt.UTC))
     if invocation.job.reading:
         return _read(invocation, settings)
     if invocation.job.fetches and settings.data_origin == "real":

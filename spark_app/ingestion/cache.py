@@ -1,7 +1,8 @@
 """The cache: fetches of earlier runs in staging that are still fresh.
 
-A fetch is fresh while it is not older than `fetch.cache_hours`, was made after the close of the as-of session, and
-covers the window that is asked for. That there is no data is cached where it is believed (absence.py).
+A fetch is fresh while it is not older than `fetch.cache_hours`, was made after the close of the as-of session but not
+in the future, and covers the window that is asked for. That there is no data is cached where it is believed
+(absence.py).
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from spark_app.ingestion.absence import CONFIRMING_DAYS, confirmed_absences, con
 from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
-from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome
+from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome, utc_now
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import fetched_on
 
 FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
+
+_CLOCK_TOLERANCE = dt.timedelta(hours=1)
+"""Clocks of a cluster's machines may differ."""
 
 _ANSWERS = (Outcome.OK, *ABSENT)
 _COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at")
@@ -152,10 +156,15 @@ def first_fresh_moment(run: Run) -> dt.datetime:
     return max(too_old, market_calendar.close_of(run.as_of))
 
 
+def last_fresh_moment() -> dt.datetime:
+    """Return the moment after which a fetch is of the future: a clock was wrong, and nobody knows when it was made."""
+    return utc_now() + _CLOCK_TOLERANCE
+
+
 def _is_recent(run: Run) -> Column:
     if run.request.refresh:
         return F.lit(False)
-    return F.col("fetched_at") >= F.lit(first_fresh_moment(run))
+    return F.col("fetched_at").between(F.lit(first_fresh_moment(run)), F.lit(last_fresh_moment()))
 
 
 def _covers(row: Row, request: FetchRequest) -> bool:

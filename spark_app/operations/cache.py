@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from spark_app.errors import UsageError
-from spark_app.ingestion.cache import FORGOTTEN, first_fresh_moment
+from spark_app.ingestion.cache import FORGOTTEN, first_fresh_moment, last_fresh_moment
 from spark_app.ingestion.progress import format_minutes
 from spark_app.ingestion.waves import payload_rows
 from spark_app.pipeline.preparation import prepare_staging
@@ -80,7 +80,7 @@ def draw_cache(run: Run, cached: Sequence[CachedFetch]) -> str:
     """Draw what is cached, its age, and whether a run for this session would use it."""
     if not cached:
         return "Nothing is cached."
-    fresh_from = first_fresh_moment(run)
+    fresh_from, fresh_until = first_fresh_moment(run), last_fresh_moment()
     rows = [
         (
             fetch.ticker,
@@ -89,7 +89,7 @@ def draw_cache(run: Run, cached: Sequence[CachedFetch]) -> str:
             f"{fetch.rows:,}",
             f"{fetch.fetched_at:%Y-%m-%d %H:%M} UTC",
             format_minutes((run.request.now - fetch.fetched_at).total_seconds()),
-            "yes" if fetch.fetched_at >= fresh_from else "no",
+            "yes" if fresh_from <= fetch.fetched_at <= fresh_until else "no",
         )
         for fetch in cached
     ]

@@ -27,6 +27,10 @@ LARGEST_BODY_BYTES = 8 * 2**20
 _LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 """A day: what lasts longer is a mistake, or shows again at the next request."""
 
+_LARGEST_AHEAD = dt.timedelta(hours=1)
+"""With a clock that is ahead, the bar of a session that is not over would count as complete, and what is fetched until
+the clock is set right as newer than what is fetched afterwards."""
+
 _RATE_LIMIT_STATUSES = (429, 999)
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 _BODY_ARGUMENTS = ("data", "json", "content")
@@ -67,8 +71,8 @@ class LimitedSession(Session[Response]):
         """Send a request and follow its redirects.
 
         Raises: RateLimitedError if the limiter blocks or the server answers with a rate limit;
-        ServiceUnavailableError if the limiter's database does not respond. FetchError if the body is too large.
-        OSError if the connection fails.
+        ServiceUnavailableError if the limiter's database does not respond. FetchError if the body is too
+        large, or this machine's clock is ahead of the server's. OSError if the connection fails.
         """
         # yfinance waits 30 s for each cookie and crumb, whatever the timeout of the request itself.
         kwargs |= {"allow_redirects": False, "timeout": self._timeout_seconds}
@@ -111,6 +115,7 @@ class LimitedSession(Session[Response]):
         if _is_rate_limit(response):
             message = f"{urlsplit(url).hostname} answered with a rate limit (status {response.status_code})"
             raise self._reported(message, _retry_after_seconds(response.headers.get("retry-after")))
+        _require_clock(response, urlsplit(url).hostname or url)
         return response
 
     def _reported(self, message: str, retry_after_seconds: float) -> RateLimitedError:
@@ -129,6 +134,26 @@ def _is_rate_limit(response: Response) -> bool:
     # Yahoo's edge has also sent this text with status 200.
     has_text = b"too many requests" in response.content[:RAW_TEXT_CHARS].lower()
     return response.status_code in _RATE_LIMIT_STATUSES or has_text
+
+
+def _require_clock(response: Response, host: str) -> None:
+    """Compare this machine's clock with that of the server, where its answer has a time.
+
+    Raises: FetchError: it is more than an hour ahead.
+    """
+    try:
+        # A cache between says how old its copy is.
+        age = dt.timedelta(seconds=int(response.headers.get("age") or 0))
+        sent_at = _http_date(response.headers.get("date") or "") + age
+    except (TypeError, ValueError, OverflowError):
+        return
+    ahead = utc_now() - sent_at
+    if ahead > _LARGEST_AHEAD:
+        raise FetchError(
+            Outcome.TRANSIENT,
+            f"the clock of this machine is {ahead / dt.timedelta(hours=1):.1f} hours ahead of {host}, "
+            f"whose answer is of {sent_at:%Y-%m-%d %H:%M} UTC: set it right",
+        )
 
 
 class _Body:

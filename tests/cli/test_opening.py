@@ -38,3 +38,31 @@ def test_retention_without_the_right_names_the_variable_before_anything_else(
         " collected_daily_benchmark_ohlc, collected_daily_stock_history, logs_consumer_error:"
         " name a member of spark_app_retention in DATABASE_ADMIN_URL (WORKFLOW.md, Roles)\n",
     )
+
+
+@pytest.mark.usefixtures("no_spark", "no_settings_from_outside")
+@pytest.mark.parametrize(
+    ("job", "dates", "said"),
+    [
+        (
+            "stage1_etf_ohlc",
+            ["--as-of", "9999-12-31"],
+            "--as-of 9999-12-31 is not over yet: the last completed session is ",
+        ),
+        ("stage1_etf_ohlc", ["--as-of", "1899-01-01"], "there are no prices before 1993-01-29, the benchmark's first "),
+        ("republish", ["--from", "9999-12-31"], "--from 9999-12-31 is after "),
+        (
+            "republish",
+            ["--as-of", "2024-05-10", "--from", "2024-05-11"],
+            "--from 2024-05-11 is after 2024-05-10: there is no ",
+        ),
+    ],
+)
+def test_dates_that_cannot_be_are_refused_before_spark_starts(
+    capsys: pytest.CaptureFixture[str], job: str, dates: list[str], said: str
+) -> None:
+    assert main(job, dates) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert printed.out == ""
+    assert line.startswith(f"{job}: {said}")

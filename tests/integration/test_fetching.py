@@ -222,3 +222,14 @@ def kill_newest_job(spark: SparkSession) -> None:
     context = spark.sparkContext
     newest = max(context.statusTracker().getActiveJobsIds())
     context._jsc.sc().cancelJob(newest)
+
+
+def test_what_was_fetched_under_a_clock_that_was_ahead_is_not_fresh_for_ever(fetch_world: FetchWorld) -> None:
+    assert fetch_world.run().exit_code == 0
+    fetch_world.date_back(["XLV"], -dt.timedelta(days=365))
+    context = fetch_world.world.open(fetch_world.spark, dt.date(2024, 5, 10))
+    assert forget(context, list_cache(context), ["XLV"]) == ["XLV"]
+    fetch_world.forget_log()
+    report = fetch_world.run()
+    assert report.exit_code == 0, report.message
+    assert fetch_world.asked() == {"XLV": 1}

@@ -210,6 +210,24 @@ def test_holdings_without_a_share_that_cannot_be_spelt_are_served_only_if_the_se
     assert sorted(key[1] for key in fetch_world.world.table("collected_meta_etf") if key[0] == "XLB") == ["BBB", "BCC"]
 
 
+@pytest.mark.parametrize("provider", ["issuer", "yahoo"])
+def test_weights_that_sum_to_250_percent_are_refused_and_the_snapshot_before_still_serves(
+    fetch_world: FetchWorld, provider: str
+) -> None:
+    settings = {"source": {"holdings_provider": provider}}
+    assert fetch_world.run(STAGE2, settings=settings).exit_code == 0
+    before = without_text(fetch_world.world.table("collected_meta_etf"))
+    holdings = fetch_world.world.emulator.market.holdings
+    largest, second, third = holdings["XLB"].holdings
+    wrong = (largest._replace(percent=130.0), second._replace(percent=100.0), third._replace(percent=20.0))
+    holdings["XLB"] = holdings["XLB"]._replace(holdings=wrong)
+    report = fetch_world.run(STAGE2, settings=settings, refresh=True)
+    assert report.exit_code == 65
+    assert "no data for 1 of 12 funds: XLB (malformed: " in report.message
+    assert "sum to 250.00 %, expected " in report.message
+    assert without_text(fetch_world.world.table("collected_meta_etf")) == before
+
+
 def test_a_larger_window_does_not_take_what_was_never_asked_for_as_there(fetch_world: FetchWorld) -> None:
     older = sessions_ending(AS_OF, 15)
     assert fetch_world.run(days=5).exit_code == 0

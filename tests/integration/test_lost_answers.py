@@ -50,9 +50,9 @@ def test_a_commit_in_postgres(fetch_world: FetchWorld, stage: str) -> None:
         behind = dataclasses.replace(fetch_world, world=dataclasses.replace(fetch_world.world, database=database))
         report = behind.run(stage)
     assert proxy.lose_answer_to is None
-    assert report.exit_code in (0, 69)
-    assert report.exit_code == 0 or report.message.startswith("PostgreSQL failed while publishing: ")
-    assert "\n" not in report.message
+    # It is tried again, and finds its row of the run log.
+    assert report.exit_code == 0, report.message
+    assert report.rows_inserted > 0
     landed = served(fetch_world)
     if stage == STAGE1:
         assert not differences(served_prices(fetch_world), right_prices())

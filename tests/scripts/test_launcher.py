@@ -417,6 +417,20 @@ def test_too_few_open_files_are_raised_or_refused(clone: Path, kind: str, exit_c
     assert done.stderr == (said if exit_code else "")
 
 
+@pytest.mark.parametrize(("arguments", "exit_code"), [((SUBMIT,), 69), (("org.apache.spark.deploy.worker.Worker",), 0)])
+def test_a_user_without_a_name_is_refused_with_one_sentence(
+    clone: Path, tmp_path: Path, arguments: tuple[str, ...], exit_code: int
+) -> None:
+    # As `id` answers in a container that was started with --user 23456.
+    nameless = '[ "$1" = -u ] && echo 23456 && exit; echo "id: cannot find name for user ID 23456" >&2; exit 1\n'
+    _write_program(tmp_path / "bin" / "id", f"#!/bin/sh\n{nameless}")
+    done = _spark_env(clone, *arguments, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    said = (
+        "the user with the id 23456 has no name, and Spark needs one: run as a user of /etc/passwd, or add it there\n"
+    )
+    assert (done.returncode, done.stderr) == (exit_code, said if exit_code else "")
+
+
 def _source_spark_env(
     clone: Path, *arguments: str, before: str = "", after: str = ""
 ) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ import pytest
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
 from spark_app.errors import RateLimitedError, ServiceUnavailableError
+from spark_app.sources import http
 from spark_app.sources.bodies import FetchError
 from spark_app.sources.contract import Outcome
 from spark_app.sources.http import LimitedSession
@@ -190,6 +191,36 @@ def test_the_time_that_a_server_asks_for_is_reported(retry_after: str | None, ex
 def test_the_time_may_be_a_date() -> None:
     in_two_hours = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     assert 7100 < seconds_reported_for(format_datetime(in_two_hours, usegmt=True)) <= 7200
+
+
+@pytest.mark.parametrize(
+    ("hours", "headers", "ahead"),
+    [
+        (24, {}, "24.0"),
+        (24 * 365, {}, "8760.0"),
+        (1.1, {}, "1.1"),
+        (0.9, {}, None),
+        (-24 * 365, {}, None),
+        # A copy of a cache, which says how old it is.
+        (24, {"Age": "85000"}, None),
+        (24, {"Age": "x"}, None),
+    ],
+)
+def test_an_answer_is_refused_while_the_clock_of_this_machine_is_ahead(
+    monkeypatch: pytest.MonkeyPatch, hours: float, headers: dict[str, str], ahead: str | None
+) -> None:
+    skewed = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+    monkeypatch.setattr(http, "utc_now", lambda: skewed)
+    with serving(lambda path: (200, headers, b"fine")) as server, LimitedSession(CountingLimiter()) as session:
+        if ahead is None:
+            assert session.get(server.url).text == "fine"
+            return
+        said = (
+            rf"^the clock of this machine is {ahead} hours ahead of 127.0.0.1, whose answer is of .* UTC: set it right$"
+        )
+        with pytest.raises(FetchError, match=said) as caught:
+            session.get(server.url)
+    assert (caught.value.outcome, caught.value.may_pass) == (Outcome.TRANSIENT, False)
 
 
 LARGEST = 8 * 1024 * 1024

@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.config.settings import load_settings
+from spark_app.operations import republish
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.run import Run
 from spark_app.schemas import HOLDINGS, MEMBERSHIPS, QUOTES
@@ -82,10 +83,8 @@ def test_share_classes_of_the_settings_and_measured_splits_decide_on_the_portfol
     assert splits == {session(5): 2.0}
 
 
-def test_a_split_whose_restated_closes_contradict_the_listing_is_told(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "5")
+def contradicted_market(spark: SparkSession) -> dict[str, DataFrame]:
+    """Staging in which A's split is listed as 10:1, and its closes became half of what they were."""
     funds = bars_frame(spark, [(t, n, 10.0 + n * step) for t, step in (("SPY", 0), ("XLK", 1)) for n in range(7)])
     evening = dt.datetime.combine(session(4), dt.time(21), dt.UTC)
     before = bars_frame(spark, [("A", n, 100.0) for n in range(5)], fetched_at=evening)
@@ -102,20 +101,48 @@ def test_a_split_whose_restated_closes_contradict_the_listing_is_told(
     quotes = [
         (t, noon, session(3), 1_000_000, price, t, t, NOON, "run", "test") for t, price in (("A", 100.0), ("B", 20.0))
     ]
-    tables = {
+    return {
         BARS_TABLE: bars,
         HOLDINGS_TABLE: frame(spark, held, HOLDINGS),
         QUOTES_TABLE: frame(spark, quotes, QUOTES),
     }
 
-    result = stage5.run(run_on(spark, **tables))
 
-    told = f"A {session(5)} listed 10, measured 2"
-    assert f", splits restated by another ratio than listed (see logs_consumer_error): {told}" in result.message
+TOLD = f"A {session(5)} listed 10, measured 2"
+
+
+def test_a_split_whose_restated_closes_contradict_the_listing_is_told(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "5")
+    result = stage5.run(run_on(spark, **contradicted_market(spark)))
+    assert f", splits restated by another ratio than listed (see logs_consumer_error): {TOLD}" in result.message
     (error,) = result.errors
     assert error.error_msg == (
         f"split of A {session(5)}: listed 10, measured 2 by its restated closes: the measured one counts"
     )
     # 1,000,000 x 80 / 100 x 2; with the listed ratio it would be 8,000,000.
+    (position,) = [row for row in result.publications[0].rows.collect() if row.ticker == "A"]
+    assert position.market_cap == 1_600_000
+
+
+@pytest.mark.parametrize(
+    ("table", "splits"), [("analytics_portfolio_allocation", TOLD), ("analytics_trending_sectors", None)]
+)
+def test_republish_tells_of_such_a_split_where_it_decides_on_the_portfolio_again(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, table: str, splits: str | None
+) -> None:
+    monkeypatch.setenv("SPARK_APP_PORTFOLIO__BASIS_SESSIONS", "5")
+    run = run_on(spark, **contradicted_market(spark)).asking(tables=(table,))
+    result = republish.run(run)
+    said = f"1 session, {session(6)}"
+    if splits is None:
+        assert (result.message, list(result.errors)) == (said, [])
+        return
+    assert result.message == f"{said}, splits restated by another ratio than listed (see logs_consumer_error): {splits}"
+    (error,) = result.errors
+    assert error.error_msg == (
+        f"split of A {session(5)}: listed 10, measured 2 by its restated closes: the measured one counts"
+    )
     (position,) = [row for row in result.publications[0].rows.collect() if row.ticker == "A"]
     assert position.market_cap == 1_600_000

@@ -20,7 +20,13 @@ import openpyxl
 
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, SkippedHolding
-from spark_app.sources.holdings import classify_holding, find_skipped_holdings, split_holdings, sum_of_weights
+from spark_app.sources.holdings import (
+    classify_holding,
+    describe_wrong_sum,
+    find_skipped_holdings,
+    split_holdings,
+    sum_of_weights,
+)
 from spark_app.sources.http import LimitedSession
 from spark_app.sources.skipped import describe_skipped
 from spark_app.sources.symbols import to_yahoo_symbol
@@ -29,7 +35,7 @@ _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")
 
 _LEAST_SUM, _LARGEST_SUM = 95.0, 105.0
-"""Real files sum to 99.4 to 100.8 percent (2021 to 2026)."""
+"""In percent, of a complete file; real ones sum to 99.4 to 100.8 (2021 to 2026)."""
 
 # The files of the sector funds have 25 to 90 rows of 8 columns, and 10 parts of together 0.1 MB; that of SPY, with 505
 # rows, has 0.3 MB and 20,000 tags.
@@ -141,7 +147,7 @@ def _read_cells(content: bytes) -> list[_Row]:
 
 
 def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
-    """Raise for weights that are fractions, and for rows that are in the file twice.
+    """Raise for weights that are fractions or negative, and for rows that are in the file twice.
 
     A file may be cut after its largest holdings: their weights are right. One weight alone does not show its unit.
     """
@@ -150,8 +156,8 @@ def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
         raise FetchError(
             Outcome.MALFORMED, f"the weights of {ticker} are fractions: they sum to {total:.4f}, expected about 100"
         )
-    if total > _LARGEST_SUM:
-        raise FetchError(Outcome.MALFORMED, f"the weights of {ticker} sum to {total:.2f} %, expected about 100 %")
+    if wrong := describe_wrong_sum(rows):
+        raise FetchError(Outcome.MALFORMED, f"the weights of {ticker} sum to {wrong}, expected about 100 %")
 
 
 def _describe_sum(rows: list[Holding | SkippedHolding]) -> str | None:

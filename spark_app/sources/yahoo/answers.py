@@ -25,12 +25,9 @@ from spark_app.sources.bodies import (
     time_defect,
 )
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
-from spark_app.sources.holdings import classify_holding, split_holdings, sum_of_weights
+from spark_app.sources.holdings import classify_holding, describe_wrong_sum, split_holdings
 from spark_app.sources.http import RAW_TEXT_CHARS
 from spark_app.sources.symbols import to_yahoo_symbol
-
-_LARGEST_SUM_PERCENT = 105
-"""The ten largest holdings of a fund without leverage sum to at most 100 %, but for rounding."""
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
 """The envelopes of endpoints with one ticker; a 404 there is about the ticker, elsewhere about the endpoint."""
@@ -109,9 +106,9 @@ def parse_holdings(
     if not rows:
         raise FetchError(Outcome.NO_DATA, "Yahoo lists no holdings of this fund")
     read = [_read_holding(row) for row in rows]
-    fractions = (sum_of_weights(read) or 0.0) / 100
-    if fractions * 100 > _LARGEST_SUM_PERCENT:
-        raise FetchError(Outcome.MALFORMED, f"Yahoo's weights are not fractions: they sum to {fractions:g}")
+    # Yahoo gives fractions: 60 would be 6000 %.
+    if wrong := describe_wrong_sum(read):
+        raise FetchError(Outcome.MALFORMED, f"Yahoo's weights sum to {wrong}, expected at most 100 %")
     holdings, skipped = split_holdings(read, skipped_holdings_percent)
     if not holdings and _has_unreadable_weight(skipped):
         raise ValueError("no weight is a number")

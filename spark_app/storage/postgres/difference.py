@@ -15,6 +15,7 @@ from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.publication import Publication
 from spark_app.storage.postgres.publish import joined_columns, loaded_rows, stale_rows
 from spark_app.storage.postgres.run_log import RowCounts
+from spark_app.storage.postgres.served_columns import check_columns
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,13 @@ def compare_with_served(database: Database, run_id: str, publications: Sequence[
         hand.
     """
     counts, differences = RowCounts(), list[Difference]()
-    with (
-        translated_errors("comparing with the served rows"),
-        database.connect() as connection,
-        loaded_rows(database, connection, run_id, publications) as loaded,
-    ):
-        for publication, rows in loaded:
-            total, changed, going = _read(connection, publication, rows)
-            counts += _counted(total, changed, going)
-            differences += _described(publication.table, changed, going)
+    with translated_errors("comparing with the served rows"), database.connect() as connection:
+        check_columns(connection, [p.table for p in publications])
+        with loaded_rows(database, connection, run_id, publications) as loaded:
+            for publication, rows in loaded:
+                total, changed, going = _read(connection, publication, rows)
+                counts += _counted(total, changed, going)
+                differences += _described(publication.table, changed, going)
     return Comparison(counts, tuple(differences))
 
 

@@ -115,6 +115,12 @@ class PostgresLimiter:
         pause_seconds = max(self._limits.rate_limit_pause_seconds, retry_after_seconds)
         block_source(self._database, self._source, pause_seconds=pause_seconds, reason=message)
 
+    def close(self) -> None:
+        """Close the connection; the next claim opens another."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def _claim(self) -> Turn:
         with self._connected() as connection:
             spacing, budget = self._limits.spacing, self._limits.daily_request_budget
@@ -128,9 +134,7 @@ class PostgresLimiter:
                 self._connection = self._connection or self._open()
                 yield self._connection
         except SparkAppError:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self.close()
             raise
 
     def _open(self) -> psycopg.Connection:

@@ -61,6 +61,7 @@ def publish(
             tables are unchanged.
     """
     with translated_errors("publishing"), database.connect() as connection:
+        check_columns(connection, [p.table for p in publications])
         served = unchanged_of(publications, read_contents(connection, run, publications))
         watched = observed([p for p in publications if p.table.name not in served])
         with loaded_rows(database, connection, run.run_id, watched.publications) as loaded:
@@ -90,9 +91,8 @@ def loaded_rows(
 ) -> Iterator[list[tuple[Publication, sql.Composable]]]:
     """Load the rows of each publication for the duration of the block; yields each with a SELECT of its loaded rows.
 
-    Raises: SparkAppError: a served table was changed by hand.
+    The columns of the served tables are those of `schemas`, see `check_columns`.
     """
-    check_columns(connection, [p.table for p in publications])
     names = {id(p.rows): _loading_name(run_id, p.table) for p in reversed(publications)}
     loaded = [(p, names[id(p.rows)]) for p in publications]
     try:

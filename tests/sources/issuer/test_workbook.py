@@ -177,13 +177,22 @@ def test_much_weight_that_is_not_spelt_as_a_share_refuses_the_snapshot() -> None
     [
         ((0.6, 0.4), "the weights of XLF are fractions: they sum to 1.0000, expected about 100"),
         ((60.0, 45.2), "the weights of XLF sum to 105.20 %, expected about 100 %"),
+        ((100.0, 30.0), "the weights of XLF sum to 130.00 %, expected about 100 %"),
+        ((150.0, 100.0), "the weights of XLF sum to 250.00 %, expected about 100 %"),
+        ((-60.0, -40.0), "the weights of XLF sum to -100.00 %, expected about 100 %"),
     ],
 )
-def test_weights_that_are_fractions_or_above_100_percent_are_refused(
+def test_weights_that_are_fractions_negative_or_above_100_percent_are_refused(
     weights: tuple[float, float], message: str
 ) -> None:
     failure = failure_of(make_workbook([line(name, name * 2, w) for name, w in zip("AB", weights, strict=True)]))
     assert (failure.outcome, str(failure)) == (Outcome.MALFORMED, message)
+
+
+def test_shares_beyond_100_percent_are_refused_although_cash_makes_up_for_them() -> None:
+    rows = [line("A", "AA", 90.0), line("B", "BB", 40.0), line("US DOLLAR", "-", -30.0)]
+    message = "the weights of XLF sum to 130.00 % without cash and the like, expected about 100 %"
+    assert str(failure_of(make_workbook(rows))) == message
 
 
 def test_one_weight_alone_does_not_show_its_unit() -> None:

@@ -79,10 +79,19 @@ def test_a_large_holding_that_is_no_share_refuses_the_snapshot() -> None:
     assert len(parse_holdings(make_summary(*rows), 13.0)[0]) == 1
 
 
-@pytest.mark.parametrize("weights", [(60.0, 40.0), (0.53, 0.53), (1.5,)])
-def test_weights_that_are_not_fractions_are_refused(weights: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("weights", "percent"),
+    [
+        ((60.0, 40.0), "10000.00"),
+        ((0.53, 0.53), "106.00"),
+        ((1.5, 1.0), "250.00"),
+        ((1.3,), "130.00"),
+        ((-0.6, -0.4), "-100.00"),
+    ],
+)
+def test_weights_that_cannot_be_fractions_of_one_fund_are_refused(weights: tuple[float, ...], percent: str) -> None:
     rows = [{"symbol": s, "holdingPercent": w} for s, w in zip(("AA", "BB"), weights, strict=False)]
-    with pytest.raises(FetchError, match=f"weights are not fractions: they sum to {sum(weights):g}") as caught:
+    with pytest.raises(FetchError, match=f"^Yahoo's weights sum to {percent} %, expected at most 100 %$") as caught:
         parse_holdings(make_summary(*rows))
     assert caught.value.outcome is Outcome.MALFORMED
 

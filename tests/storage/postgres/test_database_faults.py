@@ -402,27 +402,27 @@ def test_a_committed_merge_whose_answer_was_lost_is_not_repeated(
 
 def test_a_claim_whose_answer_was_lost_counts_as_used(proxied: tuple[FaultyProxy, Database]) -> None:
     proxy, database = proxied
-    limiter = PostgresLimiter(database, "yahoo", FetchLimits(0.5, 1000, 900))
-    limiter.acquire()
-    proxy.lose_answer_to = b"WITH claimed"
-    time.sleep(0.6)
-    limiter.acquire()
-    claimed = time.monotonic()
-    state = read_throttle(database, "yahoo")
-    assert proxy.lose_answer_to is None
-    assert state.requests_today == 3
-    limiter.acquire()
-    assert time.monotonic() - claimed >= 0.45
+    with contextlib.closing(PostgresLimiter(database, "yahoo", FetchLimits(0.5, 1000, 900))) as limiter:
+        limiter.acquire()
+        proxy.lose_answer_to = b"WITH claimed"
+        time.sleep(0.6)
+        limiter.acquire()
+        claimed = time.monotonic()
+        state = read_throttle(database, "yahoo")
+        assert proxy.lose_answer_to is None
+        assert state.requests_today == 3
+        limiter.acquire()
+        assert time.monotonic() - claimed >= 0.45
 
 
 def test_the_pause_is_kept_over_a_restart_of_the_server(retrying: Database, server: BreakableServer) -> None:
-    limiter = PostgresLimiter(retrying, "yahoo", FetchLimits(0.5, 1000, 900))
-    limiter.acquire()
-    server.restart()
-    back = read_throttle(retrying, "yahoo").now
-    limiter.acquire()
-    # The server may have forgotten the last request: a pause begins with the new connection.
-    assert read_throttle(retrying, "yahoo").last_sent_at - back >= dt.timedelta(seconds=0.45)
+    with contextlib.closing(PostgresLimiter(retrying, "yahoo", FetchLimits(0.5, 1000, 900))) as limiter:
+        limiter.acquire()
+        server.restart()
+        back = read_throttle(retrying, "yahoo").now
+        limiter.acquire()
+        # The server may have forgotten the last request: a pause begins with the new connection.
+        assert read_throttle(retrying, "yahoo").last_sent_at - back >= dt.timedelta(seconds=0.45)
 
 
 def test_a_failure_names_no_password(spark: SparkSession, server: BreakableServer, retrying: Database) -> None:

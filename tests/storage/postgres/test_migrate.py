@@ -48,6 +48,7 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
         "0010_backtest.sql",
         "0011_backtest_ledger.sql",
         "0012_files_origin.sql",
+        "0013_publications.sql",
     ]
     assert migrate(empty_database) == []
 

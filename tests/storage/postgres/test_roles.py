@@ -175,20 +175,20 @@ def test_the_pipeline_adds_messages_and_sends_them(spark: SparkSession, pipeline
 
 
 def test_the_pipeline_throttles_its_requests(pipeline: Database) -> None:
-    limiter = PostgresLimiter(pipeline, "yahoo", FetchLimits(0.01, 1000, 900))
-    limiter.run_id = "run-00000001"
-    limiter.acquire()
-    limiter.acquire()
-    block_source(pipeline, "yahoo", pause_seconds=900, reason="429")
-    with pytest.raises(RateLimitedError):
+    with contextlib.closing(PostgresLimiter(pipeline, "yahoo", FetchLimits(0.01, 1000, 900))) as limiter:
+        limiter.run_id = "run-00000001"
         limiter.acquire()
-    clear_block(pipeline, "yahoo")
-    request_stop(pipeline, "run-00000001")
-    with pytest.raises(RunInterruptedError):
         limiter.acquire()
-    forget_stop(pipeline, "run-00000001")
-    limiter.acquire()
-    assert read_throttle(pipeline, "yahoo").requests_today == 3
+        block_source(pipeline, "yahoo", pause_seconds=900, reason="429")
+        with pytest.raises(RateLimitedError):
+            limiter.acquire()
+        clear_block(pipeline, "yahoo")
+        request_stop(pipeline, "run-00000001")
+        with pytest.raises(RunInterruptedError):
+            limiter.acquire()
+        forget_stop(pipeline, "run-00000001")
+        limiter.acquire()
+        assert read_throttle(pipeline, "yahoo").requests_today == 3
 
 
 def test_the_pipeline_starts_on_an_up_to_date_schema(pipeline: Database) -> None:

@@ -74,11 +74,13 @@ class EmbeddedPostgres:
 
     def running_url(self) -> str | None:
         """Return the URL of the server if it is running, else None."""
-        return self._url() if self._is_running() else None
+        with self._translated_errors():
+            return self._url() if self._is_running() else None
 
     def stop(self) -> bool:
         """Stop the server once no job uses it; returns whether it is stopped now."""
-        (self._home / "keep_running").unlink(missing_ok=True)
+        with self._translated_errors():
+            (self._home / "keep_running").unlink(missing_ok=True)
         stopped = self._stop_if_unused()
         if not stopped:
             self._start_keeper()

@@ -45,3 +45,19 @@ def test_a_full_disk_is_one_sentence(open_folder: Path, monkeypatch: pytest.Monk
         EmbeddedPostgres(home).lease(),
     ):
         pass
+
+
+def test_files_that_the_user_may_not_change_or_read_are_one_sentence(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = open_folder / "of another user"
+    own = EmbeddedPostgres(home)
+    # Root may do both, but not with a folder.
+    (home / "keep_running").mkdir()
+    (home / "password").mkdir()
+    monkeypatch.setattr(EmbeddedPostgres, "_is_running", lambda _: True)
+    for ask in (own.stop, own.running_url):
+        with pytest.raises(
+            ServiceUnavailableError, match=f"^the embedded PostgreSQL cannot use {home}: Is a directory$"
+        ):
+            ask()
