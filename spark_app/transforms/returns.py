@@ -75,19 +75,23 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
     """
     # A join on ticker looks all prices up by their place in an array. Windows and joins by session sort every bar, or
     # hash every one several times.
-    spans = F.broadcast(_session_spans(sessions, periods))
-    dated = asked.join(spans, on=_is_same_date("as_of_date", "end_date"), how="inner")
-    priced = dated.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
+    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("end_date"), "session_number"))
+    numbered = asked.join(numbers, on=_is_same_date("as_of_date", "end_date"), how="inner")
+    priced = numbered.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
 
-    def price_of(session_number: Column) -> Column:
-        return F.get("prices", session_number - F.col("first_number"))
+    def price_before(period: int) -> Column:
+        return F.get("prices", F.col("session_number") - period - F.col("first_number"))
 
-    starts = F.transform("starts", lambda start: start.withField("price", price_of(start["number"])))
+    prices = {f"price_{n}": price_before(n) for n in periods} | {"end_price": price_before(0)}
     # Brought together by date before the periods make rows of their own, which are three times as many.
-    by_date = priced.select(
-        *asked.columns, price_of(F.col("session_number")).alias("end_price"), starts.alias("starts")
-    ).repartition("as_of_date")
-    return by_date.select(*asked.columns, "end_price", F.explode("starts").alias("start")).select(
+    by_date = priced.withColumns(prices).select(*asked.columns, *prices).repartition("as_of_date")
+    dated = by_date.join(F.broadcast(_start_dates(sessions, periods)), on=_is_same_date("as_of_date", "end_date"))
+    starts = [
+        F.struct(F.lit(n).alias("period_days"), F.col(f"start_{n}").alias("date"), F.col(f"price_{n}").alias("price"))
+        for n in periods
+    ]
+    of_periods = dated.select(*asked.columns, "end_price", F.explode(F.array(*starts)).alias("start"))
+    return of_periods.select(
         *asked.columns,
         F.col("start.period_days").alias("period_days"),
         F.col("start.date").alias("start_date"),
@@ -119,18 +123,14 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     )
 
 
-def _session_spans(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
-    """List for each session, as end_date and session_number, the starts: period_days, number, date of each period.
-
-    number and date are null where there are too few sessions before.
-    """
-    period = F.explode(F.array(*[F.lit(n) for n in periods])).alias("period_days")
-    ends = sessions.select(F.col("trade_date").alias("end_date"), "session_number", period)
-    numbers = sessions.select(F.col("session_number").alias("number"), F.col("trade_date").alias("date"))
-    is_start = F.col("number") == F.col("session_number") - F.col("period_days")
-    spans = ends.join(F.broadcast(numbers), on=is_start, how="left")
-    starts = F.collect_list(F.struct("period_days", "number", "date"))
-    return spans.groupBy("end_date", "session_number").agg(starts.alias("starts"))
+def _start_dates(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
+    """Find for each session, as end_date, the date of N sessions before as start_N, null if there is none."""
+    dates = sessions.select(F.col("trade_date").alias("end_date"), "session_number")
+    for period in periods:
+        start = sessions.select(F.col("trade_date").alias(f"start_{period}"), F.col("session_number").alias("number"))
+        is_start = F.col("session_number") - period == F.col("number")
+        dates = dates.join(F.broadcast(start), on=is_start, how="left").drop("number")
+    return dates.drop("session_number")
 
 
 def _is_same_date(date: str, other: str) -> Column:
