@@ -95,6 +95,8 @@ def test_a_dump_of_an_earlier_version_replaces_a_newer_schema(
     with database.connect() as connection:
         for table in reversed(BACKTEST_TABLES):
             connection.execute(f"DROP TABLE {table.name}".encode())
+        connection.execute("DROP FUNCTION forget_publications CASCADE")
+        connection.execute("DROP TABLE logs_publication")
         connection.execute("DELETE FROM schema_migrations WHERE version > 9")
     note(database, "before")
     assert main(["db", "dump", str(tmp_path / "copy")]) == 0

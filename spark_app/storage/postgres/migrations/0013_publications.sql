@@ -13,7 +13,9 @@ CREATE TABLE logs_publication (
 -- Before each change, and behind the lock of merges (publish.py): a merge that waits for it sees the change, and one that
 -- it waits for has written its rows above. With the rights of its owner, for retention and users of the database may not
 -- write the table above themselves.
-CREATE FUNCTION forget_publications() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+-- A dump of an earlier version that replaces this schema leaves the function behind.
+CREATE OR REPLACE FUNCTION forget_publications() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('merge ' || TG_TABLE_NAME, 0));
     DELETE FROM logs_publication WHERE table_name = TG_TABLE_NAME;
