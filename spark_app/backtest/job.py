@@ -45,12 +45,12 @@ def run(run: Run) -> StageResult:
     coverage = read_coverage(of_funds, plan.universe.tickers)
     plan = _until_the_last_price(run, plan, coverage)
     schedule = make_schedule(plan, _known_sessions(plan, of_funds))
-    require_prices(plan, schedule, coverage)
+    require_prices(plan, schedule, coverage, run.settings.data_origin)
     facts = read_facts(run, plan, schedule)
     facts.bars.persist()
     try:
         found = signals(plan, schedule, facts)
-        require_priced_members(schedule, found.members)
+        require_priced_members(schedule, found.members, run.settings.data_origin)
         if run.request.probe:
             _probe(run, plan, schedule, facts, found)
         outcome = work_out(plan, schedule, facts.bars, found)

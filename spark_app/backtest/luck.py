@@ -60,14 +60,15 @@ def deflated_sharpe_of_best(active: Numbers) -> float:
 def overfitting_probability(active: Numbers) -> float:
     """The share of all ways to halve the sessions where the best rule of one half is below the median of the other.
 
-    0.5 is what worthless rules have. NaN with fewer sessions than blocks, or one rule.
+    0.5 is what worthless rules have. NaN with fewer than two sessions a block, or without two rules
+    that differ.
 
     Args:
         active: returns over the benchmark, periods x rules.
     Source: Bailey, Borwein, López de Prado and Zhu, The Probability of Backtest Overfitting, 2015.
     """
     periods, rules = active.shape
-    if periods < _BLOCKS * 2 or rules < 2:
+    if periods < _BLOCKS * 2 or (active == active[:, :1]).all():
         return float("nan")
     blocks = np.array_split(active, _BLOCKS)
     counts = np.array([len(block) for block in blocks], dtype=float)

@@ -15,6 +15,7 @@ from spark_app.backtest.engine import Numbers, Prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.config.installation import LAUNCHER
+from spark_app.config.settings import DataOrigin
 from spark_app.errors import DataIncompleteError
 from spark_app.transforms.prices import usable_price
 
@@ -42,15 +43,16 @@ def read_coverage(bars: DataFrame, tickers: Sequence[str]) -> dict[str, Coverage
     return {row["ticker"]: Coverage(row["first"], row["last"], row["sessions"]) for row in counted.collect()}
 
 
-def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Coverage]) -> None:
+def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Coverage], origin: DataOrigin) -> None:
     """Refuse a backtest that the prices cannot answer.
 
     Raises: DataIncompleteError: prices of a fund are missing, begin too late or end too early; says what to do.
     """
     universe, needed = plan.universe, schedule.all_sessions
     missing = [ticker for ticker in universe.tickers if ticker not in coverage]
+    job = f"backfill_etf_benchmarks --days {len(needed)}"
     if missing:
-        raise DataIncompleteError(f"no prices of {_named(missing)} are staged: {_how_to_get(len(needed))}")
+        raise DataIncompleteError(f"no prices of {_named(missing)} are staged: {how_to_get(job, origin)}")
     benchmark = coverage[universe.benchmark]
     if benchmark.last < needed[-1]:
         raise DataIncompleteError(
@@ -63,7 +65,7 @@ def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Covera
         first = max(coverage[ticker].first for ticker in late)
         raise DataIncompleteError(
             f"{len(needed):,} sessions of prices are needed, from {needed[0]} to {needed[-1]}, but those of"
-            f" {_named(late)} begin {first}: {_how_to_get(len(needed))}, or use a --from that is"
+            f" {_named(late)} begin {first}: {how_to_get(job, origin)}, or use a --from that is"
             f" {len(schedule.warm_up) + 1} sessions after {first}"
         )
 
@@ -108,5 +110,8 @@ def _named(tickers: Sequence[str]) -> str:
     return ", ".join(tickers[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _how_to_get(sessions: int) -> str:
-    return f"collect them with {LAUNCHER} backfill_etf_benchmarks --days {sessions}"
+def how_to_get(job: str, origin: DataOrigin) -> str:
+    """Say by which command the missing facts come: a job collects them, and files of the user's own are imported."""
+    if origin == "files":
+        return f"import them with {LAUNCHER} import_files (docs/FILES.md)"
+    return f"collect them with {LAUNCHER} {job}" + (" --source synthetic" if origin == "synthetic" else "")

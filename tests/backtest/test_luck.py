@@ -51,3 +51,9 @@ def test_the_probability_agrees_with_one_half_after_the_other() -> None:
 def test_too_few_sessions_or_rules_have_no_probability() -> None:
     assert math.isnan(overfitting_probability(np.zeros((10, 5))))
     assert math.isnan(overfitting_probability(np.zeros((100, 1))))
+
+
+def test_rules_that_all_do_the_same_have_no_probability() -> None:
+    # As where nothing trends and all nine hold cash: there was no best one to choose.
+    active = np.repeat(np.random.default_rng(6).normal(0.001, 0.01, (400, 1)), 9, axis=1)
+    assert math.isnan(overfitting_probability(active))

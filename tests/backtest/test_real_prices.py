@@ -47,7 +47,7 @@ def outcome(spark: SparkSession, shared_data: Path) -> Outcome:
     )
     bars = bars.where("ticker <> 'QQQ'").localCheckpoint()
     schedule = make_schedule(PLAN, calendar_sessions(PLAN))
-    require_prices(PLAN, schedule, read_coverage(bars, DEFAULT_UNIVERSE.tickers))
+    require_prices(PLAN, schedule, read_coverage(bars, DEFAULT_UNIVERSE.tickers), "real")
     return work_out(PLAN, schedule, bars, signals(PLAN, schedule, Facts(bars)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from spark_app.backtest.details import Details
@@ -200,7 +201,12 @@ def _draw_years(details: Details, names: dict[str, str]) -> str:
 
 def _describe_differences(details: Details, names: dict[str, str]) -> str:
     return "Sharpe ratio of the strategy minus that of another, with 95 % interval: " + "; ".join(
-        f"{names[series]} {_number(found.difference)} ({_number(found.low)} to {_number(found.high)})"
+        f"{names[series]} "
+        + (
+            "none (fewer than 30 returns, or no volatility)"
+            if math.isnan(found.low)
+            else f"{_number(found.difference)} ({_number(found.low)} to {_number(found.high)})"
+        )
         for series, found in details.differences.items()
     )
 

@@ -8,11 +8,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
+from spark_app.backtest.market import how_to_get
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals.facts import Facts, StockFacts
 from spark_app.backtest.signals.stocks import Members
 from spark_app.config.installation import LAUNCHER
+from spark_app.config.settings import DataOrigin
 from spark_app.errors import DataIncompleteError
 from spark_app.ingestion.current import read_bars, read_holdings, read_index_membership, read_quotes
 from spark_app.pipeline.run import Run
@@ -50,33 +52,32 @@ def read_facts(run: Run, plan: Plan, schedule: Schedule) -> Facts:
         index_members=read_index_membership(run),
         renames=run.settings.corrections.renames_in_force,
     )
-    _require_stock_facts(plan, schedule, stocks)
+    _require_stock_facts(plan, schedule, stocks, run.settings.data_origin)
     return Facts(bars, stocks)
 
 
-def require_priced_members(schedule: Schedule, members: Members | None) -> None:
+def require_priced_members(schedule: Schedule, members: Members | None, origin: DataOrigin) -> None:
     """Refuse a backtest of stocks without a price of any of them.
 
     Raises: DataIncompleteError.
     """
     if members is not None and members.members == members.unpriced > 0:
+        job = f"stage4_stock_history --universe all --days {len(schedule.all_sessions)}"
         raise DataIncompleteError(
-            f"no returns of any of the {members.unpriced_tickers} stocks that the chosen sectors had: collect their"
-            f" prices with {LAUNCHER} stage4_stock_history --universe all --days {len(schedule.all_sessions)}"
+            f"prices are missing of all {members.unpriced_tickers} stocks that the chosen sectors had:"
+            f" {how_to_get(job, origin)}"
         )
 
 
-def _require_stock_facts(plan: Plan, schedule: Schedule, stocks: StockFacts) -> None:
+def _require_stock_facts(plan: Plan, schedule: Schedule, stocks: StockFacts, origin: DataOrigin) -> None:
     holdings = stocks.holdings.where(F.col("etf_ticker").isin(list(plan.universe.sectors)))
     snapshot = _first(holdings, "snapshot_date")
     if snapshot is None:
-        raise DataIncompleteError(
-            f"no holdings of any fund are staged: collect them with {LAUNCHER} stage2_etf_holdings"
-        )
+        raise DataIncompleteError(f"no holdings of any fund are staged: {how_to_get('stage2_etf_holdings', origin)}")
     quote = _first(stocks.quotes, "quote_date") if plan.has_caps else None
     if plan.has_caps and quote is None:
         raise DataIncompleteError(
-            f"no market caps are staged: collect them with {LAUNCHER} stage4_stock_history, or use --weighting equal"
+            f"no market caps are staged: {how_to_get('stage4_stock_history', origin)}, or use --weighting equal"
         )
     if plan.is_look_ahead_allowed:
         return

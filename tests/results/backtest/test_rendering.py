@@ -9,7 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT
+from spark_app.backtest.details import work_out_details
+from spark_app.backtest.engine import simulate
+from spark_app.backtest.outcome import BENCHMARK, EQUAL_WEIGHT, STRATEGY, summarise
+from spark_app.backtest.output.report import render_outcome
 from spark_app.cli.jobs import JOBS
 from spark_app.results.backtest.facts import Facts, facts_of
 from spark_app.results.backtest.rendering import render_backtest
@@ -102,6 +105,17 @@ def test_the_interval_is_that_of_the_findings(plain: Facts) -> None:
         *(f"{row[name]:+.2f}".replace("-", "−") for name in ("difference", "low", "high")),
         "below 0",
     ]
+
+
+def test_a_portfolio_of_cash_alone_has_no_interval() -> None:
+    outcome = market_outcome()
+    assert len(outcome.schedule.sessions) > 2000
+    cash = replace(outcome, paths={**outcome.paths, STRATEGY: simulate(outcome.prices, {}, outcome.plan.rules)})
+    page = text_of(render_backtest(facts_of(found_in(cash), origin_of())))
+    assert "No interval: there are fewer than 30 returns, or a portfolio has no volatility." in page
+    assert "too few returns" not in page.lower()
+    told = render_outcome(cash, summarise(cash), work_out_details(cash), origin="real")
+    assert "SPY none (fewer than 30 returns, or no volatility)" in told
 
 
 def test_the_moment_and_the_cost_that_were_asked_are_marked(full_page: str, plain: Facts) -> None:
