@@ -81,6 +81,8 @@ def test_a_password_is_nowhere_to_be_read(world: World, spark: SparkSession, tmp
 
     with world.owner.connect() as connection:
         connection.execute(_POISON)
+        # Of an unchanged table the run would load nothing.
+        connection.execute("DELETE FROM collected_daily_etf_ohlc")
     file = tmp_path / "secret.txt"
     file.write_text(PASSWORD)
     named = {"DATABASE_URL": url_of(world), "DATABASE_PASSWORD_FILE": str(file)}
