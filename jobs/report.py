@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.main import main
+from spark_app.cli.entry import run_job
 
 if __name__ == "__main__":
-    sys.exit(main("report"))
+    sys.exit(run_job("report"))
