@@ -2,7 +2,7 @@
 
 import sys
 
-from spark_app.cli.entry import run_job
+from spark_app.cli.entry import start_job
 
 if __name__ == "__main__":
-    sys.exit(run_job("backfill_etf_benchmarks"))
+    sys.exit(start_job("backfill_etf_benchmarks"))

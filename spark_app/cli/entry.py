@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def run_job(name: str) -> int:
+def start_job(name: str) -> int:
     """Run a job by the arguments of the command line; returns its exit code."""
     try:
         from spark_app.cli.main import main

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from spark_app.cli.entry import run_job
+from spark_app.cli.entry import start_job
 
 
 class _Pressed:
@@ -20,4 +20,4 @@ class _Pressed:
 def test_ctrl_c_during_the_imports_ends_the_job_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "spark_app.cli.main", raising=False)
     monkeypatch.setattr(sys, "meta_path", [_Pressed(), *sys.meta_path])
-    assert run_job("report") == 130
+    assert start_job("report") == 130

@@ -32,7 +32,7 @@ def test_each_job_has_an_entrypoint_with_its_name_and_description() -> None:
         name: job.description for name, job in JOBS.items()
     }
     for name, tree in files.items():
-        assert f"run_job('{name}')" in ast.unparse(tree)
+        assert f"start_job('{name}')" in ast.unparse(tree)
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
