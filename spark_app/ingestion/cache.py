@@ -20,15 +20,12 @@ from spark_app.ingestion.absence import CONFIRMING_DAYS, confirmed_absences, con
 from spark_app.ingestion.current import is_plausible_quote
 from spark_app.ingestion.landing import LandedTicker, Landing
 from spark_app.pipeline.run import Run
-from spark_app.sources.contract import ABSENT, FetchRequest, Kind, Outcome, utc_now
+from spark_app.sources.contract import ABSENT, CLOCK_TOLERANCE, FetchRequest, Kind, Outcome, utc_now
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, QUOTES_TABLE
 from spark_app.transforms.current import fetched_on
 
 FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
-
-_CLOCK_TOLERANCE = dt.timedelta(hours=1)
-"""Clocks of a cluster's machines may differ."""
 
 _ANSWERS = (Outcome.OK, *ABSENT)
 _COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at")
@@ -158,7 +155,7 @@ def first_fresh_moment(run: Run) -> dt.datetime:
 
 def last_fresh_moment() -> dt.datetime:
     """Return the moment after which a fetch is of the future: a clock was wrong, and nobody knows when it was made."""
-    return utc_now() + _CLOCK_TOLERANCE
+    return utc_now() + CLOCK_TOLERANCE
 
 
 def _is_recent(run: Run) -> Column:

@@ -129,6 +129,10 @@ class Answer:
     provider: str = ""
 
 
+CLOCK_TOLERANCE = dt.timedelta(hours=1)
+"""How far a clock may be ahead; those of a cluster's machines may differ."""
+
+
 def utc_now() -> dt.datetime:
     """Return the time in UTC, aware: the clock of a source unless it is given another."""
     return dt.datetime.now(dt.UTC)

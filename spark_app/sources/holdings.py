@@ -21,7 +21,7 @@ _CURRENCY = re.compile(r"\b(DOLLAR|STERLING|EURO|YEN|FRANC|KRONA|KRONE|CASH|CURR
 KNOWN_KINDS = ("money-market fund", "future", "treasury", "cash")
 """The reasons of rows that are no shares for certain: their weight may be any."""
 
-_LARGEST_SUM_PERCENT = 105.0
+LARGEST_SUM_PERCENT = 105.0
 """Files of the issuer sum to 99.4 to 100.8 percent (2021 to 2026)."""
 
 _NAMED = 3
@@ -77,9 +77,9 @@ def describe_wrong_sum(rows: Iterable[Holding | SkippedHolding]) -> str | None:
     rows = tuple(rows)
     total = sum_of_weights(rows) or 0.0
     shares = math.fsum(row.holding_percent for row in rows if isinstance(row, Holding))
-    if not 0 <= total <= _LARGEST_SUM_PERCENT:
+    if not 0 <= total <= LARGEST_SUM_PERCENT:
         return f"{total:.2f} %"
-    return f"{shares:.2f} % without cash and the like" if shares > _LARGEST_SUM_PERCENT else None
+    return f"{shares:.2f} % without cash and the like" if shares > LARGEST_SUM_PERCENT else None
 
 
 def find_skipped_holdings(skipped: Iterable[SkippedHolding]) -> dict[str, list[SkippedPart]]:

@@ -17,7 +17,7 @@ from curl_cffi.requests.exceptions import RequestException
 
 from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.sources.bodies import FetchError
-from spark_app.sources.contract import Limiter, Outcome, utc_now
+from spark_app.sources.contract import CLOCK_TOLERANCE, Limiter, Outcome, utc_now
 
 RAW_TEXT_CHARS = 2000
 
@@ -26,10 +26,6 @@ LARGEST_BODY_BYTES = 8 * 2**20
 
 _LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 """A day: what lasts longer is a mistake, or shows again at the next request."""
-
-_LARGEST_AHEAD = dt.timedelta(hours=1)
-"""With a clock that is ahead, the bar of a session that is not over would count as complete, and what is fetched until
-the clock is set right as newer than what is fetched afterwards."""
 
 _RATE_LIMIT_STATUSES = (429, 999)
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -139,6 +135,9 @@ def _is_rate_limit(response: Response) -> bool:
 def _require_clock(response: Response, host: str) -> None:
     """Compare this machine's clock with that of the server, where its answer has a time.
 
+    With a clock that is ahead, the bar of a session that is not over would count as complete, and what is fetched until
+    it is set right as newer than what is fetched afterwards.
+
     Raises: FetchError: it is more than an hour ahead.
     """
     try:
@@ -148,7 +147,7 @@ def _require_clock(response: Response, host: str) -> None:
     except (TypeError, ValueError, OverflowError):
         return
     ahead = utc_now() - sent_at
-    if ahead > _LARGEST_AHEAD:
+    if ahead > CLOCK_TOLERANCE:
         raise FetchError(
             Outcome.TRANSIENT,
             f"the clock of this machine is {ahead / dt.timedelta(hours=1):.1f} hours ahead of {host}, "

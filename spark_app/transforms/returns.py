@@ -75,8 +75,7 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
     """
     # A join on ticker looks all prices up by their place in an array. Windows and joins by session sort every bar, or
     # hash every one several times.
-    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("end_date"), "session_number"))
-    numbered = asked.join(numbers, on=_is_same_date("as_of_date", "end_date"), how="inner")
+    numbered = _with_session_number(asked, "as_of_date", sessions)
     priced = numbered.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
 
     def price_before(period: int) -> Column:
@@ -106,10 +105,10 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     prices has an element for each session from there on to the last bar, null without a bar, NaN for an unusable price.
     """
     price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
-    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
-    numbered = bars.join(numbers, on=_is_same_date("trade_date", "session_date"), how="inner")
-    collected = numbered.groupBy("ticker").agg(
-        F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices")
+    collected = (
+        _with_session_number(bars, "trade_date", sessions)
+        .groupBy("ticker")
+        .agg(F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices"))
     )
     every_session = F.sequence(F.array_min("numbers"), F.array_max("numbers"))
     # The order of a collected list is that of the rows read. `arrays_zip` fills the shorter array with nulls.
@@ -121,6 +120,12 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
         F.array_min("numbers").alias("first_number"),
         F.when(is_in_order, F.col("prices")).otherwise(in_order["price"]).alias("prices"),
     )
+
+
+def _with_session_number(rows: DataFrame, date: str, sessions: DataFrame) -> DataFrame:
+    """Add session_number to the rows whose date is a session; the others go."""
+    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
+    return rows.join(numbers, on=_is_same_date(date, "session_date"), how="inner")
 
 
 def _start_dates(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:

@@ -21,6 +21,7 @@ import openpyxl
 from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_number, read_text
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, SkippedHolding
 from spark_app.sources.holdings import (
+    LARGEST_SUM_PERCENT,
     classify_holding,
     describe_wrong_sum,
     find_skipped_holdings,
@@ -34,8 +35,8 @@ from spark_app.sources.symbols import to_yahoo_symbol
 _AS_OF = re.compile(r"As of (\d{1,2}-[A-Za-z]{3}-\d{4})")
 _COLUMNS = ("Name", "Ticker", "Weight")
 
-_LEAST_SUM, _LARGEST_SUM = 95.0, 105.0
-"""In percent, of a complete file; real ones sum to 99.4 to 100.8 (2021 to 2026)."""
+_LEAST_SUM_PERCENT = 95.0
+"""Of a complete file; real ones sum to 99.4 to 100.8 (2021 to 2026)."""
 
 # The files of the sector funds have 25 to 90 rows of 8 columns, and 10 parts of together 0.1 MB; that of SPY, with 505
 # rows, has 0.3 MB and 20,000 tags.
@@ -152,7 +153,7 @@ def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
     A file may be cut after its largest holdings: their weights are right. One weight alone does not show its unit.
     """
     total = sum_of_weights(rows) or 0.0
-    if len(rows) > 1 and _LEAST_SUM <= 100 * total <= _LARGEST_SUM:
+    if len(rows) > 1 and _LEAST_SUM_PERCENT <= 100 * total <= LARGEST_SUM_PERCENT:
         raise FetchError(
             Outcome.MALFORMED, f"the weights of {ticker} are fractions: they sum to {total:.4f}, expected about 100"
         )
@@ -162,7 +163,7 @@ def _require_percent(rows: list[Holding | SkippedHolding], ticker: str) -> None:
 
 def _describe_sum(rows: list[Holding | SkippedHolding]) -> str | None:
     total = sum_of_weights(rows) or 0.0
-    return f"the weights sum to {total:.2f} %: the file is not complete" if total < _LEAST_SUM else None
+    return f"the weights sum to {total:.2f} %: the file is not complete" if total < _LEAST_SUM_PERCENT else None
 
 
 def _read_date(rows: list[_Row]) -> dt.date:
