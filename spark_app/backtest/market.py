@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from spark_app.backtest.engine import Numbers, Prices
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import collecting_command
 from spark_app.config.settings import DataOrigin
 from spark_app.errors import DataIncompleteError
 from spark_app.transforms.prices import usable_price
@@ -112,6 +112,5 @@ def _named(tickers: Sequence[str]) -> str:
 
 def how_to_get(job: str, origin: DataOrigin) -> str:
     """Say by which command the missing facts come: a job collects them, and files of the user's own are imported."""
-    if origin == "files":
-        return f"import them with {LAUNCHER} import_files (docs/FILES.md)"
-    return f"collect them with {LAUNCHER} {job}" + (" --source synthetic" if origin == "synthetic" else "")
+    command = collecting_command(job, origin)
+    return f"import them with {command} (docs/FILES.md)" if origin == "files" else f"collect them with {command}"

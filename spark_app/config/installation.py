@@ -17,6 +17,19 @@ PROJECT_ROOT = _INSTALLED if IS_INSTALLED else _PACKAGE.parent
 LAUNCHER = "spark_jobs_launcher.sh" if IS_INSTALLED else "./spark_jobs_launcher.sh"
 """The command of the launcher; pip installs it on PATH."""
 
+
+def collecting_command(job: str, origin: str | None) -> str:
+    """The command by which a job collects data of this origin; files of the user's own are imported instead."""
+    if origin == "files":
+        return f"{LAUNCHER} import_files"
+    return f"{LAUNCHER} {job}{source_option(origin)}"
+
+
+def source_option(origin: str | None) -> str:
+    """The `--source` of data that is not real, with a space before it."""
+    return "" if origin in (None, "real") else f" --source {origin}"
+
+
 _PACKED = (".py", ".sql", ".typed", ".toml", ".jinja", ".css")
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can store."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pandas as pd
 
 from spark_app import __version__
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import LAUNCHER, collecting_command
 from spark_app.results.page import strength as figures
 from spark_app.results.page.drawing import rotation_plot, shared_lines, strength_panels
 from spark_app.results.page.facts import Facts
@@ -50,15 +50,10 @@ def render_page(facts: Facts) -> str:
         figures=figures,
         steps=_STEPS,
         launcher=LAUNCHER,
-        filling=_filling(facts),
+        filling=collecting_command(f"backfill_etf_benchmarks --days {len(facts.sessions)}", facts.origin),
+        filling_requests="with 12 requests" if facts.origin in (None, "real") else "without a request",
         version=__version__,
     )
-
-
-def _filling(facts: Facts) -> str:
-    """The command that fills the year of the page, from the source that its data is of."""
-    source = "" if facts.origin in (None, "real") else f" --source {facts.origin}"
-    return f"{LAUNCHER} backfill_etf_benchmarks --days {len(facts.sessions)}{source}"
 
 
 def _by_week(strength: pd.DataFrame) -> list[tuple[dt.date, list[float | None]]]:

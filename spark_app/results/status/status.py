@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import LAUNCHER, source_option
 from spark_app.config.settings import Settings
 from spark_app.errors import RateLimitedError, SparkAppError
 from spark_app.pipeline.request import Request
@@ -181,7 +181,7 @@ def _next_run(
 
 
 def _words_of_source(settings: Settings, origin: str | None) -> str:
-    return f" --source {origin}" if origin not in (None, "real", settings.data_origin) else ""
+    return "" if origin == settings.data_origin else source_option(origin)
 
 
 def _folder_bytes(place: str) -> int | None:

@@ -2,6 +2,7 @@
 
 Each publication leaves a checksum of its rows in `logs_publication`. A trigger of the served table forgets it with any
 change of the table, by whoever's hand. A rerun that finds it, and computes the same checksum, has nothing to send.
+Only Spark computes it, from values; that of checksums.py Postgres computes as well, so both make text of each row.
 """
 
 from __future__ import annotations
