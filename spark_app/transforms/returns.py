@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_app.transforms.prices import change_percent, usable_price
@@ -75,41 +75,36 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
     """
     # A join on ticker looks all prices up by their place in an array. Windows and joins by session sort every bar, or
     # hash every one several times.
-    numbered = _with_session_number(asked, "as_of_date", sessions)
-    priced = numbered.join(_prices_by_ticker(bars, sessions).hint("shuffle_hash"), on="ticker", how="left")
+    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
+    prices = _prices_by_ticker(_with_session_number(bars, "trade_date", numbers)).hint("shuffle_hash")
+    priced = _with_session_number(asked, "as_of_date", numbers).join(prices, on="ticker", how="left")
 
     def price_before(period: int) -> Column:
-        return F.get("prices", F.col("session_number") - period - F.col("first_number"))
+        return F.get("prices", F.col("session_number") - period - F.col("first_number")).alias(f"price_{period}")
 
-    prices = {f"price_{n}": price_before(n) for n in periods} | {"end_price": price_before(0)}
     # Brought together by date before the periods make rows of their own, which are three times as many.
-    by_date = priced.withColumns(prices).select(*asked.columns, *prices).repartition("as_of_date")
+    by_date = priced.select(*asked.columns, *map(price_before, [0, *periods])).repartition("as_of_date")
     dated = by_date.join(F.broadcast(_start_dates(sessions, periods)), on=_is_same_date("as_of_date", "end_date"))
     starts = [
-        F.struct(F.lit(n).alias("period_days"), F.col(f"start_{n}").alias("date"), F.col(f"price_{n}").alias("price"))
+        F.struct(
+            F.lit(n).alias("period_days"),
+            F.col(f"start_{n}").alias("start_date"),
+            F.col(f"price_{n}").alias("start_price"),
+        )
         for n in periods
     ]
-    of_periods = dated.select(*asked.columns, "end_price", F.explode(F.array(*starts)).alias("start"))
-    return of_periods.select(
-        *asked.columns,
-        F.col("start.period_days").alias("period_days"),
-        F.col("start.date").alias("start_date"),
-        "end_price",
-        F.col("start.price").alias("start_price"),
-    )
+    return dated.select(*asked.columns, F.col("price_0").alias("end_price"), F.inline(F.array(*starts)))
 
 
-def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+def _prices_by_ticker(bars: DataFrame) -> DataFrame:
     """Collect the prices of each ticker: first_number (of the session of its first bar), prices.
 
-    prices has an element for each session from there on to the last bar, null without a bar, NaN for an unusable price.
+    `bars` has session_number. prices has an element for each session from there on to the last bar, null without a bar,
+    NaN for an unusable price.
     """
     price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
-    collected = (
-        _with_session_number(bars, "trade_date", sessions)
-        .groupBy("ticker")
-        .agg(F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices"))
-    )
+    lists = F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices")
+    collected = bars.groupBy("ticker").agg(*lists)
     every_session = F.sequence(F.array_min("numbers"), F.array_max("numbers"))
     # The order of a collected list is that of the rows read. `arrays_zip` fills the shorter array with nulls.
     missing = F.array_except(every_session, F.col("numbers"))
@@ -122,20 +117,17 @@ def _prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     )
 
 
-def _with_session_number(rows: DataFrame, date: str, sessions: DataFrame) -> DataFrame:
-    """Add session_number to the rows whose date is a session; the others go."""
-    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
+def _with_session_number(rows: DataFrame, date: str, numbers: DataFrame) -> DataFrame:
+    """Add session_number to the rows whose date is a session_date of `numbers`; the others go."""
     return rows.join(numbers, on=_is_same_date(date, "session_date"), how="inner")
 
 
 def _start_dates(sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     """Find for each session, as end_date, the date of N sessions before as start_N, null if there is none."""
-    dates = sessions.select(F.col("trade_date").alias("end_date"), "session_number")
-    for period in periods:
-        start = sessions.select(F.col("trade_date").alias(f"start_{period}"), F.col("session_number").alias("number"))
-        is_start = F.col("session_number") - period == F.col("number")
-        dates = dates.join(F.broadcast(start), on=is_start, how="left").drop("number")
-    return dates.drop("session_number")
+    # A partition of one value: Spark warns where a window has none.
+    by_number = Window.partitionBy(F.lit(0)).orderBy("session_number")
+    starts = [F.lag("trade_date", period).over(by_number).alias(f"start_{period}") for period in periods]
+    return sessions.select(F.col("trade_date").alias("end_date"), *starts)
 
 
 def _is_same_date(date: str, other: str) -> Column:
