@@ -58,7 +58,7 @@ def deflated_sharpe_of_best(active: Numbers) -> float:
 
 
 def overfitting_probability(active: Numbers) -> float:
-    """The share of all ways to halve the sessions where the best rule of one half is below the median of the other.
+    """The share of all ways to halve the sessions where the best rule of one half is no better than the other's median.
 
     0.5 is what worthless rules have. NaN with fewer than two sessions a block, or without two rules
     that differ.
