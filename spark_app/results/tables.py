@@ -19,7 +19,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import NO_RESULTS
 from spark_app.config.settings import load_database_settings
 from spark_app.errors import DataIncompleteError, ServiceUnavailableError, UsageError
 from spark_app.schemas import SERVED_TABLES, ServedTable
@@ -90,7 +90,7 @@ def read_table_with_spark(spark: SparkSession, name: str, *, as_of: dt.date | st
 def _opened() -> Iterator[Database]:
     with open_database(load_database_settings()) as database:
         if not has_tables(database):
-            raise DataIncompleteError(f"there are no results yet: run {LAUNCHER} daily_pipeline")
+            raise DataIncompleteError(NO_RESULTS)
         yield database
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import psycopg
 
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import NO_RESULTS
 from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.results.explain import facts, returns, rules
 from spark_app.results.explain.facts import Decision, Fetch, Restatement, Row, Snapshot
@@ -99,7 +99,7 @@ def explain(
 def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
     dates = facts.read_dates(connection)
     if not dates:
-        raise DataIncompleteError(f"there are no results yet: run {LAUNCHER} daily_pipeline")
+        raise DataIncompleteError(NO_RESULTS)
     if as_of is None or as_of in dates:
         return as_of or dates[-1]
     nearest = [*[day for day in dates if day < as_of][-1:], *[day for day in dates if day > as_of][:1]]

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from spark_app import market_calendar
-from spark_app.config.installation import LAUNCHER
+from spark_app.config.installation import NO_RESULTS
 from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.results.page import queries
 from spark_app.results.page.facts import (
@@ -37,7 +37,6 @@ from spark_app.universe import BENCHMARKS, FUNDS
 _Row = TypeVar("_Row")
 _YEAR_SESSIONS, _RECENT_SESSIONS = 252, 21
 _LOGGED_DAYS, _LOGGED_SHOWN = 30, 12
-_NO_RESULTS = f"there are no results yet: run {LAUNCHER} daily_pipeline"
 
 
 @retried
@@ -149,7 +148,7 @@ class _Reader:
 def _served(dates: Sequence[dt.date], named: dt.date | None) -> dt.date:
     """The date of the page: the named one, else the newest."""
     if not dates:
-        raise DataIncompleteError(_NO_RESULTS)
+        raise DataIncompleteError(NO_RESULTS)
     if named is not None and named not in dates:
         near = sorted(dates, key=lambda date: abs(date - named))[:3]
         raise UsageError(f"there are no results of {named}: the nearest are of {', '.join(map(str, sorted(near)))}")
