@@ -53,9 +53,12 @@ def test_a_wave_counts_its_requests_not_each_ticker_of_them(caplog: pytest.LogCa
     ]
 
 
-def seen(terminal: int) -> str:
-    """What was drawn since the last look."""
-    return os.read(terminal, 10_000).decode() if select.select([terminal], [], [], 5)[0] else ""
+def seen(terminal: int, text: str) -> str:
+    """What was drawn since the last look, until the text is there; a terminal passes it on in pieces."""
+    drawn = ""
+    while text not in drawn and select.select([terminal], [], [], 5)[0]:
+        drawn += os.read(terminal, 10_000).decode()
+    return drawn
 
 
 @pytest.fixture
@@ -74,12 +77,12 @@ def test_on_a_terminal_a_bar_moves_with_every_request(terminal: int, caplog: pyt
     with progress_of(2, 6, lambda: next(sent)) as progress:
         assert isinstance(progress, WaveBar)
         progress.wait(3)
-        in_first_wave = seen(terminal)
+        in_first_wave = seen(terminal, "2/6")
         progress.wave_done(3, landing((Kind.CHART, "AAPL", Outcome.OK), (Kind.CHART, "NONE", Outcome.NOT_FOUND)))
-        after_first_wave = seen(terminal)
+        after_first_wave = seen(terminal, "failed 1")
         progress._look_at = 0
         progress.wait(2)  # 9 were sent, with retries; of the second wave no more than 2 can be on their way.
-        in_second_wave = seen(terminal)
+        in_second_wave = seen(terminal, "5/6")
     assert "requests 2/6" in in_first_wave
     assert "requests 3/6" in after_first_wave
     assert "rows 4, failed 1" in after_first_wave
