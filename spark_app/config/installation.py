@@ -17,8 +17,6 @@ PROJECT_ROOT = _INSTALLED if IS_INSTALLED else _PACKAGE.parent
 LAUNCHER = "spark_jobs_launcher.sh" if IS_INSTALLED else "./spark_jobs_launcher.sh"
 """The command of the launcher; pip installs it on PATH."""
 
-NO_RESULTS = f"there are no results yet: run {LAUNCHER} daily_pipeline"
-
 
 def collecting_command(job: str, origin: str | None) -> str:
     """The command by which a job collects data of this origin; files of the user's own are imported instead."""

@@ -13,7 +13,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from spark_app import market_calendar
-from spark_app.errors import UsageError
+from spark_app.config.installation import LAUNCHER
+from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import retried
@@ -132,6 +133,11 @@ def read_results(database: Database, as_of: dt.date | None, now: dt.datetime) ->
             missing=_sessions_after(dates[-1], now),
             tables={name: _count(connection, name) for name in _TABLES},
         )
+
+
+def no_results() -> DataIncompleteError:
+    """Nothing is served yet; names the job that brings results."""
+    return DataIncompleteError(f"there are no results yet: run {LAUNCHER} daily_pipeline")
 
 
 def _nearest(dates: Sequence[dt.date], day: dt.date) -> str:

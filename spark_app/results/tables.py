@@ -19,9 +19,9 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from spark_app.config.installation import NO_RESULTS
 from spark_app.config.settings import load_database_settings
-from spark_app.errors import DataIncompleteError, ServiceUnavailableError, UsageError
+from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.results.served import no_results
 from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 from spark_app.storage.postgres.database import Database, open_database, translated_errors
@@ -90,7 +90,7 @@ def read_table_with_spark(spark: SparkSession, name: str, *, as_of: dt.date | st
 def _opened() -> Iterator[Database]:
     with open_database(load_database_settings()) as database:
         if not has_tables(database):
-            raise DataIncompleteError(NO_RESULTS)
+            raise no_results()
         yield database
 
 

@@ -11,12 +11,12 @@ from typing import Literal
 
 import psycopg
 
-from spark_app.config.installation import NO_RESULTS
-from spark_app.errors import DataIncompleteError, UsageError
+from spark_app.errors import UsageError
 from spark_app.results.explain import facts, returns, rules
 from spark_app.results.explain.facts import Decision, Fetch, Restatement, Row, Snapshot
 from spark_app.results.explain.returns import PeriodReturn, Starts
 from spark_app.results.explain.rules import Rule, StockFacts
+from spark_app.results.served import no_results
 from spark_app.results.sessions import Sessions
 from spark_app.stages import STAGE3, STAGE5
 from spark_app.storage.postgres.database import Database, translated_errors
@@ -99,7 +99,7 @@ def explain(
 def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
     dates = facts.read_dates(connection)
     if not dates:
-        raise DataIncompleteError(NO_RESULTS)
+        raise no_results()
     if as_of is None or as_of in dates:
         return as_of or dates[-1]
     nearest = [*[day for day in dates if day < as_of][-1:], *[day for day in dates if day > as_of][:1]]

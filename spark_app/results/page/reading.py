@@ -11,8 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from spark_app import market_calendar
-from spark_app.config.installation import NO_RESULTS
-from spark_app.errors import DataIncompleteError, UsageError
+from spark_app.errors import UsageError
 from spark_app.results.page import queries
 from spark_app.results.page.facts import (
     Dataset,
@@ -30,6 +29,7 @@ from spark_app.results.page.facts import (
     Trend,
     Turnover,
 )
+from spark_app.results.served import no_results
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.retry import retried
 from spark_app.universe import BENCHMARKS, FUNDS
@@ -148,7 +148,7 @@ class _Reader:
 def _served(dates: Sequence[dt.date], named: dt.date | None) -> dt.date:
     """The date of the page: the named one, else the newest."""
     if not dates:
-        raise DataIncompleteError(NO_RESULTS)
+        raise no_results()
     if named is not None and named not in dates:
         near = sorted(dates, key=lambda date: abs(date - named))[:3]
         raise UsageError(f"there are no results of {named}: the nearest are of {', '.join(map(str, sorted(near)))}")
