@@ -35,7 +35,7 @@ test: setup-dev ## run the tests of all parts of the pipeline, in eight minutes
 	@$(own_world) $(python) -m pytest $(many) --ignore tests/emulator -m "not (alone or integration or $(elsewhere))"
 	@$(own_world) $(python) -m pytest -m "alone and not integration"
 
-test-integration: setup-dev ## run the stages against what goes wrong: faults, a kill, restatements, retention
+test-integration: setup-dev ## run jobs against what goes wrong: faults, a kill, restatements, retention; and backtests
 	@$(own_world) $(python) -m pytest $(many) -m "integration and not (campaign or $(elsewhere))"
 
 test-campaigns: setup-dev ## the same at length: more kills and faults, backfills, real prices, a user's own Spark

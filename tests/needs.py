@@ -22,8 +22,8 @@ FIXTURES = {
     "only_settings_of_the_cluster": "cluster",
     "users_spark": "integration",
 }
-INTEGRATION = ("tests.integration.", "tests.operations.")
-"""Folders whose tests run stages, on an installation of the pipeline of their own."""
+INTEGRATION = ("tests.integration.", "tests.operations.", "tests.backtest.test_job", "tests.backtest.test_stock_job")
+"""Folders and modules whose tests run jobs on an installation of their own, from staging to served tables."""
 
 
 def needs_of(item: pytest.Function) -> set[str]:
