@@ -1,6 +1,7 @@
 """Measure the pipeline: `python benchmarks/run.py NAME...`, or all of them.
 
-The names: startup, throttle, fetching, publishing, market (publishing 12.6 million rows: ten minutes), transforms.
+The names: startup, throttle, fetching, publishing, market (publishing 12.6 million rows: ten minutes), transforms,
+backtest.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import fetching, market, publishing, startup, throttle, transforms  # noqa: E402
+from benchmarks import backtest, fetching, market, publishing, startup, throttle, transforms  # noqa: E402
 from benchmarks.bulk_session import build_bulk_session  # noqa: E402
 from benchmarks.report import draw  # noqa: E402
 
-_ALL = ("startup", "throttle", "fetching", "publishing", "market", "transforms")
+_ALL = ("startup", "throttle", "fetching", "publishing", "market", "transforms", "backtest")
 
 
 def main(chosen: list[str]) -> int:
@@ -42,6 +43,8 @@ def main(chosen: list[str]) -> int:
         spark.stop()
     if "transforms" in chosen:
         measurements += transforms.measure()
+    if "backtest" in chosen:
+        measurements += backtest.measure()
     print(draw(measurements))
     return 0 if all(m.is_kept for m in measurements) else 1
 
