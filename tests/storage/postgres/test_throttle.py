@@ -44,6 +44,21 @@ def make_limiter(database: Database, **options: Any) -> PostgresLimiter:
     return PostgresLimiter(database, "yahoo", limits(**options))
 
 
+@pytest.fixture(autouse=True)
+def close_limiters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker's process ends with its limiter; these would leave their connections open."""
+    made, init = list[PostgresLimiter](), PostgresLimiter.__init__
+
+    def remembered(self: PostgresLimiter, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        made.append(self)
+
+    monkeypatch.setattr(PostgresLimiter, "__init__", remembered)
+    yield
+    for limiter in made:
+        limiter.close()
+
+
 def seconds_to_acquire(limiter: PostgresLimiter) -> float:
     started = time.monotonic()
     limiter.acquire()
