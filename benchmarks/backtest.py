@@ -19,6 +19,7 @@ import polars as pl
 from pyspark.sql import SparkSession
 
 from benchmarks.bulk_session import build_bulk_session
+from benchmarks.market import random_walks
 from benchmarks.report import Measurement, best_in_turns, best_seconds
 from spark_app import market_calendar
 from spark_app.backtest.engine import Prices, simulate
@@ -102,7 +103,7 @@ def _make_market(folder: Path, stocks: int) -> _Market:
     random = np.random.default_rng(11)
     stock_names = [f"S{n:05d}" for n in range(stocks)]
     names = [_UNIVERSE.benchmark, *_FUNDS, *stock_names]
-    closes = 100 * np.exp(random.normal(0.0003, 0.02, (len(names), len(days))).cumsum(axis=1)).round(6)
+    closes = random_walks(random, len(names), len(days))
     frame = pl.DataFrame({"ticker": np.repeat(np.array(names), len(days)), "trade_date": days * len(names)})
     price = pl.Series(closes.ravel())
     frame.with_columns(
@@ -175,6 +176,7 @@ def _polars(market: _Market) -> _Found:
     wanted = bars.filter(pl.col("ticker").is_in(tickers) & pl.col(day).is_in(list(schedule.sessions)))
     wide = wanted.collect().pivot(on="ticker", index=day, values="adj_close_price").sort(day)
     prices = Prices(schedule.sessions, tuple(tickers), wide.select(tickers).to_numpy())
+    # The three portfolios of `work_out`.
     of_series = [
         numbered_targets(prices, targets),
         equal_targets(prices, sorted(targets), _FUNDS),

@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,13 @@ def _ticker_bars(source: SyntheticSource, ticker: str, days: list[dt.date]) -> p
     return frame
 
 
+def random_walks(random: np.random.Generator, tickers: int, sessions: int) -> npt.NDArray[np.float64]:
+    """Make prices around 100 with six decimals, tickers x sessions."""
+    moves = random.normal(0.0003, 0.02, (tickers, sessions))
+    prices: npt.NDArray[np.float64] = 100 * np.exp(moves.cumsum(axis=1))
+    return prices.round(6)
+
+
 def write_closes(file: Path, *, tickers: int, sessions: int) -> str:
     """Write ticker, trade_date and adj_close_price, random walks without a hole, by ticker and date.
 
@@ -48,14 +56,13 @@ def write_closes(file: Path, *, tickers: int, sessions: int) -> str:
     """
     last = market_calendar.last_completed_session(dt.datetime.now(dt.UTC))
     days = np.array(market_calendar.sessions_ending(last, sessions), dtype="datetime64[D]")
-    moves = np.random.default_rng(7).normal(0.0003, 0.02, (tickers, sessions))
-    prices = 100 * np.exp(moves.cumsum(axis=1))
+    prices = random_walks(np.random.default_rng(7), tickers, sessions)
     names = pa.array([f"S{n:05d}" for n in range(tickers)])
     numbers = pa.array(np.repeat(np.arange(tickers, dtype=np.int32), sessions))
     columns = {
         "ticker": pa.DictionaryArray.from_arrays(numbers, names).cast(pa.string()),
         "trade_date": np.tile(days, tickers),
-        "adj_close_price": prices.round(6).ravel(),
+        "adj_close_price": prices.ravel(),
     }
     pq.write_table(pa.table(columns), file)
     return str(names[0])

@@ -120,8 +120,8 @@ def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
     # One window for both: a date's rows of a period, the best first.
     whole = Window.partitionBy("as_of_date", "period_days").orderBy(F.desc_nulls_last("return_pct"), "ticker")
     every_row = whole.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-    own_return = F.when(F.col("ticker") == benchmark, F.col("return_pct"))
-    benchmark_return = F.first(own_return, ignorenulls=True).over(every_row)
+    of_benchmark = F.when(F.col("ticker") == benchmark, F.col("return_pct"))
+    benchmark_return = F.first(of_benchmark, ignorenulls=True).over(every_row)
     is_trending = (F.col("return_pct") > 0) & (F.col("return_pct") > benchmark_return)
     ranked = returns.transform(sorted_by_return).select(
         "return_pct",
