@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -62,37 +63,43 @@ def signals_of(
     periods = sorted({period for choice in choices for period in choice.periods})
     trends = sector_trends(closes, sessions, asked, periods=periods, universe=plan.universe)
     if facts.stocks is None:
-        # Read twice: for the dates and for the positions.
-        chosen = chosen_sectors(trends, choices).localCheckpoint(eager=False)
-        targets = _fund_targets(len(choices), chosen, plan, closes, sessions)
+        chosen = chosen_sectors(trends, choices).toArrow()
+        targets = _fund_targets(len(choices), _positions(chosen), plan, closes, sessions)
         return [Signals(dates | of_choice) for dates, of_choice in zip(_traded(chosen, choices), targets, strict=True)]
-    # Read for the choice, for the universe and for what stocks are compared with.
+    # Read for the choice and for what stocks are compared with.
     trends = trends.localCheckpoint(eager=False)
-    chosen = chosen_sectors(trends, choices).localCheckpoint(eager=False)
+    chosen = chosen_sectors(trends, choices).toArrow()
+    positions = _positions(chosen)
     found = []
     for number, dates_of_choice in enumerate(_traded(chosen, choices)):
-        held = chosen.where("is_chosen").where(F.col("choice_number") == number)
-        held = held.select("as_of_date", F.col("ticker").alias("etf_ticker"))
+        held = positions.filter(pc.field("choice_number") == number).drop_columns("choice_number")
+        held = held.rename_columns({"ticker": "etf_ticker"})
         by_choice = replace(plan, choice=choices[number])
         stocks = stock_signals(by_choice, trends, held, sessions, facts.bars, facts.stocks)
         found.append(Signals(dates_of_choice | stocks.targets, stocks.later_facts, stocks.members))
     return found
 
 
-def _traded(chosen: DataFrame, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:
+def _traded(chosen: pa.Table, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:
     """The dates on which each choice can be made, all in cash."""
     found: list[dict[dt.date, dict[str, float]]] = [{} for _ in choices]
-    for row in chosen.where("is_comparable").select("choice_number", "as_of_date").distinct().collect():
-        found[row["choice_number"]][row["as_of_date"]] = {}
+    comparable = chosen.filter(pc.field("is_comparable")).group_by(["choice_number", "as_of_date"]).aggregate([])
+    for number, date in zip(*(comparable[name].to_pylist() for name in ("choice_number", "as_of_date")), strict=True):
+        found[number][date] = {}
     return found
 
 
+def _positions(chosen: pa.Table) -> pa.Table:
+    """What is held: choice_number, as_of_date, ticker."""
+    return chosen.filter(pc.field("is_chosen")).select(["choice_number", "as_of_date", "ticker"])
+
+
 def _fund_targets(
-    count: int, chosen: DataFrame, plan: Plan, closes: DataFrame, sessions: DataFrame
+    count: int, positions: pa.Table, plan: Plan, closes: DataFrame, sessions: DataFrame
 ) -> list[dict[dt.date, dict[str, float]]]:
     """The weights of the chosen funds, by choice and date."""
-    positions = chosen.where("is_chosen").select("choice_number", "as_of_date", "ticker")
-    weights = target_weights(positions, plan.weighting, closes, sessions, max_weight=plan.max_weight)
+    held = closes.sparkSession.createDataFrame(positions)
+    weights = target_weights(held, plan.weighting, closes, sessions, max_weight=plan.max_weight)
     targets: list[dict[dt.date, dict[str, float]]] = [{} for _ in range(count)]
     for row in weights.collect():
         targets[row["choice_number"]].setdefault(row["as_of_date"], {})[row["ticker"]] = float(row["target_weight"])

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
@@ -57,22 +58,22 @@ class StockSignals:
 
 
 def stock_signals(
-    plan: Plan, trends: DataFrame, held: DataFrame, sessions: DataFrame, bars: DataFrame, facts: StockFacts
+    plan: Plan, trends: DataFrame, held: pa.Table, sessions: DataFrame, bars: DataFrame, facts: StockFacts
 ) -> StockSignals:
     """Choose and weight stocks of the funds that are held.
 
     Columns in: `trends` are schemas.SECTOR_TRENDS, with the basis of the plan; `held` has as_of_date, etf_ticker,
         unique; `sessions` has trade_date, session_number; `bars` as in `Facts`.
     """
-    chosen = [(row["as_of_date"], row["etf_ticker"]) for row in held.collect()]
+    chosen = list(_columns(held, "as_of_date", "etf_ticker"))
     if not chosen:
         return StockSignals(Members())
+    frame = bars.sparkSession.createDataFrame
     spans = _spans(sorted({date for date, _ in chosen}), facts)
-    members_of_spans = _members_of_spans(plan, spans, facts).localCheckpoint(eager=False)
-    funds = members_of_spans.select("as_of_date", "etf_ticker").distinct().collect()
-    known = {(row["as_of_date"], row["etf_ticker"]) for row in funds}
-    memberships = _memberships(members_of_spans, spans, facts).join(
-        F.broadcast(held), on=["as_of_date", "etf_ticker"], how="left_semi"
+    members_of_spans = _members_of_spans(plan, spans, facts).toArrow()
+    known = set(_columns(members_of_spans, "as_of_date", "etf_ticker"))
+    memberships = _memberships(frame(members_of_spans), spans, facts).join(
+        F.broadcast(frame(held)), on=["as_of_date", "etf_ticker"], how="left_semi"
     )
     returns = session_returns(memberships, bars, sessions, periods=[plan.choice.basis])
     # The chosen sectors count as trending.
@@ -82,7 +83,9 @@ def stock_signals(
     positions = _positions(plan, candidates, bars, facts, without_cap)
     weights = target_weights(positions, plan.weighting, bars, sessions, max_weight=plan.max_weight)
     quoted = ["quote_date"] if plan.has_caps else []
-    rows = weights.select("as_of_date", "ticker", "target_weight", "snapshot_date", *quoted).collect()
+    weight = F.col("target_weight").cast("double").alias("target_weight")
+    # Columns of Arrow: rows of Spark take several times as long to read.
+    found = weights.select("as_of_date", "ticker", weight, "snapshot_date", *quoted).toArrow()
     members = Members(
         members=counts["members"],
         unpriced=counts["unpriced"],
@@ -92,13 +95,19 @@ def stock_signals(
         empty_sectors=sum((spans[date], fund) not in known for date, fund in chosen),
     )
     signals = StockSignals(members)
-    for row in rows:
-        date, ticker = row["as_of_date"], row["ticker"]
-        signals.targets.setdefault(date, {})[ticker] = float(row["target_weight"])
-        dated = {HOLDINGS: row["snapshot_date"]} | ({MARKET_CAPS: row["quote_date"]} if plan.has_caps else {})
-        if later := tuple(kind for kind, day in dated.items() if day > date):
-            signals.later_facts.setdefault(date, {})[ticker] = later
+    for date, ticker, target in _columns(found, "as_of_date", "ticker", "target_weight"):
+        signals.targets.setdefault(date, {})[ticker] = target
+    dated = {HOLDINGS: "snapshot_date"} | ({MARKET_CAPS: "quote_date"} if plan.has_caps else {})
+    for kind, day in dated.items():
+        later = found.filter(pc.field(day) > pc.field("as_of_date"))
+        for date, ticker in _columns(later, "as_of_date", "ticker"):
+            of_date = signals.later_facts.setdefault(date, {})
+            of_date[ticker] = (*of_date.get(ticker, ()), kind)
     return signals
+
+
+def _columns(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
 
 
 def _trending(compared: DataFrame) -> tuple[DataFrame, dict[str, Any]]:
@@ -124,7 +133,8 @@ def _positions(
     """
     exclusion = F.lit(None).cast("struct<reason:string,detail:string>")
     if plan.has_caps:
-        candidates = with_market_cap(candidates, facts.quotes, bars)
+        # The rows of a date in one partition again: no window of the portfolio needs a further shuffle.
+        candidates = with_market_cap(candidates, facts.quotes, bars).repartition("as_of_date")
         candidates = candidates if plan.is_look_ahead_allowed else without_later_caps(candidates)
         is_uncapped = F.col("market_cap").isNull()
         candidates = candidates.observe(without_cap, F.count_if(is_uncapped).alias("members"))
