@@ -23,6 +23,7 @@ from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import make_schedule
 from spark_app.backtest.signals.compute import Signals, equal_targets, numbered_targets, signals_of
 from spark_app.backtest.signals.facts import Facts
+from spark_app.spark.bulk import bulk_settings
 from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import Universe
 from tests.backtest import independent
@@ -71,7 +72,8 @@ class Faber:
         long = closes.rename_axis("trade_date").reset_index().melt("trade_date", var_name="ticker", value_name="close")
         bars: DataFrame = spark.createDataFrame(long).withColumnRenamed("close", "adj_close_price")
         choices = [SectorChoice(max(periods), periods, n, is_trend_required=False) for periods, n in cells]
-        found = signals_of(choices, self.schedule.rebalances, self.plan, self.schedule, Facts(bars))
+        with bulk_settings(spark):
+            found = signals_of(choices, self.schedule.rebalances, self.plan, self.schedule, Facts(bars))
         self.signals: dict[Cell, Signals] = dict(zip(cells, found, strict=True))
         self.prices = read_prices(bars, self.schedule.sessions, universe.tickers)
 
