@@ -18,6 +18,7 @@ from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals.facts import Facts
 from spark_app.backtest.signals.stocks import Members, stock_signals
+from spark_app.backtest.signals.tables import rows_of
 from spark_app.transforms.rotation import SectorChoice, chosen_sectors, target_weights
 from spark_app.transforms.trends import sector_trends
 
@@ -72,8 +73,8 @@ def signals_of(
     positions = _positions(chosen)
     found = []
     for number, dates_of_choice in enumerate(_traded(chosen, choices)):
-        held = positions.filter(pc.field("choice_number") == number).drop_columns("choice_number")
-        held = held.rename_columns({"ticker": "etf_ticker"})
+        held = positions.filter(pc.field("choice_number") == number).select(["as_of_date", "ticker"])
+        held = held.rename_columns(["as_of_date", "etf_ticker"])
         by_choice = replace(plan, choice=choices[number])
         stocks = stock_signals(by_choice, trends, held, sessions, facts.bars, facts.stocks)
         found.append(Signals(dates_of_choice | stocks.targets, stocks.later_facts, stocks.members))
@@ -84,7 +85,7 @@ def _traded(chosen: pa.Table, choices: Sequence[SectorChoice]) -> list[dict[dt.d
     """The dates on which each choice can be made, all in cash."""
     found: list[dict[dt.date, dict[str, float]]] = [{} for _ in choices]
     comparable = chosen.filter(pc.field("is_comparable")).group_by(["choice_number", "as_of_date"]).aggregate([])
-    for number, date in zip(*(comparable[name].to_pylist() for name in ("choice_number", "as_of_date")), strict=True):
+    for number, date in rows_of(comparable, "choice_number", "as_of_date"):
         found[number][date] = {}
     return found
 
@@ -100,9 +101,11 @@ def _fund_targets(
     """The weights of the chosen funds, by choice and date."""
     held = closes.sparkSession.createDataFrame(positions)
     weights = target_weights(held, plan.weighting, closes, sessions, max_weight=plan.max_weight)
+    weight = F.col("target_weight").cast("double").alias("target_weight")
+    found = weights.select("choice_number", "as_of_date", "ticker", weight).toArrow()
     targets: list[dict[dt.date, dict[str, float]]] = [{} for _ in range(count)]
-    for row in weights.collect():
-        targets[row["choice_number"]].setdefault(row["as_of_date"], {})[row["ticker"]] = float(row["target_weight"])
+    for number, date, ticker, target in rows_of(found, "choice_number", "as_of_date", "ticker", "target_weight"):
+        targets[number].setdefault(date, {})[ticker] = target
     return targets
 
 

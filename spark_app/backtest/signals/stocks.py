@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.signals.facts import StockFacts
+from spark_app.backtest.signals.tables import rows_of
 from spark_app.transforms.exclusions import no_market_cap, with_below_top_n, with_duplicate_issuer
 from spark_app.transforms.holdings import sector_memberships, within_index
 from spark_app.transforms.market_caps import with_market_cap, without_later_caps
@@ -65,13 +66,13 @@ def stock_signals(
     Columns in: `trends` are schemas.SECTOR_TRENDS, with the basis of the plan; `held` has as_of_date, etf_ticker,
         unique; `sessions` has trade_date, session_number; `bars` as in `Facts`.
     """
-    chosen = list(_columns(held, "as_of_date", "etf_ticker"))
+    chosen = list(rows_of(held, "as_of_date", "etf_ticker"))
     if not chosen:
         return StockSignals(Members())
     frame = bars.sparkSession.createDataFrame
     spans = _spans(sorted({date for date, _ in chosen}), facts)
     members_of_spans = _members_of_spans(plan, spans, facts).toArrow()
-    known = set(_columns(members_of_spans, "as_of_date", "etf_ticker"))
+    known = set(rows_of(members_of_spans, "as_of_date", "etf_ticker"))
     memberships = _memberships(frame(members_of_spans), spans, facts).join(
         F.broadcast(frame(held)), on=["as_of_date", "etf_ticker"], how="left_semi"
     )
@@ -84,7 +85,6 @@ def stock_signals(
     weights = target_weights(positions, plan.weighting, bars, sessions, max_weight=plan.max_weight)
     quoted = ["quote_date"] if plan.has_caps else []
     weight = F.col("target_weight").cast("double").alias("target_weight")
-    # Columns of Arrow: rows of Spark take several times as long to read.
     found = weights.select("as_of_date", "ticker", weight, "snapshot_date", *quoted).toArrow()
     members = Members(
         members=counts["members"],
@@ -95,19 +95,15 @@ def stock_signals(
         empty_sectors=sum((spans[date], fund) not in known for date, fund in chosen),
     )
     signals = StockSignals(members)
-    for date, ticker, target in _columns(found, "as_of_date", "ticker", "target_weight"):
+    for date, ticker, target in rows_of(found, "as_of_date", "ticker", "target_weight"):
         signals.targets.setdefault(date, {})[ticker] = target
     dated = {HOLDINGS: "snapshot_date"} | ({MARKET_CAPS: "quote_date"} if plan.has_caps else {})
     for kind, day in dated.items():
         later = found.filter(pc.field(day) > pc.field("as_of_date"))
-        for date, ticker in _columns(later, "as_of_date", "ticker"):
+        for date, ticker in rows_of(later, "as_of_date", "ticker"):
             of_date = signals.later_facts.setdefault(date, {})
             of_date[ticker] = (*of_date.get(ticker, ()), kind)
     return signals
-
-
-def _columns(rows: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows[name].to_pylist() for name in names), strict=True)
 
 
 def _trending(compared: DataFrame) -> tuple[DataFrame, dict[str, Any]]:
