@@ -44,8 +44,7 @@ def with_market_cap(asked: DataFrame, quotes: DataFrame, bars: DataFrame) -> Dat
         asked, named_quotes, key="ticker", date="quote_date", carry=("company_name", "quoted_cap", "price")
     )
     closes = bars.select("ticker", F.col("trade_date").alias("as_of_date"), "close_price", "fetched_at")
-    # The asked rows are hashed, which are fewer than the closes; a merge would sort both.
-    priced = quoted.hint("shuffle_hash").join(closes, on=["ticker", "as_of_date"], how="left")
+    priced = quoted.join(closes, on=["ticker", "as_of_date"], how="left")
     complete = priced.join(F.broadcast(_splits_of_tickers(bars)), on="ticker", how="left")
 
     is_reported = F.col("quote_date") == F.col("as_of_date")
