@@ -33,7 +33,7 @@ from spark_app.universe import DEFAULT_UNIVERSE, Universe
 
 _STOCKS, _MORE_STOCKS, _SESSIONS, _BASIS = 500, 5000, 2268, 20
 _WARM_UPS = 12
-"""From a dozen runs on Java's compiler has done its work."""
+"""The JIT compiler needs about a dozen runs."""
 _SNAPSHOT_SESSIONS, _QUOTE_SESSIONS = 126, 63
 _UNIVERSE = Universe(DEFAULT_UNIVERSE.benchmark, DEFAULT_UNIVERSE.sectors, {})
 _FUNDS = list(_UNIVERSE.sectors)
@@ -64,7 +64,7 @@ def measure() -> list[Measurement]:
         ways: list[Callable[[], _Found]] = [partial(_spark, spark, market), partial(_polars, market)]
         for _ in range(_WARM_UPS):
             _require_equal(*(way() for way in ways))
-        ours, theirs = best_in_turns(*ways, rounds=5)
+        ours, theirs = best_in_turns(*ways)
         more = best_seconds(partial(_spark, spark, larger), runs=2)
         spark.stop()
     what = f"stocks' backtest of {_SESSIONS:,} sessions, daily, {_STOCKS:,} stocks"

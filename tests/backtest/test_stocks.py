@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_app.backtest.ledger import work_out_ledger
 from spark_app.backtest.outcome import STRATEGY, work_out
-from spark_app.backtest.plan import Plan
+from spark_app.backtest.plan import Level, Plan
 from spark_app.backtest.schedule import calendar_sessions, make_schedule
 from spark_app.backtest.signals.compute import signals
 from spark_app.backtest.signals.facts import Facts
@@ -100,6 +101,33 @@ def test_the_probe_finds_that_allowed_look_ahead_looks_ahead(world: tuple[Market
     schedule = replace(schedule, rebalances=tuple(day for day in schedule.rebalances if day < SESSIONS[40]))
     with pytest.raises(SparkAppError, match="look ahead"):
         probe(allowed, schedule, facts, signals(allowed, schedule, facts))
+
+
+@pytest.mark.parametrize("level", ["sectors", "stocks"])
+def test_all_is_cash_while_everything_falls(world: tuple[Market, pd.DataFrame, Facts], level: Level) -> None:
+    _, _, facts = world
+    falling = facts.bars.withColumn("adj_close_price", 1e6 - F.unix_date("trade_date"))
+    of_level = replace(facts, bars=falling, stocks=facts.stocks if level == "stocks" else None)
+    found = signals(replace(PLAN, level=level, weighting="equal"), SCHEDULE, of_level)
+    assert found.targets == {date: {} for date in SCHEDULE.rebalances}
+
+
+@pytest.mark.parametrize("level", ["sectors", "stocks"])
+def test_nothing_is_traded_without_the_benchmark(world: tuple[Market, pd.DataFrame, Facts], level: Level) -> None:
+    _, _, facts = world
+    others = facts.bars.where("ticker != 'SPY'")
+    of_level = replace(facts, bars=others, stocks=facts.stocks if level == "stocks" else None)
+    assert signals(replace(PLAN, level=level, weighting="equal"), SCHEDULE, of_level).targets == {}
+
+
+def test_sectors_without_holdings_of_the_time_are_counted(world: tuple[Market, pd.DataFrame, Facts]) -> None:
+    _, _, facts = world
+    assert facts.stocks is not None
+    later = facts.stocks.holdings.where(F.col("snapshot_date") > SESSIONS[-1])
+    found = signals(PLAN, SCHEDULE, replace(facts, stocks=replace(facts.stocks, holdings=later)))
+    assert found.targets == {date: {} for date in SCHEDULE.rebalances}
+    assert found.members is not None
+    assert found.members.empty_sectors == found.members.sectors > 0
 
 
 def test_who_is_not_in_the_index_is_not_held(spark: SparkSession, world: tuple[Market, pd.DataFrame, Facts]) -> None:

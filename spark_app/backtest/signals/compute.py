@@ -18,7 +18,7 @@ from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals.facts import Facts
 from spark_app.backtest.signals.stocks import Members, stock_signals
-from spark_app.backtest.signals.tables import rows_of
+from spark_app.backtest.signals.tables import distinct_rows, read_rows
 from spark_app.transforms.rotation import SectorChoice, chosen_sectors, target_weights
 from spark_app.transforms.trends import sector_trends
 
@@ -63,17 +63,18 @@ def signals_of(
     closes = of_funds.select("ticker", "trade_date", "adj_close_price")
     periods = sorted({period for choice in choices for period in choice.periods})
     trends = sector_trends(closes, sessions, asked, periods=periods, universe=plan.universe)
+    if facts.stocks is not None:
+        # Read for the choice and for what stocks are compared with.
+        trends = trends.localCheckpoint(eager=False)
+    judged = chosen_sectors(trends, choices).toArrow()
+    dates_of_choices = _traded(judged, choices)
+    chosen = judged.filter(pc.field("is_chosen")).select(["choice_number", "as_of_date", "ticker"])
     if facts.stocks is None:
-        chosen = chosen_sectors(trends, choices).toArrow()
-        targets = _fund_targets(len(choices), _positions(chosen), plan, closes, sessions)
-        return [Signals(dates | of_choice) for dates, of_choice in zip(_traded(chosen, choices), targets, strict=True)]
-    # Read for the choice and for what stocks are compared with.
-    trends = trends.localCheckpoint(eager=False)
-    chosen = chosen_sectors(trends, choices).toArrow()
-    positions = _positions(chosen)
+        targets = _fund_targets(len(choices), chosen, plan, closes, sessions)
+        return [Signals(dates | of_choice) for dates, of_choice in zip(dates_of_choices, targets, strict=True)]
     found = []
-    for number, dates_of_choice in enumerate(_traded(chosen, choices)):
-        held = positions.filter(pc.field("choice_number") == number).select(["as_of_date", "ticker"])
+    for number, dates_of_choice in enumerate(dates_of_choices):
+        held = chosen.filter(pc.field("choice_number") == number).select(["as_of_date", "ticker"])
         held = held.rename_columns(["as_of_date", "etf_ticker"])
         by_choice = replace(plan, choice=choices[number])
         stocks = stock_signals(by_choice, trends, held, sessions, facts.bars, facts.stocks)
@@ -81,30 +82,24 @@ def signals_of(
     return found
 
 
-def _traded(chosen: pa.Table, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:
+def _traded(judged: pa.Table, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:
     """The dates on which each choice can be made, all in cash."""
     found: list[dict[dt.date, dict[str, float]]] = [{} for _ in choices]
-    comparable = chosen.filter(pc.field("is_comparable")).group_by(["choice_number", "as_of_date"]).aggregate([])
-    for number, date in rows_of(comparable, "choice_number", "as_of_date"):
+    for number, date in distinct_rows(judged.filter(pc.field("is_comparable")), "choice_number", "as_of_date"):
         found[number][date] = {}
     return found
 
 
-def _positions(chosen: pa.Table) -> pa.Table:
-    """What is held: choice_number, as_of_date, ticker."""
-    return chosen.filter(pc.field("is_chosen")).select(["choice_number", "as_of_date", "ticker"])
-
-
 def _fund_targets(
-    count: int, positions: pa.Table, plan: Plan, closes: DataFrame, sessions: DataFrame
+    count: int, chosen: pa.Table, plan: Plan, closes: DataFrame, sessions: DataFrame
 ) -> list[dict[dt.date, dict[str, float]]]:
     """The weights of the chosen funds, by choice and date."""
-    held = closes.sparkSession.createDataFrame(positions)
+    held = closes.sparkSession.createDataFrame(chosen)
     weights = target_weights(held, plan.weighting, closes, sessions, max_weight=plan.max_weight)
     weight = F.col("target_weight").cast("double").alias("target_weight")
     found = weights.select("choice_number", "as_of_date", "ticker", weight).toArrow()
     targets: list[dict[dt.date, dict[str, float]]] = [{} for _ in range(count)]
-    for number, date, ticker, target in rows_of(found, "choice_number", "as_of_date", "ticker", "target_weight"):
+    for number, date, ticker, target in read_rows(found, "choice_number", "as_of_date", "ticker", "target_weight"):
         targets[number].setdefault(date, {})[ticker] = target
     return targets
 

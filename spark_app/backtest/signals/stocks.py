@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.signals.facts import StockFacts
-from spark_app.backtest.signals.tables import rows_of
+from spark_app.backtest.signals.tables import distinct_rows, read_rows
 from spark_app.transforms.exclusions import no_market_cap, with_below_top_n, with_duplicate_issuer
 from spark_app.transforms.holdings import sector_memberships, within_index
 from spark_app.transforms.market_caps import with_market_cap, without_later_caps
@@ -66,15 +66,15 @@ def stock_signals(
     Columns in: `trends` are schemas.SECTOR_TRENDS, with the basis of the plan; `held` has as_of_date, etf_ticker,
         unique; `sessions` has trade_date, session_number; `bars` as in `Facts`.
     """
-    chosen = list(rows_of(held, "as_of_date", "etf_ticker"))
+    chosen = list(read_rows(held, "as_of_date", "etf_ticker"))
     if not chosen:
         return StockSignals(Members())
-    frame = bars.sparkSession.createDataFrame
+    to_frame = bars.sparkSession.createDataFrame
     spans = _spans(sorted({date for date, _ in chosen}), facts)
     members_of_spans = _members_of_spans(plan, spans, facts).toArrow()
-    known = set(rows_of(members_of_spans, "as_of_date", "etf_ticker"))
-    memberships = _memberships(frame(members_of_spans), spans, facts).join(
-        F.broadcast(frame(held)), on=["as_of_date", "etf_ticker"], how="left_semi"
+    known = set(distinct_rows(members_of_spans, "as_of_date", "etf_ticker"))
+    memberships = _memberships(to_frame(members_of_spans), spans, facts).join(
+        F.broadcast(to_frame(held)), on=["as_of_date", "etf_ticker"], how="left_semi"
     )
     returns = session_returns(memberships, bars, sessions, periods=[plan.choice.basis])
     # The chosen sectors count as trending.
@@ -95,12 +95,12 @@ def stock_signals(
         empty_sectors=sum((spans[date], fund) not in known for date, fund in chosen),
     )
     signals = StockSignals(members)
-    for date, ticker, target in rows_of(found, "as_of_date", "ticker", "target_weight"):
+    for date, ticker, target in read_rows(found, "as_of_date", "ticker", "target_weight"):
         signals.targets.setdefault(date, {})[ticker] = target
     dated = {HOLDINGS: "snapshot_date"} | ({MARKET_CAPS: "quote_date"} if plan.has_caps else {})
     for kind, day in dated.items():
-        later = found.filter(pc.field(day) > pc.field("as_of_date"))
-        for date, ticker in rows_of(later, "as_of_date", "ticker"):
+        look_ahead = found.filter(pc.field(day) > pc.field("as_of_date"))
+        for date, ticker in read_rows(look_ahead, "as_of_date", "ticker"):
             of_date = signals.later_facts.setdefault(date, {})
             of_date[ticker] = (*of_date.get(ticker, ()), kind)
     return signals
@@ -129,7 +129,7 @@ def _positions(
     """
     exclusion = F.lit(None).cast("struct<reason:string,detail:string>")
     if plan.has_caps:
-        # The rows of a date in one partition again: no window of the portfolio needs a further shuffle.
+        # Partitioned by date again: the portfolio's windows need no further shuffle.
         candidates = with_market_cap(candidates, facts.quotes, bars).repartition("as_of_date")
         candidates = candidates if plan.is_look_ahead_allowed else without_later_caps(candidates)
         is_uncapped = F.col("market_cap").isNull()

@@ -1,4 +1,4 @@
-"""Tables of Arrow, read row by row: several times as fast as collecting the rows of Spark."""
+"""Arrow tables, read row by row, which is several times as fast as `DataFrame.collect`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 
-def rows_of(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+def read_rows(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
     """The rows of a table, of these columns only."""
     return zip(*(table[name].to_pylist() for name in columns), strict=True)
+
+
+def distinct_rows(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """The distinct rows of a table, of these columns only, in any order."""
+    return read_rows(table.group_by(list(columns)).aggregate([]), *columns)
