@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from benchmarks.bulk_session import build_bulk_session
 from benchmarks.market import random_walks
-from benchmarks.report import Measurement, best_in_turns, best_seconds
+from benchmarks.report import WARM_UPS, Measurement, best_in_turns, best_seconds
 from spark_app import market_calendar
 from spark_app.backtest.engine import Prices, simulate
 from spark_app.backtest.outcome import STRATEGY, work_out
@@ -32,8 +32,6 @@ from spark_app.transforms.rotation import SectorChoice
 from spark_app.universe import DEFAULT_UNIVERSE, Universe
 
 _STOCKS, _MORE_STOCKS, _SESSIONS, _BASIS = 500, 5000, 2268, 20
-_WARM_UPS = 12
-"""The JIT compiler needs about a dozen runs."""
 _SNAPSHOT_SESSIONS, _QUOTE_SESSIONS = 126, 63
 _UNIVERSE = Universe(DEFAULT_UNIVERSE.benchmark, DEFAULT_UNIVERSE.sectors, {})
 _FUNDS = list(_UNIVERSE.sectors)
@@ -62,7 +60,7 @@ def measure() -> list[Measurement]:
         larger = _make_market(Path(folder) / "country", _MORE_STOCKS)
         spark = build_bulk_session()
         ways: list[Callable[[], _Found]] = [partial(_spark, spark, market), partial(_polars, market)]
-        for _ in range(_WARM_UPS):
+        for _ in range(WARM_UPS):
             _require_equal(*(way() for way in ways))
         ours, theirs = best_in_turns(*ways)
         more = best_seconds(partial(_spark, spark, larger), runs=2)

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+WARM_UPS = 12
+"""Runs before a warm measurement: the JIT compiler of Java needs about a dozen."""
+
 
 @dataclass(frozen=True)
 class Measurement:

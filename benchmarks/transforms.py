@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from benchmarks import market
 from benchmarks.bulk_session import build_bulk_session
 from benchmarks.memory import Peak, run_within
-from benchmarks.report import Measurement, best_in_turns
+from benchmarks.report import WARM_UPS, Measurement, best_in_turns
 from spark_app.transforms.returns import session_returns
 from spark_app.transforms.trends import rank_by_return, sorted_by_return
 from spark_app.universe import PERIODS
@@ -64,7 +64,7 @@ def measure() -> list[Measurement]:
         market.write_closes(whole, **_MARKET)
         spark = build_bulk_session()
         # Until Java has compiled what it runs often: short runs come to it later.
-        lines = _timed(spark, years, benchmark, ("Spark", "polars", "DuckDB", "pandas"), warm_up=12, limit=4.0)
+        lines = _timed(spark, years, benchmark, ("Spark", "polars", "DuckDB", "pandas"), warm_up=WARM_UPS, limit=4.0)
         lines += _timed(spark, whole, benchmark, ("Spark", "polars"), warm_up=2, limit=3.0)
         spark.stop()
         for way in ("Spark", "polars", "pandas"):
