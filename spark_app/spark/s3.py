@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from spark_app.config.installation import LAUNCHER
 from spark_app.errors import ServiceUnavailableError
 from spark_app.spark.jars import S3, added_jars
+from spark_app.spark.java import java_class
 
 _SCHEME = "s3a://"
 _FILE_SYSTEM = "org.apache.hadoop.fs.s3a.S3AFileSystem"
@@ -28,16 +29,15 @@ def add_s3_libraries(spark: SparkSession, staging_path: str) -> None:
     """
     if not staging_path.startswith(_SCHEME):
         return
-    jvm: Any = spark.sparkContext._jvm
-    loader = jvm.Thread.currentThread().getContextClassLoader()
-    if _is_known(jvm, loader):
+    loader = java_class(spark, "java.lang.Thread").currentThread().getContextClassLoader()
+    if _is_known(spark, loader):
         return
     jars = added_jars(S3)
     if not jars:
         raise ServiceUnavailableError(f"the libraries for staging on S3 are not installed: run `{LAUNCHER} setup s3`")
     for jar in jars:
         # The class loader that spark-submit makes for the jars of `--jars`.
-        loader.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
+        loader.addURL(java_class(spark, "java.io.File")(str(jar)).toURI().toURL())
         spark.sparkContext._jsc.addJar(str(jar))
 
 
@@ -46,9 +46,9 @@ def takes_one_writer(spark: SparkSession, staging_path: str) -> bool:
     return staging_path.startswith(_SCHEME) and not spark.conf.get(_LOG_STORE, "")
 
 
-def _is_known(jvm: Any, loader: Any) -> bool:
+def _is_known(spark: SparkSession, loader: Any) -> bool:
     try:
-        jvm.java.lang.Class.forName(_FILE_SYSTEM, False, loader)
+        java_class(spark, "java.lang.Class").forName(_FILE_SYSTEM, False, loader)
     except Py4JError:
         return False
     return True

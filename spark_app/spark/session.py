@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
@@ -15,6 +14,7 @@ from pyspark.sql import SparkSession
 from spark_app.config.installation import LAUNCHER
 from spark_app.config.secrets import keep_secrets_out_of_python_logs
 from spark_app.errors import ServiceUnavailableError, SettingsError
+from spark_app.spark.java import java_class
 from spark_app.spark.java_errors import JAVA_ERRORS
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
@@ -74,9 +74,8 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
 
 def _keep_secrets_out_of_java_logs(spark: SparkSession) -> None:
     """Let Spark's JDBC source log nothing below INFO, whatever the log settings are."""
-    jvm: Any = spark.sparkContext._jvm
-    log4j = jvm.org.apache.logging.log4j
-    log4j.core.config.Configurator.setLevel(_JDBC_LOGGER, log4j.Level.INFO)
+    level = java_class(spark, "org.apache.logging.log4j.Level").INFO
+    java_class(spark, "org.apache.logging.log4j.core.config.Configurator").setLevel(_JDBC_LOGGER, level)
 
 
 def _do_without_checksum_files(spark: SparkSession) -> None:
@@ -84,16 +83,15 @@ def _do_without_checksum_files(spark: SparkSession) -> None:
 
     A damaged or stray one makes a sound file unreadable. The pages of Parquet files have checksums of their own.
     """
-    jvm: Any = spark.sparkContext._jvm
-    local = jvm.org.apache.hadoop.fs.FileSystem.getLocal(spark.sparkContext._jsc.hadoopConfiguration())
+    systems = java_class(spark, "org.apache.hadoop.fs.FileSystem")
+    local = systems.getLocal(spark.sparkContext._jsc.hadoopConfiguration())
     local.setVerifyChecksum(False)
     local.setWriteChecksum(False)
 
 
 def _require_jars(spark: SparkSession) -> None:
     """Fail now, with one sentence; Spark itself would fail in the middle of a stage, with a stack trace."""
-    jvm: Any = spark.sparkContext._jvm
-    loader = jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
+    loader = java_class(spark, "org.apache.spark.util.Utils").getContextOrSparkClassLoader()
     missing = [name for name, resource in _JARS.items() if loader.getResource(resource) is None]
     if missing:
         spark.stop()

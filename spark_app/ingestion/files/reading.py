@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -15,6 +14,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from spark_app.errors import UsageError
 from spark_app.ingestion.files.layout import LAYOUTS, FileLayout
 from spark_app.sources.symbols import is_ticker, to_yahoo_symbol
+from spark_app.spark.java import hadoop_path
 from spark_app.spark.java_errors import JAVA_ERRORS, reason_of
 
 _FORMATS = ("csv", "parquet")
@@ -100,10 +100,8 @@ def _spell(tickers: pd.Series) -> pd.Series:
 
 def _paths(spark: SparkSession, folder: str) -> dict[str, tuple[str, str, int]]:
     """The files of a folder: path -> name, format and size in bytes."""
-    jvm: Any = spark.sparkContext._jvm
     try:
-        place = jvm.org.apache.hadoop.fs.Path(folder)
-        system = place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+        system, place = hadoop_path(spark, folder)
         if not system.exists(place):
             raise UsageError(f"--files {folder}: there is no such folder")
         paths = [status.getPath() for status in system.listStatus(place)]

@@ -12,6 +12,8 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from spark_app.spark.java import hadoop_path, java_class
+
 logger = logging.getLogger(__name__)
 
 _MAGIC = b"PAR1"
@@ -24,15 +26,13 @@ _PAUSE_SECONDS = 0.2
 
 def set_cut_checkpoints_aside(spark: SparkSession, table: str) -> None:
     """Rename the newest checkpoints of the table at this path or URL, as far as they were cut short."""
-    jvm: Any = spark.sparkContext._jvm
-    log = jvm.org.apache.hadoop.fs.Path(f"{table}/_delta_log")
-    system = log.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    system, log = hadoop_path(spark, f"{table}/_delta_log")
     if not system.exists(log):
         return
     names = [file.getPath().getName() for file in system.globStatus(log.suffix(f"/{_CHECKPOINTS}"))]
     for name in sorted(names, reverse=True):
         checkpoint = log.suffix(f"/{name}")
-        if _is_whole(jvm, system, checkpoint):
+        if _is_whole(spark, system, checkpoint):
             return
         logger.warning("staging: the checkpoint %s was cut short: doing without it", checkpoint)
         system.rename(checkpoint, log.suffix(f"/{_ASIDE}{name}"))
@@ -49,9 +49,7 @@ def damaged_commit(spark: SparkSession, table: str) -> str | None:
 
 
 def _damaged_commit(spark: SparkSession, table: str) -> str | None:
-    jvm: Any = spark.sparkContext._jvm
-    log = jvm.org.apache.hadoop.fs.Path(f"{table}/_delta_log")
-    system = log.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    system, log = hadoop_path(spark, f"{table}/_delta_log")
     if not system.exists(log):
         return None
     # Both in the order of their versions. After months there are hundreds: only the newest are looked at.
@@ -75,13 +73,14 @@ def _version_of(file: Any) -> int:
     return int(file.getPath().getName().partition(".")[0])
 
 
-def _is_whole(jvm: Any, system: Any, file: Any) -> bool:
+def _is_whole(spark: SparkSession, system: Any, file: Any) -> bool:
     length = system.getFileStatus(file).getLen()
     if length < _SHORTEST:
         return False
     stream = system.open(file)
     try:
         stream.seek(length - len(_MAGIC))
-        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream, len(_MAGIC))) == _MAGIC
+        streams = java_class(spark, "org.apache.commons.io.IOUtils")
+        return bytes(streams.toByteArray(stream, len(_MAGIC))) == _MAGIC
     finally:
         stream.close()

@@ -20,6 +20,7 @@ from pyspark.sql.types import StructType
 
 from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, INDEX_MEMBERSHIP, QUOTES
+from spark_app.spark.java import hadoop_path, java_class
 from spark_app.spark.java_errors import JAVA_ERRORS
 from spark_app.storage.delta.checkpoints import damaged_commit, set_cut_checkpoints_aside
 from spark_app.storage.delta.failures import damaged, translated_staging_errors
@@ -122,9 +123,9 @@ class Staging:
         raise UsageError(f"--known-at {self.known_at:%Y-%m-%d %H:%M} UTC: nothing was known then, {begins}")
 
     def _read_all(self, table: str) -> DataFrame:
-        if not self._exists(table):
-            return self.spark.createDataFrame([], _SCHEMAS[table])
         state = self._state(table)
+        if state is None and not self._exists(table):
+            return self.spark.createDataFrame([], _SCHEMAS[table])
         if state is None or len(state.files) > _FEW_FILES:
             with translated_staging_errors(f"reading {self.path(table)}", self.root):
                 rows = self.spark.read.format("delta").load(self.path(table))
@@ -145,8 +146,8 @@ class Staging:
 
     def _loaded_version(self, table: str) -> int:
         """Return the version that Delta last read or wrote."""
-        jvm: Any = self.spark.sparkContext._jvm
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
+        logs = java_class(self.spark, "org.apache.spark.sql.delta.DeltaLog")
+        log = logs.forTable(self.spark._jsparkSession, self.path(table))
         return int(log.unsafeVolatileSnapshot().version())
 
     def fetches_of(self, run_ids: Sequence[str], kind: str | None = None) -> DataFrame:
@@ -183,10 +184,8 @@ class Staging:
         """Return the size of a staging table in bytes, with superseded files and Delta's log; 0 if there is none."""
         if not self._exists(table):
             return 0
-        jvm: Any = self.spark.sparkContext._jvm
-        place = jvm.org.apache.hadoop.fs.Path(self.path(table))
         with translated_staging_errors(f"measuring {self.path(table)}", self.root):
-            system = place.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration())
+            system, place = hadoop_path(self.spark, self.path(table))
             return int(system.getContentSummary(place).getLength())
 
     def count_files(self, table: str) -> int:
@@ -259,6 +258,4 @@ class Staging:
 
     def _log(self, table: str) -> tuple[Any, Any]:
         """Return the file system and the folder of a table's log."""
-        jvm: Any = self.spark.sparkContext._jvm
-        log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
-        return log.getFileSystem(self.spark.sparkContext._jsc.hadoopConfiguration()), log
+        return hadoop_path(self.spark, f"{self.path(table)}/_delta_log")

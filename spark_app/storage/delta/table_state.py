@@ -20,6 +20,8 @@ from urllib.parse import unquote
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from spark_app.spark.java import hadoop_path, java_class
+
 logger = logging.getLogger(__name__)
 
 _CHECKSUMS = "[0-9]" * 20 + ".crc"
@@ -56,15 +58,13 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
     # Spark and Hadoop would read such a path as a glob pattern.
     if any(character in table for character in "*?[]{}\\"):
         return None
-    jvm: Any = spark.sparkContext._jvm
-    log = jvm.org.apache.hadoop.fs.Path(f"{table}/_delta_log")
-    system = log.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-    newest = _newest_checksum(jvm, system, log)
+    system, log = hadoop_path(spark, f"{table}/_delta_log")
+    newest = _newest_checksum(system, log)
     if newest is None:
         return None
     stream = system.open(newest)
     try:
-        text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+        text = java_class(spark, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8")
     finally:
         stream.close()
     try:
@@ -74,17 +74,15 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
         return None
 
 
-def _newest_checksum(jvm: Any, system: Any, log: Any) -> Any:
+def _newest_checksum(system: Any, log: Any) -> Any:
     """Return the checksum file of the newest version, None if it has none."""
     for _ in range(_LOOKS):
-        checksums = system.globStatus(jvm.org.apache.hadoop.fs.Path(log, _CHECKSUMS))
+        checksums = system.globStatus(log.suffix(f"/{_CHECKSUMS}"))
         if not checksums:
             return None
         newest = checksums[len(checksums) - 1].getPath()
         version = _version_of(newest)
-        own, following = (
-            jvm.org.apache.hadoop.fs.Path(log, f"{number:020d}.json") for number in (version, version + 1)
-        )
+        own, following = (log.suffix(f"/{number:020d}.json") for number in (version, version + 1))
         if not system.exists(own):
             _remove(system, newest, "is of no version of the table")
             continue

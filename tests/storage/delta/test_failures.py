@@ -26,7 +26,7 @@ def test_tables_that_cannot_be_created_are_one_sentence(spark: SparkSession) -> 
 
 def test_an_unknown_file_system_is_named(spark: SparkSession) -> None:
     reason = 'UnsupportedFileSystemException: No FileSystem for scheme "s4"'
-    with pytest.raises(SettingsError, match=f"looking for s4://market/staging/fetches: {reason}: set staging.path to "):
+    with pytest.raises(SettingsError, match=f"reading s4://market/staging/fetches: {reason}: set staging.path to "):
         Staging(spark, "s4://market/staging", "real").read(FETCHES_TABLE)
 
 
