@@ -16,10 +16,8 @@ from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException
 
 from spark_app.errors import RateLimitedError, SparkAppError
-from spark_app.sources.bodies import FetchError
+from spark_app.sources.bodies import RAW_TEXT_CHARS, FetchError
 from spark_app.sources.contract import CLOCK_TOLERANCE, Limiter, Outcome, utc_now
-
-RAW_TEXT_CHARS = 2000
 
 LARGEST_BODY_BYTES = 8 * 2**20
 """A chart of 30 years is 1 MB of JSON, the quotes of 50 tickers 0.1 MB, a workbook 0.05 to 0.2 MB."""

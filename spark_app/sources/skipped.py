@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from spark_app.sources.http import RAW_TEXT_CHARS
+from spark_app.sources.bodies import RAW_TEXT_CHARS
 
 _LISTED = 10
 

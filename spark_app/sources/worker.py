@@ -16,10 +16,9 @@ from spark_app import market_calendar
 from spark_app.config.secrets import without_secrets
 from spark_app.errors import RunInterruptedError, SparkAppError
 from spark_app.schemas import FETCHES
-from spark_app.sources.bodies import BODY_ERRORS, FetchError, describe, read_text
+from spark_app.sources.bodies import BODY_ERRORS, RAW_TEXT_CHARS, FetchError, describe, read_text
 from spark_app.sources.build import build_source
 from spark_app.sources.contract import Answer, FetchRequest, Kind, Limiter, Outcome, Source, SourceConfig, utc_now
-from spark_app.sources.http import RAW_TEXT_CHARS
 
 _ARROW_SCHEMA = to_arrow_schema(FETCHES, timezone="UTC")
 

@@ -15,6 +15,7 @@ from spark_app.market_calendar import NEW_YORK
 from spark_app.sources.bodies import (
     BODY_ERRORS,
     LARGEST_LONG,
+    RAW_TEXT_CHARS,
     FetchError,
     describe,
     read_number,
@@ -26,7 +27,6 @@ from spark_app.sources.bodies import (
 )
 from spark_app.sources.contract import SKIPPED_HOLDINGS_PERCENT, Answer, Holding, Outcome, Quote, SkippedHolding
 from spark_app.sources.holdings import classify_holding, describe_wrong_sum, split_holdings
-from spark_app.sources.http import RAW_TEXT_CHARS
 from spark_app.sources.symbols import to_yahoo_symbol
 
 _OF_ONE_TICKER = ("chart", "quoteSummary")
