@@ -103,7 +103,7 @@ def to_loading(field: StructField) -> Column:
             return F.unix_micros(field.name).alias(field.name)
         case DecimalType():
             # Rounded to the served scale, so that an unchanged value compares equal.
-            return F.col(field.name).cast(field.dataType).alias(field.name)
+            return F.col(field.name).cast(field.dataType.simpleString()).alias(field.name)
         case _:
             return F.col(field.name)
 
