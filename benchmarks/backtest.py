@@ -16,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pyspark.sql import SparkSession
+import pyarrow as pa
+import pyarrow.parquet
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from benchmarks.bulk_session import build_bulk_session
 from benchmarks.market import random_walks
@@ -130,14 +133,20 @@ def _make_market(folder: Path, stocks: int) -> _Market:
 
 
 def _spark(spark: SparkSession, market: _Market) -> _Found:
-    read = spark.read.parquet
     no_classes = spark.createDataFrame([], "ticker string, issuer string, valid_from date, valid_to date")
-    bars = read(market.file("bars")).persist()
-    facts = Facts(bars, StockFacts(read(market.file("holdings")), read(market.file("quotes")), no_classes))
+    bars, holdings, quotes = (_read(spark, market.file(name)) for name in ("bars", "holdings", "quotes"))
+    bars.persist()
+    facts = Facts(bars, StockFacts(holdings, quotes, no_classes))
     found = signals(market.plan, market.schedule, facts)
     outcome = work_out(market.plan, market.schedule, bars, found)
     bars.unpersist()
     return float(outcome.paths[STRATEGY].values[-1]), found.targets
+
+
+def _read(spark: SparkSession, file: str) -> DataFrame:
+    # Known before Spark reads anything, as the schemas of the staging tables are.
+    schema = from_arrow_schema(pa.parquet.read_schema(file))
+    return spark.read.schema(schema).parquet(file)
 
 
 def _polars(market: _Market) -> _Found:
