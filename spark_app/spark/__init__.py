@@ -1,4 +1,4 @@
-"""Spark: the session, what a cluster needs, the added jars, Java's errors, and what makes a small run start quickly.
+"""Spark: the session, what a cluster needs, added jars, Java's classes and errors, and a quick start of small runs.
 
 Read session.py first.
 """
