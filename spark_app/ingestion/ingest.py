@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from spark_app.errors import first_to_count
@@ -118,10 +116,11 @@ def _feeds(run: Run, charts: Sequence[str], holdings: Sequence[str], quotes: Seq
 
 
 def _stage(feeds: Sequence[Feed], landing: Landing) -> Staged:
-    """Stage what was fetched, all kinds at once: each has a table of its own."""
-    fetched = [feed for feed in feeds if landing.fetched(feed.kind)]
-    with ThreadPoolExecutor(len(feeds)) as pool:
-        return functools.reduce(Staged.joined, pool.map(lambda feed: feed.stage(landing), fetched), Staged())
+    staged = Staged()
+    for feed in feeds:
+        if landing.fetched(feed.kind):
+            staged = staged.joined(feed.stage(landing))
+    return staged
 
 
 def _with_missing(run: Run, first: Ingested) -> Ingested:
