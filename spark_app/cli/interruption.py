@@ -64,6 +64,7 @@ class Interruption:
         SparkContext._ensure_initialized()
         gateway: Any = SparkContext._gateway
         ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+        # By its full name, as in spark/java.py.
         java: Any = getattr(gateway.jvm, "sun.misc.Signal")
         before = {name: java.handle(java(name), _PassOn()) for name in _SIGNALS}
         try:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType
 
 from spark_app import market_calendar
 from spark_app.ingestion.absence import CONFIRMING_DAYS, confirmed_absences, confirming_days
@@ -112,7 +111,7 @@ def _known_rows(run: Run, tickers: Sequence[str], kinds: list[Kind]) -> DataFram
     fetch = F.struct(*_COLUMNS, "ticker", F.size("left_out").alias("left_out"), quote_date)
     absence = F.struct("kind", "fetched_at", fetched_on().alias("fetched_on"))
     is_absent = F.col("outcome").isin(*ABSENT)
-    no_day = F.lit(None).cast(DateType())
+    no_day = F.lit(None).cast("date")
     known = (
         run.staging.read(FETCHES_TABLE)
         .where(F.col("kind").isin(kinds) & is_answer)

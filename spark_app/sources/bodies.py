@@ -15,7 +15,7 @@ from spark_app.universe import CURRENCY
 
 LARGEST_LONG = 2**63 - 1
 RAW_TEXT_CHARS = 2000
-"""So much of a body is kept where it could not be used."""
+"""At most so much of an answer is kept as `raw_text`."""
 LARGEST_DIVIDEND = 1e6
 """In USD a share: no listed share costs as much."""
 LARGEST_SPLIT = 1e4

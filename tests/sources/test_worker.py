@@ -4,6 +4,8 @@ import dataclasses
 import datetime as dt
 import functools
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pandas as pd
@@ -306,3 +308,10 @@ def test_a_python_worker_of_spark_fetches_from_the_emulator(spark: SparkSession)
     ]
     assert [b.trade_date for b in rows[0].bars][::3] == [THU, TUE]
     assert [row.requests for row in rows] == [3, 1, 1, 0]
+
+
+def test_a_worker_of_the_synthetic_market_starts_without_the_http_library() -> None:
+    imports = "import sys, spark_app.sources.worker, spark_app.sources.synthetic.source"
+    script = f"{imports}; print('curl_cffi' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"

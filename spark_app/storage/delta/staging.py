@@ -72,7 +72,7 @@ class Staging:
 
         Raises: UsageError: they have another kind.
         """
-        known = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY) if self._exists(FETCHES_TABLE) else None
+        known = self.property_of(FETCHES_TABLE, _ORIGIN_PROPERTY)
         # A table without the property counts as this run's kind.
         if known not in (None, self.origin):
             raise UsageError(
@@ -108,7 +108,7 @@ class Staging:
         """
         if self.known_at is None:
             return
-        whole_from = self.property_of(FETCHES_TABLE, WHOLE_FROM) if self._exists(FETCHES_TABLE) else None
+        whole_from = self.property_of(FETCHES_TABLE, WHOLE_FROM)
         if whole_from is not None and self.known_at < dt.datetime.fromisoformat(whole_from):
             raise UsageError(
                 f"--known-at {self.known_at:%Y-%m-%d %H:%M} UTC: what newer rows replaced before"
@@ -218,10 +218,12 @@ class Staging:
             return read_delta_state(self.spark, self.path(table))
 
     def property_of(self, table: str, name: str) -> str | None:
-        """Read a property of a staging table, None if it is not set."""
+        """Read a property of a staging table, None if it is not set or there is no such table."""
         state = self._state(table)
         if state is not None:
             return state.properties.get(name)
+        if not self._exists(table):
+            return None
         with translated_staging_errors(f"reading {self.path(table)}", self.root):
             rows = self.spark.sql(f"SHOW TBLPROPERTIES delta.`{self._quoted(table)}`").collect()
         return {row["key"]: row["value"] for row in rows}.get(name)

@@ -102,7 +102,8 @@ def to_loading(field: StructField) -> Column:
         case TimestampType():
             return F.unix_micros(field.name).alias(field.name)
         case DecimalType():
-            # Rounded to the served scale, so that an unchanged value compares equal.
+            # Rounded to the served scale, so that an unchanged value compares equal. The type as a text: as an object
+            # it goes to the JVM as JSON.
             return F.col(field.name).cast(field.dataType.simpleString()).alias(field.name)
         case _:
             return F.col(field.name)
