@@ -14,8 +14,6 @@ from spark_app.sources.contract import Outcome
 from spark_app.universe import CURRENCY
 
 LARGEST_LONG = 2**63 - 1
-RAW_TEXT_CHARS = 2000
-"""At most so much of an answer is kept as `raw_text`."""
 LARGEST_DIVIDEND = 1e6
 """In USD a share: no listed share costs as much."""
 LARGEST_SPLIT = 1e4
@@ -29,6 +27,8 @@ BODY_ERRORS = (
     RecursionError,
 )
 """What Python raises while it reads a body of an unexpected shape."""
+RAW_TEXT_CHARS = 2000
+"""At most so much of an answer is kept as `raw_text`."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST = dt.datetime.combine(FIRST_SESSION, dt.time(), NEW_YORK)

@@ -58,10 +58,5 @@ def current_index_membership(memberships: DataFrame) -> DataFrame:
 def _newest_rows(rows: DataFrame, *key: str) -> DataFrame:
     # One maximum over whole rows: faster than row_number(), and equal fetch times cannot mix two rows.
     values = sorted((name for name in rows.columns if name not in key), key=lambda name: name != "fetched_at")
-    # As texts, which take fewer calls of the JVM than columns.
-    newest = rows.groupBy(*key).agg(F.expr(f"max(struct({', '.join(map(_quoted, values))}))").alias("newest"))
-    return newest.selectExpr(*[_quoted(name) if name in key else f"newest.{_quoted(name)}" for name in rows.columns])
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    newest = rows.groupBy(*key).agg(F.max(F.struct(*values)).alias("newest"))
+    return newest.select(*[name if name in key else F.col(f"newest.{name}") for name in rows.columns])

@@ -13,9 +13,7 @@ def served_columns(table: ServedTable) -> list[Column]:
 
     Doubles are cast to decimals, which rounds half up (Spark's cast).
     """
-    # As a text, each column goes to the JVM in one call.
+    # The type as a text: as an object it would go to the JVM as JSON, in several calls per column.
     return [
-        F.expr(f"CAST({f.name} AS {f.dataType.simpleString()}) AS {f.name}")
-        for f in table.schema.fields
-        if f.name != "run_id"
+        F.col(f.name).cast(f.dataType.simpleString()).alias(f.name) for f in table.schema.fields if f.name != "run_id"
     ]
