@@ -8,6 +8,7 @@ and above that of a benchmark ticker, and its rank. Three sums of the results mu
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from benchmarks.bulk_session import build_bulk_session
 from benchmarks.memory import Peak, run_within
 from benchmarks.report import WARM_UPS, Measurement, best_in_turns
 from spark_app.transforms.returns import session_returns
-from spark_app.transforms.trends import rank_by_return, sorted_by_return
+from spark_app.transforms.trends import rank_by_return
 from spark_app.universe import PERIODS
 
 _YEARS = {"tickers": 500, "sessions": 2268}  # Nine years of an index.
@@ -110,27 +111,29 @@ def _way(name: str, spark: SparkSession | None) -> Callable[[str, str], _Sums]:
 def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
     # Both are known before Spark reads anything: the schema from Delta's log, the sessions from the calendar.
     bars = spark.read.schema("ticker STRING, trade_date DATE, adj_close_price DOUBLE").parquet(file)
-    is_benchmark = [("ticker", "=", benchmark)]
-    days = pa.parquet.read_table(file, columns=["trade_date"], filters=is_benchmark)["trade_date"].sort()
-    numbers = pa.array(range(len(days)), pa.int32())
-    numbered = pa.table({"trade_date": days, "session_number": numbers})
-    sessions = spark.createDataFrame(numbered)
+    sessions = spark.createDataFrame(_sessions(file, benchmark))
     asked = bars.select("ticker", F.col("trade_date").alias("as_of_date"))
-    returns = session_returns(asked, bars, sessions)
+    returns = session_returns(asked, bars, sessions, is_sorted=True)
     # One window for both: a date's rows of a period, the best first.
     whole = Window.partitionBy("as_of_date", "period_days").orderBy(F.desc_nulls_last("return_pct"), "ticker")
     every_row = whole.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     of_benchmark = F.when(F.col("ticker") == benchmark, F.col("return_pct"))
     benchmark_return = F.first(of_benchmark, ignorenulls=True).over(every_row)
     is_trending = (F.col("return_pct") > 0) & (F.col("return_pct") > benchmark_return)
-    ranked = returns.transform(sorted_by_return).select(
+    ranked = returns.select(
         "return_pct",
         is_trending.alias("is_trending"),
         rank_by_return("return_pct", "as_of_date", "period_days").alias("rank"),
     )
-    # As doubles, which the others add as well.
-    row = ranked.agg(F.sum(F.col("return_pct").cast("double")), F.count_if("is_trending"), F.sum("rank")).collect()[0]
+    row = ranked.agg(F.sum("return_pct"), F.count_if("is_trending"), F.sum("rank")).collect()[0]
     return float(row[0]), int(row[1]), int(row[2])
+
+
+@functools.cache
+def _sessions(file: str, benchmark: str) -> pa.Table:
+    is_benchmark = [("ticker", "=", benchmark)]
+    days = pa.parquet.read_table(file, columns=["trade_date"], filters=is_benchmark)["trade_date"].sort()
+    return pa.table({"trade_date": days, "session_number": pa.array(range(len(days)), pa.int32())})
 
 
 def _pandas(file: str, benchmark: str) -> _Sums:

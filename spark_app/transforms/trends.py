@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_app.schemas import PERCENT, TRENDING_SECTORS
+from spark_app.schemas import TRENDING_SECTORS
 from spark_app.transforms.returns import UnavailableCode, session_returns
 from spark_app.transforms.serving import served_columns
 from spark_app.universe import DEFAULT_UNIVERSE, PERIODS, Universe
-
-_PERIOD_BITS, _RETURN_BITS = 12, 35
-_MIDDLE = 2.0 ** (_RETURN_BITS - 1)
-"""A return of 0 among those of a BIGINT to sort by; from 17,179 percent on their order gets lost."""
 
 
 def sector_trends(
@@ -40,8 +36,8 @@ def sector_trends(
     """
     fund = F.explode(F.array(*[F.lit(ticker) for ticker in universe.tickers]))
     asked = as_of_dates.select("as_of_date", fund.alias("ticker")).withColumn("listed_date", _listed_date(universe))
-    returns = session_returns(asked, bars, sessions, periods=periods)
-    with_benchmark = returns.transform(sorted_by_return).transform(_with_benchmark, universe.benchmark)
+    returns = session_returns(asked, bars, sessions, periods=periods, is_sorted=True)
+    with_benchmark = returns.transform(_with_benchmark, universe.benchmark)
     compared = with_benchmark.where(F.col("ticker") != universe.benchmark)
     is_trending = (F.col("return_pct") > F.col("benchmark_return_pct")) & (F.col("return_pct") > 0)
     return (
@@ -69,25 +65,6 @@ def rank_by_return(return_column: str, *group: str) -> Column:
     """Rank the rows of a group by return: 1 is the highest, ties by ticker, no gaps; null without a return."""
     best_first = Window.partitionBy(*group).orderBy(F.desc_nulls_last(return_column), "ticker")
     return F.when(F.col(return_column).isNotNull(), F.row_number().over(best_first))
-
-
-def sorted_by_return(returns: DataFrame) -> DataFrame:
-    """Bring the rows of each date and period into the order in which `rank_by_return` ranks them, but for ties.
-
-    Columns in: as of `session_returns`, the rows of a date in one partition as there. Columns out: the same.
-
-    Sorting by one number is several times faster than by the four columns of a rank's window; the window's own sort
-    then finds its rows in order. It sorts by all digits, so ranks do not depend on this.
-    """
-    # Shifts and doubles: Spark checks every sum and product of whole numbers for an overflow.
-    units = F.col("return_pct").cast("double") * 10**PERCENT.scale
-    from_the_best = F.greatest(F.least(_MIDDLE - units, F.lit(2 * _MIDDLE - 2)), F.lit(0.0)).cast("bigint")
-    without_return = F.lit(2 * _MIDDLE - 1).cast("bigint")
-    span = F.shiftleft(F.unix_date("as_of_date").cast("bigint"), _PERIOD_BITS).bitwiseOR(F.col("period_days"))
-    in_order = F.shiftleft(span, _RETURN_BITS).bitwiseOR(
-        F.when(units.isNull(), without_return).otherwise(from_the_best)
-    )
-    return returns.sortWithinPartitions(in_order)
 
 
 def _with_benchmark(returns: DataFrame, benchmark: str) -> DataFrame:

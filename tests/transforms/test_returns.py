@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
 from decimal import Decimal
 
@@ -12,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import BARS
 from spark_app.transforms.returns import session_returns
+from spark_app.transforms.trends import rank_by_return
 from tests.transforms.frames import (
     FEW_EXAMPLES,
     asked_frame,
@@ -129,6 +131,33 @@ def test_the_order_in_which_bars_are_read_does_not_matter(spark: SparkSession) -
         ("B", session(9), 5): Decimal("20.833333"),
     }
     assert len(actual) == 8
+
+
+@pytest.mark.parametrize("year", [1926, 2024])
+def test_sorted_rows_come_from_the_best_to_the_worst_and_are_ranked_by_all_digits(
+    spark: SparkSession, year: int
+) -> None:
+    days = [dt.date(year, 3, day) for day in (1, 2, 3)]
+    ends = {"Fell": 99.0, "Same": 100.0, "Rose": 101.0, "Rose more": 101.000001, "Gone": None}
+    ends |= {"Tenfold": 1000.0, "Thousandfold": 1e5, "More": 2e5, "Not a number": NAN}
+    rows = [(t, day, price) for t, end in ends.items() for day, price in zip(days, (100.0, 100.0, end), strict=True)]
+    bars = frame(spark, [row for row in rows if row[2]], "ticker string, trade_date date, adj_close_price double")
+    asked = frame(spark, [(t, day) for t in ends for day in days[1:]], "ticker string, as_of_date date")
+    sessions = frame(spark, [(day, n) for n, day in enumerate(days)], "trade_date date, session_number int")
+    returns = session_returns(asked, bars, sessions, periods=(1, 2), is_sorted=True)
+
+    found = [row for row in returns.collect() if (row.as_of_date, row.period_days) == (days[2], 2)]
+    # Beyond 17,179 percent only the ranks know the order.
+    assert {row.ticker for row in found[:2]} == {"Thousandfold", "More"}
+    assert [row.ticker for row in found[2:7]] == ["Tenfold", "Rose more", "Rose", "Same", "Fell"]
+    assert {row.ticker for row in found[7:]} == {"Gone", "Not a number"}
+    ranked = returns.withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days")).collect()
+    assert len(ranked) == len(ends) * 4
+    ranks = {row.ticker: row["rank"] for row in ranked if (row.as_of_date, row.period_days) == (days[2], 1)}
+    best_first = ("More", "Thousandfold", "Tenfold", "Rose more", "Rose", "Same", "Fell")
+    assert ranks == {"Gone": None, "Not a number": None} | {t: n for n, t in enumerate(best_first, 1)}
+    ties = {row.ticker: row["rank"] for row in ranked if (row.as_of_date, row.period_days) == (days[1], 1)}
+    assert ties == {ticker: n for n, ticker in enumerate(sorted(ends), 1)}
 
 
 def test_nothing_asked_keeps_the_schema(spark: SparkSession) -> None:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_app import market_calendar
 from spark_app.schemas import BARS, SECTOR_TRENDS
-from spark_app.transforms.trends import rank_by_return, sector_trends, sorted_by_return
+from spark_app.transforms.trends import sector_trends
 from spark_app.universe import SECTOR_NAMES, Universe
 from tests.transforms.frames import as_of_frame, bars_frame, columns_and_types, frame, session, sessions_frame
 
@@ -153,19 +153,3 @@ def test_another_universe_with_other_periods_goes_through_the_same_rules(spark: 
     rows = sector_trends(closes, sessions_frame(spark, 1), as_of_frame(spark, 1), periods=(1,), universe=industries)
     found = {row.etf_ticker: (row.sector_name, row.return_pct, row.is_trending, row["rank"]) for row in rows.collect()}
     assert found == {"NoDur": ("Goods", Decimal(3), True, 1), "Durbl": ("Cars", None, False, None)}
-
-
-def test_ranks_of_rows_in_order_are_the_same(spark: SparkSession) -> None:
-    returns = ["-3.5", "99999999.999999", "9000", "9000.000001", "0", "-0.000001", "-99999999.999999", None, "0"]
-    rows = [
-        (f"T{n}", dt.date(year, 1, 5), period, value and Decimal(value))
-        for year in (1926, 2024)
-        for period in (5, 20)
-        for n, value in enumerate(returns)
-    ]
-    schema = "ticker string, as_of_date date, period_days int, return_pct decimal(14,6)"
-    ordered = frame(spark, rows, schema).transform(sorted_by_return)
-    ranked = ordered.withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days")).collect()
-    ranks = {"T1": 1, "T3": 2, "T2": 3, "T4": 4, "T8": 5, "T5": 6, "T0": 7, "T6": 8, "T7": None}
-    assert len(ranked) == len(rows)
-    assert all(row["rank"] == ranks[row["ticker"]] for row in ranked)
