@@ -158,7 +158,7 @@ def _fetch_rows(request: FetchRequest, answers: list[Answer], *, fetched_at: dt.
         }
         for answer in answers
     ]
-    return pd.DataFrame(rows, columns=FETCHES.fieldNames()).astype({"requests": "int32", "seconds": "float64"})
+    return pd.DataFrame(rows, columns=FETCHES.fieldNames())
 
 
 def _without_secrets(text: str | None) -> str | None:
