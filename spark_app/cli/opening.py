@@ -126,7 +126,7 @@ def _checked_database(invocation: Invocation, settings: Settings) -> DatabaseSet
 
 @contextlib.contextmanager
 def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -> Iterator[SparkSession]:
-    from spark_app.config.settings import app_home
+    from spark_app.config.installation import app_home
     from spark_app.spark.cluster import shipped
     from spark_app.spark.s3 import add_s3_libraries
     from spark_app.spark.session import build_session

@@ -35,8 +35,15 @@ _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can store."""
 
 
-def default_home() -> Path:
-    """The folder of everything that the pipeline stores, unless SPARK_APP_HOME is set; the same as in the launcher."""
+HOME_VARIABLE = "SPARK_APP_HOME"
+
+
+def app_home() -> Path:
+    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or that of the launcher."""
+    return Path(os.environ.get(HOME_VARIABLE) or _default_home()).absolute()
+
+
+def _default_home() -> Path:
     if not IS_INSTALLED:
         return PROJECT_ROOT / "var"
     # Outside the package: `pip uninstall` must not remove the data.

@@ -6,11 +6,13 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
-
 from spark_app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 _PY4J_LOGGERS = ("py4j.clientserver", "py4j.java_gateway")
 
@@ -31,7 +33,7 @@ _from_files: set[str] = set()
 def secret_of(variable: str) -> SecretStr | None:
     """Return the value of an environment variable, None if it is unset or empty."""
     value = os.environ.get(variable)
-    return SecretStr(value) if value else None
+    return _secret(value) if value else None
 
 
 def secret_in_file_of(variable: str) -> SecretStr | None:
@@ -52,7 +54,14 @@ def secret_in_file_of(variable: str) -> SecretStr | None:
     if not secret:
         raise SettingsError(f"{variable}: cannot read {file}: it is empty")
     _from_files.add(secret)
-    return SecretStr(secret)
+    return _secret(secret)
+
+
+def _secret(value: str) -> SecretStr:
+    # Workers hide secrets, too, but read none: they start without pydantic.
+    from pydantic import SecretStr
+
+    return SecretStr(value)
 
 
 def without_secrets(text: str) -> str:

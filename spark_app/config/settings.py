@@ -39,7 +39,7 @@ from spark_app.config.backtest import BacktestSettings
 from spark_app.config.corrections import CorrectionsSettings
 from spark_app.config.dates import Dates
 from spark_app.config.files import FilesSettings
-from spark_app.config.installation import PROJECT_ROOT, default_home
+from spark_app.config.installation import HOME_VARIABLE, PROJECT_ROOT, app_home
 from spark_app.config.kafka import KafkaSettings
 from spark_app.config.secrets import secret_in_file_of, secret_of
 from spark_app.config.section import Section, read_toml
@@ -47,7 +47,6 @@ from spark_app.errors import SettingsError
 from spark_app.universe import FIRST_SYNTHETIC_SESSION
 
 _PREFIX = "SPARK_APP_"
-_HOME_VARIABLE = "SPARK_APP_HOME"
 # Longer times would be out of the range of Python's dates.
 _CENTURY_HOURS = 876_000
 _LONGEST_SHOWN = 200
@@ -391,11 +390,6 @@ class _TomlFile(TomlConfigSettingsSource):
         return read_toml(file_path)
 
 
-def app_home() -> Path:
-    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `default_home`."""
-    return Path(os.environ.get(_HOME_VARIABLE) or default_home()).absolute()
-
-
 def load_settings(
     *, config_file: str | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None
 ) -> Settings:
@@ -469,7 +463,7 @@ def _refuse_unknown_variables() -> None:
     """Reject misspelt variables: pydantic-settings ignores those of unknown sections."""
     known = {variable_of(section, key) for section, key in _keys()}
     for variable in sorted(os.environ):
-        if variable.upper().startswith(_PREFIX) and variable != _HOME_VARIABLE and variable.upper() not in known:
+        if variable.upper().startswith(_PREFIX) and variable != HOME_VARIABLE and variable.upper() not in known:
             raise SettingsError(
                 f"environment variable {variable}: there is no such setting; "
                 f"settings are spelt SPARK_APP_SECTION__KEY as in conf/pipeline.toml"

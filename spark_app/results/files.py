@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from spark_app.config.settings import app_home
+from spark_app.config.installation import app_home
 from spark_app.errors import UsageError
 
 LATEST = "report.html"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spark_app import market_calendar
-from spark_app.config.settings import CalendarSettings, app_home
+from spark_app.config.installation import app_home
+from spark_app.config.settings import CalendarSettings
 from spark_app.results.files import write_whole
 
 _PACKAGE = "exchange_calendars"

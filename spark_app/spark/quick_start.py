@@ -23,6 +23,6 @@ def warm_up(spark: SparkSession, worker: Worker) -> None:
     context = spark.sparkContext
     # In barrier mode all tasks run at once; one after the other they would find the first worker idle. On a cluster a
     # barrier might wait for executors that are gone.
-    is_local = context.master.startswith("local")
+    is_local = str(context.master).startswith("local")
     for number in (1, context.defaultParallelism):
         spark.range(0, number, 1, number).mapInPandas(worker, "nothing int", barrier=is_local).collect()

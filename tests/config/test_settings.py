@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from spark_app.config.installation import PROJECT_ROOT
-from spark_app.config.settings import app_home, load_database_settings, load_settings
+from spark_app.config.installation import PROJECT_ROOT, app_home
+from spark_app.config.settings import load_database_settings, load_settings
 from spark_app.errors import SettingsError
 
 

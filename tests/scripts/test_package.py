@@ -192,7 +192,7 @@ def test_a_job_runs_from_the_package_and_keeps_nothing_in_the_environment_that_p
     command = ["--master", "local[2,4]", job, "--as-of", "2024-05-10"]
     first = "stage1_etf_ohlc: starting Spark"
     assert done.stdout.splitlines() == [first, home, str(python), f"{home}/spark/jars/*", *command]
-    printed = run(python, "-c", "from spark_app.config.settings import app_home; print(app_home())", **env)
+    printed = run(python, "-c", "from spark_app.config.installation import app_home; print(app_home())", **env)
     assert printed.stdout == f"{home}\n", printed.stderr
 
 

@@ -310,8 +310,9 @@ def test_a_python_worker_of_spark_fetches_from_the_emulator(spark: SparkSession)
     assert [row.requests for row in rows] == [3, 1, 1, 0]
 
 
-def test_a_worker_of_the_synthetic_market_starts_without_the_http_library() -> None:
-    imports = "import sys, spark_app.sources.worker, spark_app.sources.synthetic.source"
-    script = f"{imports}; print('curl_cffi' in sys.modules)"
+@pytest.mark.parametrize("library", ["curl_cffi", "pydantic", "exchange_calendars"])
+def test_a_worker_of_the_synthetic_market_starts_without_libraries_that_it_does_not_use(library: str) -> None:
+    needed = "spark_app.sources.worker, spark_app.sources.synthetic.source, spark_app.storage.postgres.limiter"
+    script = f"import sys, {needed}; print('{library}' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg import conninfo
 
-from spark_app.config.settings import DatabaseSettings, app_home
+from spark_app.config.installation import app_home
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError, SparkAppError
 from spark_app.storage.postgres.environment import ignore_variables
 from spark_app.storage.postgres.remedies import is_standby, reason_of
@@ -21,6 +21,7 @@ from spark_app.storage.postgres.session import as_options, has_own_process, open
 from spark_app.storage.postgres.url import jdbc_parameters, libpq_parameters, parse_parameters
 
 if TYPE_CHECKING:
+    from spark_app.config.settings import DatabaseSettings
     from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 
 # Without these both sides would wait for hours after the network is gone. Locks are on idle connections: keepalives.
