@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 WARM_UPS = 24
-"""Runs of Spark before a warm measurement. Of 60 in a row the best of the 12th to the 17th took 2.8 s, of the 20th to the
-25th 2.4 s, and of the last ones as long: by then Java has compiled what runs often."""
+"""Runs of Spark before a warm measurement. Of 60 in a row the best of the 12th to the 17th took 2.8 s, of the 20th to
+the 25th 2.4 s, and of the last ones as long: by then Java has compiled what runs often."""
 
 
 @dataclass(frozen=True)
