@@ -1,18 +1,18 @@
 """Returns and trends of all dates at once: our transforms beside polars, DuckDB and pandas.
 
 Each reads the same Parquet file and computes for every ticker, session and period the return, whether it is positive
-and above that of a benchmark ticker, and its rank. Three sums of the results must agree.
+and above that of a benchmark ticker, and its rank. Three sums of the results must agree. Spark is given the schema and
+the sessions, as in a run, which knows them before it reads.
 
 `python -m benchmarks.transforms WAY FILE BENCHMARK` runs one of them, once.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,7 +109,7 @@ def _way(name: str, spark: SparkSession | None) -> Callable[[str, str], _Sums]:
 
 
 def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
-    # Both are known before Spark reads anything: the schema from Delta's log, the sessions from the calendar.
+    # The schema from Delta's log, the sessions from the calendar.
     bars = spark.read.schema("ticker STRING, trade_date DATE, adj_close_price DOUBLE").parquet(file)
     sessions = spark.createDataFrame(_sessions(file, benchmark))
     asked = bars.select("ticker", F.col("trade_date").alias("as_of_date"))
@@ -129,7 +129,7 @@ def _spark(spark: SparkSession, file: str, benchmark: str) -> _Sums:
     return float(row[0]), int(row[1]), int(row[2])
 
 
-@functools.cache
+@cache
 def _sessions(file: str, benchmark: str) -> pa.Table:
     is_benchmark = [("ticker", "=", benchmark)]
     days = pa.parquet.read_table(file, columns=["trade_date"], filters=is_benchmark)["trade_date"].sort()

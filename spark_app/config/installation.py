@@ -17,6 +17,9 @@ PROJECT_ROOT = _INSTALLED if IS_INSTALLED else _PACKAGE.parent
 LAUNCHER = "spark_jobs_launcher.sh" if IS_INSTALLED else "./spark_jobs_launcher.sh"
 """The command of the launcher; pip installs it on PATH."""
 
+HOME_VARIABLE = "SPARK_APP_HOME"
+"""The environment variable of `app_home`."""
+
 
 def collecting_command(job: str, origin: str | None) -> str:
     """The command by which a job collects data of this origin; files of the user's own are imported instead."""
@@ -35,11 +38,10 @@ _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can store."""
 
 
-HOME_VARIABLE = "SPARK_APP_HOME"
-
-
 def app_home() -> Path:
-    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or that of the launcher."""
+    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `var` in a checkout, after `pip install`
+    that of the user's data; the same as in the launcher.
+    """
     return Path(os.environ.get(HOME_VARIABLE) or _default_home()).absolute()
 
 

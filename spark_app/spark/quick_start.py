@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 from pyspark.sql import SparkSession
 
+from spark_app.spark.cluster import is_local
+
 Worker = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
 
 
@@ -17,12 +19,16 @@ def warm_up(spark: SparkSession, worker: Worker) -> None:
     """Start Python workers and import what `worker` imports, while the driver prepares the database.
 
     Saves 1.1 s before the first response of stage 1, in which a worker imports its libraries, and 0.8 s in stage 4,
-    which needs the second. Where it fails, the tasks of a stage start their workers themselves. One worker first: stage
-    1 needs no more, and the other core is busy.
+    which needs the second worker. If wrong: the tasks of a stage start their workers themselves, and a short job may
+    end a second later. One worker first: stage 1 needs no more, and the other core is busy.
     """
     context = spark.sparkContext
-    # In barrier mode all tasks run at once; one after the other they would find the first worker idle. On a cluster a
-    # barrier might wait for executors that are gone.
-    is_local = str(context.master).startswith("local")
-    for number in (1, context.defaultParallelism):
-        spark.range(0, number, 1, number).mapInPandas(worker, "nothing int", barrier=is_local).collect()
+    number = context.defaultParallelism
+    has_barrier = is_local(str(context.master))
+    if has_barrier:
+        # Barrier mode starts all tasks at once, when all cores are free; one after the other they would find the first
+        # worker idle. More tasks than can run at once would wait for minutes, as they might on a cluster.
+        scheduler = context._jsc.sc()
+        number = scheduler.maxNumConcurrentTasks(scheduler.resourceProfileManager().defaultResourceProfile())
+    for count in (1, number):
+        spark.range(0, count, 1, count).mapInPandas(worker, "nothing int", barrier=has_barrier).collect()

@@ -14,7 +14,7 @@ from spark_app.universe import PERIODS
 
 _PERIOD_BITS, _RETURN_BITS = 12, 35
 _ZERO = 2**34
-"""A return of 0 among those of a BIGINT to sort by; from 17,179 percent on their order gets lost."""
+"""A return of 0 among those of a BIGINT to sort by."""
 
 
 class UnavailableCode(enum.StrEnum):
@@ -52,9 +52,10 @@ def session_returns(
     Args:
         sessions: trade_date, session_number (dense, increasing), from the longest period before the first asked
             session to the last asked one; bars on other dates are ignored.
-        is_sorted: whether the rows of each date and period come in the order in which `rank_by_return` ranks them, but
-            for ties. Sorting by one number is several times faster than by the four columns of a rank's window; the
-            window's own sort then finds its rows in order. It sorts by all digits, so ranks do not depend on this.
+        is_sorted: whether the rows of each date and period come nearly in the order in which `rank_by_return` ranks
+            them. Sorting by one number is several times faster than by the four columns of a rank's window; the window
+            then finds its rows almost in order. It sorts by all digits, so ranks do not depend on this. The prices that
+            the rows are sorted by are not among the columns out.
 
     Source: total returns, for Yahoo's adjusted closes contain splits and dividends.
     """
@@ -112,12 +113,15 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
 
 
 def _from_the_best(end: Column, start: Column) -> Column:
-    """Number the rows of a date and period, the highest return first, those without one last."""
+    """Number the rows of a date and period, the highest return first, those without one last.
+
+    The same number have returns that differ by less than a unit of the last decimal, and those from 17,179 percent on.
+    """
     # Shifts and doubles: Spark checks every sum and product of whole numbers for an overflow.
     units = (end / start - 1) * (100 * 10**PERCENT.scale)
     number = (
         F.when(units < _ZERO, (_ZERO - units).cast("bigint"))
-        .when(units < float("inf"), F.lit(0))
+        .when(units < 10.0**PERCENT.precision, F.lit(0))
         .otherwise(F.lit(2 * _ZERO - 1))
     )
     span = F.shiftleft(F.unix_date("as_of_date").cast("bigint"), _PERIOD_BITS).bitwiseOR(F.col("period_days"))

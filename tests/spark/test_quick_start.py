@@ -36,3 +36,14 @@ def test_a_python_worker_is_started_for_each_core_also_while_one_is_busy(spark: 
         warm_up(spark, functools.partial(_note_process, folder=tmp_path))
         holding.result()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_more_workers_are_asked_for_than_there_are_cores(spark: SparkSession, tmp_path: Path) -> None:
+    settings = spark.sparkContext._jsc.sc().conf()
+    settings.set("spark.default.parallelism", "8")
+    try:
+        assert spark.sparkContext.defaultParallelism == 8
+        warm_up(spark, functools.partial(_note_process, folder=tmp_path))
+    finally:
+        settings.remove("spark.default.parallelism")
+    assert len(list(tmp_path.iterdir())) == 2
