@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,11 +62,11 @@ def measure() -> list[Measurement]:
         market = _make_market(Path(folder) / "index", _STOCKS)
         larger = _make_market(Path(folder) / "country", _MORE_STOCKS)
         spark = build_bulk_session()
-        ways: list[Callable[[], _Found]] = [partial(_spark, spark, market), partial(_polars, market)]
+        of_spark, of_polars = partial(_spark, spark, market), partial(_polars, market)
         for _ in range(WARM_UPS):
-            ways[0]()
-        _require_equal(*(way() for way in ways))
-        ours, theirs = best_in_turns(*ways)
+            of_spark()
+        _require_equal(of_spark(), of_polars())
+        ours, theirs = best_in_turns(of_spark, of_polars)
         more = best_seconds(partial(_spark, spark, larger), runs=2)
         spark.stop()
     what = f"stocks' backtest of {_SESSIONS:,} sessions, daily, {_STOCKS:,} stocks"

@@ -39,8 +39,10 @@ _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 
 
 def app_home() -> Path:
-    """The folder of everything that the pipeline stores: SPARK_APP_HOME, or `var` in a checkout, after `pip install`
-    that of the user's data; the same as in the launcher.
+    """The folder of everything that the pipeline stores, by the same rule as in the launcher.
+
+    It is SPARK_APP_HOME. Where that is not set, it is `var` in a checkout, and `spark_app` in the folder of the user's
+    data after `pip install`.
     """
     return Path(os.environ.get(HOME_VARIABLE) or _default_home()).absolute()
 

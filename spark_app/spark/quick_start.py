@@ -18,17 +18,19 @@ Worker = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
 def warm_up(spark: SparkSession, worker: Worker) -> None:
     """Start Python workers and import what `worker` imports, while the driver prepares the database.
 
-    Saves 1.1 s before the first response of stage 1, in which a worker imports its libraries, and 0.8 s in stage 4,
-    which needs the second worker. If wrong: the tasks of a stage start their workers themselves, and a short job may
-    end a second later. One worker first: stage 1 needs no more, and the other core is busy.
+    Saves 1.1 s before the first response of stage 1, in which a worker imports its libraries. In stage 4, which needs
+    the second worker, 0.8 s of a run that takes 20 (not of CPU). If wrong: the tasks of a stage start their workers
+    themselves, and a short job may end a second later. One worker first: stage 1 needs no more, and the other core is
+    busy.
     """
     context = spark.sparkContext
-    number = context.defaultParallelism
-    has_barrier = is_local(str(context.master))
-    if has_barrier:
+    is_barrier = is_local(str(context.master))
+    if is_barrier:
         # Barrier mode starts all tasks at once, when all cores are free; one after the other they would find the first
         # worker idle. More tasks than can run at once would wait for minutes, as they might on a cluster.
         scheduler = context._jsc.sc()
         number = scheduler.maxNumConcurrentTasks(scheduler.resourceProfileManager().defaultResourceProfile())
+    else:
+        number = context.defaultParallelism
     for count in (1, number):
-        spark.range(0, count, 1, count).mapInPandas(worker, "nothing int", barrier=has_barrier).collect()
+        spark.range(0, count, 1, count).mapInPandas(worker, "nothing int", barrier=is_barrier).collect()

@@ -14,7 +14,7 @@ from spark_app.universe import PERIODS
 
 _PERIOD_BITS, _RETURN_BITS = 12, 35
 _ZERO = 2**34
-"""A return of 0 among those of a BIGINT to sort by."""
+"""What a return of 0 is in the bits of a return."""
 
 
 class UnavailableCode(enum.StrEnum):
@@ -115,7 +115,7 @@ def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, pe
 def _from_the_best(end: Column, start: Column) -> Column:
     """Number the rows of a date and period, the highest return first, those without one last.
 
-    The same number have returns that differ by less than a unit of the last decimal, and those from 17,179 percent on.
+    Returns that differ by less than a unit of the last decimal share a number, as do all from 17,179 percent on.
     """
     # Shifts and doubles: Spark checks every sum and product of whole numbers for an overflow.
     units = (end / start - 1) * (100 * 10**PERCENT.scale)

@@ -136,7 +136,7 @@ def test_the_order_in_which_bars_are_read_does_not_matter(spark: SparkSession) -
 @pytest.mark.parametrize("year", [1926, 2024])
 def test_sorted_rows_are_ranked_by_all_digits(spark: SparkSession, year: int) -> None:
     days = [dt.date(year, 3, day) for day in (1, 2, 3)]
-    ends = {"Fell": 99.0, "Same": 100.0, "Rose": 101.0, "Rose more": 101.000001, "Gone": None}
+    ends = {"Fell": 99.0, "Fell least": 99.999999, "Same": 100.0, "Rose": 101.0, "Rose more": 101.000001, "Gone": None}
     ends |= {"Tenfold": 1000.0, "Thousandfold": 1e5, "More": 2e5, "Not a number": NAN, "Too large": 1e9}
     starts = dict.fromkeys(ends, 100.0) | {"Too large": 1e-6}
     rows = [(t, d, p) for t, end in ends.items() for d, p in zip(days, (starts[t], starts[t], end), strict=True)]
@@ -148,13 +148,13 @@ def test_sorted_rows_are_ranked_by_all_digits(spark: SparkSession, year: int) ->
     found = [row for row in returns.collect() if (row.as_of_date, row.period_days) == (days[2], 2)]
     # Beyond 17,179 percent only the ranks know the order.
     assert {row.ticker for row in found[:2]} == {"Thousandfold", "More"}
-    assert [row.ticker for row in found[2:7]] == ["Tenfold", "Rose more", "Rose", "Same", "Fell"]
+    assert [row.ticker for row in found[2:8]] == ["Tenfold", "Rose more", "Rose", "Same", "Fell least", "Fell"]
     without_return = {"Gone": None, "Not a number": None, "Too large": None}
-    assert {row.ticker for row in found[7:]} == without_return.keys()
+    assert {row.ticker for row in found[8:]} == without_return.keys()
     ranked = returns.withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days")).collect()
     assert len(ranked) == len(ends) * 4
     ranks = {row.ticker: row["rank"] for row in ranked if (row.as_of_date, row.period_days) == (days[2], 1)}
-    best_first = ("More", "Thousandfold", "Tenfold", "Rose more", "Rose", "Same", "Fell")
+    best_first = ("More", "Thousandfold", "Tenfold", "Rose more", "Rose", "Same", "Fell least", "Fell")
     assert ranks == without_return | {t: n for n, t in enumerate(best_first, 1)}
     ties = {row.ticker: row["rank"] for row in ranked if (row.as_of_date, row.period_days) == (days[1], 1)}
     assert ties == {ticker: n for n, ticker in enumerate(sorted(ends), 1)}
