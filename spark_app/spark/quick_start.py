@@ -11,6 +11,11 @@ import pandas as pd
 from pyspark.sql import SparkSession
 
 from spark_app.spark.cluster import is_local
+from spark_app.spark.java import java_class
+
+# Delta commits with it. Of whatever else a local run reads, Hadoop's code knows the same default.
+_NEEDED_BY_DELTA = "fs.AbstractFileSystem.file.impl"
+_SITE_FILES = ("core-site.xml", "hdfs-site.xml")
 
 Worker = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
 
@@ -34,3 +39,22 @@ def warm_up(spark: SparkSession, worker: Worker) -> None:
         number = context.defaultParallelism
     for count in (1, number):
         spark.range(0, count, 1, count).mapInPandas(worker, "nothing int", barrier=is_barrier).collect()
+
+
+def clear_hadoop_defaults(spark: SparkSession, staging_path: str) -> None:
+    """Clear Hadoop's 1,100 default settings, which Spark sends with each scan of files and with each write.
+
+    Saves 2 s of a run that takes 28. Only where all is local: no cluster, no other store for staging, and no settings
+    of the user's own in Hadoop's files; those of Spark that begin with spark.hadoop are kept. If wrong: another file
+    system, as S3, is read or written without Hadoop's defaults for it.
+    """
+    context = spark.sparkContext
+    settings = context._jsc.hadoopConfiguration()
+    is_elsewhere = not is_local(str(context.master)) or "://" in staging_path
+    if is_elsewhere or any(settings.getResource(name) is not None for name in _SITE_FILES):
+        return
+    needed = settings.get(_NEEDED_BY_DELTA)
+    settings.clear()
+    settings.set(_NEEDED_BY_DELTA, needed)
+    hadoop = java_class(spark, "org.apache.spark.deploy.SparkHadoopUtil").get()
+    hadoop.appendS3AndSparkHadoopHiveConfigurations(context._jsc.sc().conf(), settings)

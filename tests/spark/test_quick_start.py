@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.spark.quick_start import warm_up
+from spark_app.spark.java import java_class
+from spark_app.spark.quick_start import clear_hadoop_defaults, warm_up
 
 
 def _note_process(batches: Iterator[pd.DataFrame], *, folder: Path) -> Iterator[pd.DataFrame]:
@@ -47,3 +50,56 @@ def test_no_more_workers_are_asked_for_than_there_are_cores(spark: SparkSession,
     finally:
         settings.remove("spark.default.parallelism")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.fixture
+def hadoop_settings(spark: SparkSession) -> Iterator[Any]:
+    settings = spark.sparkContext._jsc.hadoopConfiguration()
+    yield settings
+    settings.reloadConfiguration()
+    hadoop = java_class(spark, "org.apache.spark.deploy.SparkHadoopUtil").get()
+    hadoop.appendS3AndSparkHadoopHiveConfigurations(spark.sparkContext._jsc.sc().conf(), settings)
+
+
+def test_without_hadoops_defaults_a_table_is_written_and_read_and_sparks_own_settings_hold(
+    spark: SparkSession, hadoop_settings: Any, tmp_path: Path
+) -> None:
+    of_spark = hadoop_settings.get("parquet.page.verify-checksum.enabled"), hadoop_settings.get("io.file.buffer.size")
+    clear_hadoop_defaults(spark, str(tmp_path))
+    assert hadoop_settings.size() < 50
+    assert hadoop_settings.get("yarn.acl.enable") is None
+    assert of_spark == ("true", "65536")
+    assert of_spark == (
+        hadoop_settings.get("parquet.page.verify-checksum.enabled"),
+        hadoop_settings.get("io.file.buffer.size"),
+    )
+    path = str(tmp_path / "table")
+    for _ in range(2):
+        spark.range(3).write.format("delta").mode("append").save(path)
+    numbers = spark.read.format("delta").load(path).collect()
+    assert sorted(row["id"] for row in numbers) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("path", ["s3a://bucket/staging", "hdfs://host/staging"])
+def test_hadoops_defaults_stay_where_staging_is_on_another_store(
+    spark: SparkSession, hadoop_settings: Any, path: str
+) -> None:
+    clear_hadoop_defaults(spark, path)
+    assert hadoop_settings.get("fs.s3a.impl") == "org.apache.hadoop.fs.s3a.S3AFileSystem"
+    assert hadoop_settings.size() > 300
+
+
+def test_hadoops_defaults_stay_where_the_user_has_settings_of_hadoop(
+    spark: SparkSession, hadoop_settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "core-site.xml").write_text("<configuration/>")
+    folder = java_class(spark, "java.io.File")(str(tmp_path)).toURI().toURL()
+    urls = spark.sparkContext._gateway.new_array(java_class(spark, "java.net.URL"), 1)  # type: ignore[union-attr]
+    urls[0] = folder
+    own = hadoop_settings.getClassLoader()
+    hadoop_settings.setClassLoader(java_class(spark, "java.net.URLClassLoader")(urls, own))
+    try:
+        clear_hadoop_defaults(spark, str(tmp_path))
+        assert hadoop_settings.size() > 300
+    finally:
+        hadoop_settings.setClassLoader(own)
