@@ -13,8 +13,6 @@ from pyspark.sql import SparkSession
 from spark_app.spark.cluster import is_local
 from spark_app.spark.java import java_class
 
-# Delta commits with it. Of whatever else a local run reads, Hadoop's code knows the same default.
-_NEEDED_BY_DELTA = "fs.AbstractFileSystem.file.impl"
 _SITE_FILES = ("core-site.xml", "hdfs-site.xml")
 
 Worker = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
@@ -53,8 +51,6 @@ def clear_hadoop_defaults(spark: SparkSession, staging_path: str) -> None:
     is_elsewhere = not is_local(str(context.master)) or "://" in staging_path
     if is_elsewhere or any(settings.getResource(name) is not None for name in _SITE_FILES):
         return
-    needed = settings.get(_NEEDED_BY_DELTA)
     settings.clear()
-    settings.set(_NEEDED_BY_DELTA, needed)
     hadoop = java_class(spark, "org.apache.spark.deploy.SparkHadoopUtil").get()
     hadoop.appendS3AndSparkHadoopHiveConfigurations(context._jsc.sc().conf(), settings)

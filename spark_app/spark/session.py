@@ -27,6 +27,8 @@ _REQUIRED = {
     "spark.speculation": "false",
     # Instead of the local file system's checksum files, see `_do_without_checksum_files`.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
+    # Delta writes its log by another interface of Hadoop: without those files, too.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     # Workers get the secrets that they need as arguments. Their environment can be read by other processes.
     **{f"spark.executorEnv.{name}": "" for name in _SECRET_VARIABLES},
 }

@@ -21,6 +21,7 @@ _MAGIC = b"PAR1"
 _SHORTEST = 12
 _ASIDE = "_damaged-"
 _CHECKPOINTS, _COMMITS = "[0-9]*.checkpoint*.parquet", "[0-9]" * 20 + ".json"
+_POINTER_CHECKSUM = "._last_checkpoint.crc"
 _PAUSE_SECONDS = 0.2
 
 
@@ -36,6 +37,17 @@ def set_cut_checkpoints_aside(spark: SparkSession, table: str) -> None:
             return
         logger.warning("staging: the checkpoint %s was cut short: doing without it", checkpoint)
         system.rename(checkpoint, log.suffix(f"/{_ASIDE}{name}"))
+
+
+def remove_pointer_checksum(spark: SparkSession, table: str) -> None:
+    """Remove what Hadoop wrote, up to version 0.4.0, beside the pointer to the newest checkpoint of a local table.
+
+    The pointer is replaced by each checkpoint. Sessions other than ours would compare it with the old checksum, and list
+    the whole log instead.
+    """
+    system, log = hadoop_path(spark, f"{table}/_delta_log")
+    if system.getScheme() == "file":
+        system.delete(log.suffix(f"/{_POINTER_CHECKSUM}"), False)
 
 
 def damaged_commit(spark: SparkSession, table: str) -> str | None:

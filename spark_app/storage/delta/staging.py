@@ -22,7 +22,7 @@ from spark_app.errors import UsageError
 from spark_app.schemas import BARS, FETCHES, HOLDINGS, INDEX_MEMBERSHIP, QUOTES
 from spark_app.spark.java import hadoop_path, java_class
 from spark_app.spark.java_errors import JAVA_ERRORS
-from spark_app.storage.delta.checkpoints import damaged_commit, set_cut_checkpoints_aside
+from spark_app.storage.delta.checkpoints import damaged_commit, remove_pointer_checksum, set_cut_checkpoints_aside
 from spark_app.storage.delta.failures import damaged, translated_staging_errors
 from spark_app.storage.delta.table_state import DataFile, DeltaState, read_delta_state
 
@@ -88,6 +88,7 @@ class Staging:
         for table in _SCHEMAS:
             with translated_staging_errors(f"looking for {self.path(table)}", self.root):
                 set_cut_checkpoints_aside(self.spark, self.path(table))
+                remove_pointer_checksum(self.spark, self.path(table))
                 commit = damaged_commit(self.spark, self.path(table))
             if commit is not None:
                 raise damaged(commit, self.root)

@@ -45,6 +45,19 @@ def test_a_table_that_does_not_exist_yet_has_no_checkpoint(spark: SparkSession, 
     set_cut_checkpoints_aside(spark, str(tmp_path / "bars"))
 
 
+def test_a_checksum_of_an_older_version_does_not_outlive_the_pointer_that_it_was_of(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    staging = Staging(spark, str(tmp_path), "real")
+    staging.append(FETCHES_TABLE, one_fetch(spark))
+    log = tmp_path / FETCHES_TABLE / "_delta_log"
+    (log / "_last_checkpoint").write_text("{}")
+    (log / "._last_checkpoint.crc").write_bytes(b"crc")
+    staging.repair()
+    assert not (log / "._last_checkpoint.crc").exists()
+    assert (log / "_last_checkpoint").exists()
+
+
 @pytest.fixture(scope="module")
 def four_commits(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A staging folder whose fetches have four commits, each but the first with a row."""

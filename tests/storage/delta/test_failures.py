@@ -92,7 +92,7 @@ def test_a_changed_byte_of_a_data_file_is_noticed_without_hadoops_checksums(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     staging, file = staged(spark, tmp_path)
-    assert not list(tmp_path.glob("fetches/.*.crc"))
+    assert not list(tmp_path.glob("fetches/**/.*.crc"))
     content = bytearray(file.read_bytes())
     content[content.index(b"one")] ^= 1
     file.write_bytes(content)
