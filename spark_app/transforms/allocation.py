@@ -77,7 +77,7 @@ def portfolio_positions(decisions: DataFrame, options: PortfolioOptions) -> Data
         with_portfolio_weight(positions, max_weight=options.max_weight)
         .withColumn("allocation_reason", F.concat(_allocation_reason(options.basis_sessions), _limit_reason(options)))
         .withColumn("is_look_ahead", look_ahead)
-        .select(*served_columns(PORTFOLIO_ALLOCATION))
+        .selectExpr(*served_columns(PORTFOLIO_ALLOCATION))
     )
 
 
@@ -89,7 +89,7 @@ def portfolio_exclusions(decisions: DataFrame) -> DataFrame:
         quote excludes no stock.
     """
     excluded = decisions.where(F.col("exclusion").isNotNull()).withColumnRenamed("snapshot_date", "holdings_date")
-    return excluded.select("*", "exclusion.*").select(*served_columns(PORTFOLIO_EXCLUSION))
+    return excluded.select("*", "exclusion.*").selectExpr(*served_columns(PORTFOLIO_EXCLUSION))
 
 
 def _allocation_reason(basis_sessions: int) -> Column:

@@ -117,5 +117,5 @@ def ranked_holdings(holdings: DataFrame) -> DataFrame:
         .withColumn("sector_name", sector_name(F.col("etf_ticker")))
         .withColumn("holding_rank", F.row_number().over(by_weight))
         .withColumn("coverage_percent", F.sum("holding_percent").over(snapshot))
-        .select(*served_columns(ETF_HOLDINGS))
+        .selectExpr(*served_columns(ETF_HOLDINGS))
     )

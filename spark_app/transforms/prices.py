@@ -67,7 +67,7 @@ def daily_prices(bars: DataFrame, sessions: DataFrame) -> DataFrame:
     Columns out: those of schemas.ETF_OHLC less run_id; without the bars of files that have closes only.
     """
     is_whole = functools.reduce(Column.__and__, [F.col(name).isNotNull() for name in (*_PRICES, "volume")])
-    return with_price_change(bars, sessions).where(is_whole).select(*served_columns(ETF_OHLC))
+    return with_price_change(bars, sessions).where(is_whole).selectExpr(*served_columns(ETF_OHLC))
 
 
 def bar_defect() -> Column:

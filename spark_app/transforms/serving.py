@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from spark_app.schemas import ServedTable
 
 
-def served_columns(table: ServedTable) -> list[Column]:
-    """Return every column of `table` but `run_id`, which publishing adds, with the stored types.
+def served_columns(table: ServedTable) -> list[str]:
+    """Return every column of `table` but `run_id`, which publishing adds, with the stored types, for `selectExpr`.
 
     Doubles are cast to decimals, which rounds half up (Spark's cast).
     """
-    # The type as a text: as an object it would go to the JVM as JSON, in several calls per column.
-    return [
-        F.col(f.name).cast(f.dataType.simpleString()).alias(f.name) for f in table.schema.fields if f.name != "run_id"
-    ]
+    # As SQL: put together by functions, each column would be eight calls of the JVM.
+    fields = [field for field in table.schema.fields if field.name != "run_id"]
+    return [f"CAST({field.name} AS {field.dataType.simpleString()}) AS {field.name}" for field in fields]

@@ -26,5 +26,5 @@ def stock_history(prices: DataFrame, sectors: DataFrame, quotes: DataFrame) -> D
     return (
         with_name.join(F.broadcast(sectors.select(*key, "sector")), on=key, how="left")
         .withColumn("market_cap", F.when(reported_cap > 0, reported_cap))
-        .select(*served_columns(STOCK_HISTORY))
+        .selectExpr(*served_columns(STOCK_HISTORY))
     )

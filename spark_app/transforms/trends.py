@@ -45,7 +45,7 @@ def sector_trends(
         .withColumn("sector_name", sector_name(F.col("ticker"), universe))
         .withColumn("is_trending", F.coalesce(is_trending, F.lit(False)))
         .withColumn("rank", rank_by_return("return_pct", "as_of_date", "period_days"))
-        .select(*served_columns(TRENDING_SECTORS), "unavailable_code", "benchmark_unavailable_code")
+        .selectExpr(*served_columns(TRENDING_SECTORS), "unavailable_code", "benchmark_unavailable_code")
     )
 
 

@@ -42,8 +42,8 @@ def set_cut_checkpoints_aside(spark: SparkSession, table: str) -> None:
 def remove_pointer_checksum(spark: SparkSession, table: str) -> None:
     """Remove what Hadoop wrote, up to version 0.4.0, beside the pointer to the newest checkpoint of a local table.
 
-    The pointer is replaced by each checkpoint. Sessions other than ours would compare it with the old checksum, and list
-    the whole log instead.
+    The pointer is replaced by each checkpoint. Sessions other than ours would compare it with the old checksum, and
+    list the whole log instead.
     """
     system, log = hadoop_path(spark, f"{table}/_delta_log")
     if system.getScheme() == "file":

@@ -16,8 +16,7 @@ import psycopg
 from psycopg import sql
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 from pyspark.sql.types import DateType, DecimalType, StructField, TimestampType
 
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SparkAppError
@@ -55,7 +54,7 @@ def load(database: Database, rows: DataFrame, table: ServedTable, name: str) -> 
     Raises: PassingFailureError: Postgres cannot be reached. ServiceUnavailableError: for example, its disk is full.
         SparkAppError: it rejects a row, or a number is too large for its column.
     """
-    sent = rows.select(*map(to_loading, table.computed_schema))
+    sent = rows.selectExpr(*[f"{to_loading(field)} AS {field.name}" for field in table.computed_schema])
     options = {**database.jdbc_options(), "dbtable": f'{SCHEMA}."{name}"', "batchsize": str(_BATCH_ROWS)}
     try:
         sent.write.format("jdbc").mode("append").options(**options).save()
@@ -94,19 +93,18 @@ def _loading_column(field: StructField) -> sql.Composable:
             return name
 
 
-def to_loading(field: StructField) -> Column:
-    """Return a computed column as its loading table has it; see `create_table`."""
+def to_loading(field: StructField) -> str:
+    """Return a computed column as its loading table has it, as SQL of Spark; see `create_table`."""
     match field.dataType:
         case DateType():
-            return F.unix_date(field.name).alias(field.name)
+            return f"unix_date({field.name})"
         case TimestampType():
-            return F.unix_micros(field.name).alias(field.name)
+            return f"unix_micros({field.name})"
         case DecimalType():
-            # Rounded to the served scale, so that an unchanged value compares equal. The type as a text: as an object
-            # it goes to the JVM as JSON.
-            return F.col(field.name).cast(field.dataType.simpleString()).alias(field.name)
+            # Rounded to the served scale, so that an unchanged value compares equal.
+            return f"CAST({field.name} AS {field.dataType.simpleString()})"
         case _:
-            return F.col(field.name)
+            return field.name
 
 
 def _from_loading(field: StructField) -> sql.Composable:

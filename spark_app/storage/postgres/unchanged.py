@@ -127,10 +127,10 @@ def _measures(sharing: Sequence[Publication]) -> list[Column]:
 
 def _row_hash(publication: Publication) -> Column:
     table = publication.table
-    fields = [f for f in table.computed_schema if f.name in (*table.key, *table.compared)]
+    fields = [field for field in table.computed_schema if field.name in (*table.key, *table.compared)]
     # A hash passes over nulls: without what is null, a value would look the same in another column.
-    is_null = [F.col(f.name).isNull() for f in fields if f.name not in table.key]
-    return F.xxhash64(*map(to_loading, fields), *is_null)
+    is_null = [f"{field.name} IS NULL" for field in fields if field.name not in table.key]
+    return F.expr(f"xxhash64({', '.join([*map(to_loading, fields), *is_null])})")
 
 
 def _contents(sharing: Sequence[Publication], measured: Mapping[str, int]) -> dict[str, Content]:
