@@ -21,6 +21,6 @@ def build_bulk_session(**changed: str) -> SparkSession:
         arguments += ["--conf", f"spark.driver.{name}={value}"]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*arguments, "pyspark-shell"])
     spark = build_session("benchmarks", master="local[2]")
-    clear_hadoop_defaults(spark, "")
+    clear_hadoop_defaults(spark)
     spark.sparkContext.setLogLevel("OFF")
     return spark

@@ -136,7 +136,7 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
     # Spark makes this folder at its start, by default in the current folder of the user.
     spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:
-        clear_hadoop_defaults(spark, settings.staging_path)
+        clear_hadoop_defaults(spark, settings.staging_path, settings.files.folder)
         add_s3_libraries(spark, settings.staging_path)
         with shipped(spark):
             yield spark

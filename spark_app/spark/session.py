@@ -57,8 +57,9 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     for key, value in {**_REQUIRED, **(extra or {})}.items():
         builder = builder.config(key, value)
     keep_secrets_out_of_python_logs()
-    # It logs each refused query a second time, as JSON; the class has to be PySpark's own.
-    PySparkLogger.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+    # They log each refused query a second time, as JSON; the class has to be PySpark's own.
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     try:
         spark = builder.getOrCreate()
     except JAVA_ERRORS as error:

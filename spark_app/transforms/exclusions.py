@@ -67,7 +67,7 @@ def with_duplicate_issuer(judged: DataFrame, share_classes: DataFrame) -> DataFr
     is_second = F.col("issuer").isNotNull() & (F.row_number().over(heaviest_first) > 1)
     kept_class = F.format_string("%s is held through %s", "issuer", F.first("ticker").over(heaviest_first))
     duplicate = F.when(is_second, _exclusion("duplicate_issuer", kept_class))
-    return _exclude(with_issuer, duplicate).drop(*classes.columns)
+    return _exclude(with_issuer, duplicate).drop("class_ticker", "issuer", "valid_from", "valid_to")
 
 
 def with_below_top_n(judged: DataFrame, return_column: str, sessions: int, *, top_n: int) -> DataFrame:

@@ -76,23 +76,41 @@ def test_without_hadoops_defaults_a_table_is_written_and_read_and_sparks_own_set
     path = str(tmp_path / "table")
     for _ in range(2):
         spark.range(3).write.format("delta").mode("append").save(path)
-    numbers = spark.read.format("delta").load(path).collect()
-    assert sorted(row["id"] for row in numbers) == [0, 0, 1, 1, 2, 2]
+    numbers = spark.read.format("delta").load(path)
+    assert sorted(row["id"] for row in numbers.collect()) == [0, 0, 1, 1, 2, 2]
+    # A folder of the user's own files.
+    numbers.write.csv(str(tmp_path / "csv"), compression="gzip")
+    assert spark.read.csv(str(tmp_path / "csv")).count() == 6
+    # Nothing has brought them back.
+    assert hadoop_settings.size() < 50
 
 
-@pytest.mark.parametrize("path", ["s3a://bucket/staging", "hdfs://host/staging"])
-def test_hadoops_defaults_stay_where_staging_is_on_another_store(
-    spark: SparkSession, hadoop_settings: Any, path: str
+@pytest.mark.parametrize(
+    "places", [("s3a://bucket/staging",), ("hdfs://host/staging", "/files"), ("/staging", "s3a://bucket/files")]
+)
+def test_hadoops_defaults_stay_where_a_place_is_on_another_store(
+    spark: SparkSession, hadoop_settings: Any, places: tuple[str, ...]
 ) -> None:
-    clear_hadoop_defaults(spark, path)
+    clear_hadoop_defaults(spark, *places)
     assert hadoop_settings.get("fs.s3a.impl") == "org.apache.hadoop.fs.s3a.S3AFileSystem"
     assert hadoop_settings.size() > 300
 
 
+def test_hadoops_defaults_stay_where_the_default_store_is_another(spark: SparkSession, hadoop_settings: Any) -> None:
+    before = hadoop_settings.get("fs.defaultFS")
+    hadoop_settings.set("fs.defaultFS", "hdfs://host")
+    try:
+        clear_hadoop_defaults(spark, "/staging")
+        assert hadoop_settings.size() > 300
+    finally:
+        hadoop_settings.set("fs.defaultFS", before)
+
+
+@pytest.mark.parametrize("name", ["core-site.xml", "yarn-site.xml"])
 def test_hadoops_defaults_stay_where_the_user_has_settings_of_hadoop(
-    spark: SparkSession, hadoop_settings: Any, tmp_path: Path
+    spark: SparkSession, hadoop_settings: Any, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "core-site.xml").write_text("<configuration/>")
+    (tmp_path / name).write_text("<configuration/>")
     folder = java_class(spark, "java.io.File")(str(tmp_path)).toURI().toURL()
     urls = spark.sparkContext._gateway.new_array(java_class(spark, "java.net.URL"), 1)  # type: ignore[union-attr]
     urls[0] = folder

@@ -46,7 +46,7 @@ def remove_pointer_checksum(spark: SparkSession, table: str) -> None:
     list the whole log instead.
     """
     system, log = hadoop_path(spark, f"{table}/_delta_log")
-    if system.getScheme() == "file":
+    if system.getUri().getScheme() == "file":
         system.delete(log.suffix(f"/{_POINTER_CHECKSUM}"), False)
 
 

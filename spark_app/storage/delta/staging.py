@@ -138,12 +138,12 @@ class Staging:
     def append(self, table: str, rows: DataFrame) -> int:
         """Append rows in one action; returns the table's version afterwards.
 
+        Columns in: those of the table in `schemas`, in any order; others are left out.
         Raises: ServiceUnavailableError: the storage cannot be written.
         """
         with translated_staging_errors(f"writing {self.path(table)}", self.root):
             self.ensure(table)
-            others = set(rows.columns) - set(_SCHEMAS[table].fieldNames())
-            rows.drop(*others).write.format("delta").mode("append").save(self.path(table))
+            rows.selectExpr(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         return self._loaded_version(table)
 
     def _loaded_version(self, table: str) -> int:

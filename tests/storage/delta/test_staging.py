@@ -55,6 +55,17 @@ def test_an_append_returns_the_version_it_made(spark: SparkSession, tmp_path: Pa
     assert tables.append(BARS_TABLE, bars(spark, "XLE")) == first + 1
 
 
+def test_rows_that_lack_a_column_are_not_appended_as_if_it_were_null(
+    spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tables = staging(spark, tmp_path)
+    tables.append(BARS_TABLE, bars(spark, "XLK"))
+    with pytest.raises(ServiceUnavailableError, match="`volume` cannot be resolved"):
+        tables.append(BARS_TABLE, bars(spark, "XLE").drop("volume"))
+    assert not capfd.readouterr().err
+    assert tables.read(BARS_TABLE).count() == 1
+
+
 def test_an_append_of_no_rows_returns_the_newest_version(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
     newest = tables.append(BARS_TABLE, bars(spark, "XLK"))
