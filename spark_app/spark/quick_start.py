@@ -49,10 +49,10 @@ def clear_hadoop_defaults(spark: SparkSession, *places: str) -> None:
     """
     context = spark.sparkContext
     settings = context._jsc.hadoopConfiguration()
-    default_store = settings.get("fs.defaultFS", _LOCAL_STORE)
-    is_local_run = is_local(str(context.master)) and default_store.startswith(_LOCAL_STORE)
-    is_elsewhere = not is_local_run or any("://" in place for place in places)
-    if is_elsewhere or any(settings.getResource(name) is not None for name in _SITE_FILES):
+    is_default_local = settings.get("fs.defaultFS", _LOCAL_STORE).startswith(_LOCAL_STORE)
+    are_places_local = is_default_local and not any("://" in place for place in places)
+    has_own_files = any(settings.getResource(name) is not None for name in _SITE_FILES)
+    if not is_local(str(context.master)) or not are_places_local or has_own_files:
         return
     settings.clear()
     hadoop = java_class(spark, "org.apache.spark.deploy.SparkHadoopUtil").get()

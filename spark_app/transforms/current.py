@@ -57,7 +57,6 @@ def current_index_membership(memberships: DataFrame) -> DataFrame:
 
 def _newest_rows(rows: DataFrame, *key: str) -> DataFrame:
     # One maximum over whole rows: faster than row_number(), and equal fetch times cannot mix two rows.
-    # As SQL: by functions, each column would be four calls of the JVM.
     values = sorted((name for name in rows.columns if name not in key), key=lambda name: name != "fetched_at")
-    newest = rows.groupBy(*key).agg(F.expr(f"max(struct({', '.join(values)})) AS newest"))
-    return newest.selectExpr(*[name if name in key else f"newest.{name}" for name in rows.columns])
+    newest = rows.groupBy(*key).agg(F.max(F.struct(*values)).alias("newest"))
+    return newest.select(*[name if name in key else F.col(f"newest.{name}") for name in rows.columns])

@@ -143,7 +143,7 @@ class Staging:
         """
         with translated_staging_errors(f"writing {self.path(table)}", self.root):
             self.ensure(table)
-            rows.selectExpr(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
+            rows.select(*_SCHEMAS[table].fieldNames()).write.format("delta").mode("append").save(self.path(table))
         return self._loaded_version(table)
 
     def _loaded_version(self, table: str) -> int:
