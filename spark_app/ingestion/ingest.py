@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from spark_app.errors import first_to_count
@@ -116,10 +117,12 @@ def _feeds(run: Run, charts: Sequence[str], holdings: Sequence[str], quotes: Seq
 
 
 def _stage(feeds: Sequence[Feed], landing: Landing) -> Staged:
+    """Stage what was fetched, all kinds at once: each has a table of its own."""
+    with ThreadPoolExecutor() as pool:
+        parts = pool.map(lambda feed: feed.stage(landing), [feed for feed in feeds if landing.fetched(feed.kind)])
     staged = Staged()
-    for feed in feeds:
-        if landing.fetched(feed.kind):
-            staged = staged.joined(feed.stage(landing))
+    for part in parts:
+        staged = staged.joined(part)
     return staged
 
 

@@ -12,8 +12,9 @@
 | `send outbox` (`outbox.py`) | the order of messages: one run sends at a time | wait |
 
 All but the files are advisory locks of Postgres. They belong to a connection, so a run that dies leaves none behind.
-No run waits for the locks that end in exit code 73 (AlreadyRunningError), and none keeps one of `staging_table_lock`,
-`merge` and `send outbox` while it waits for another of these three: so no two runs wait for each other.
+No run waits for the locks that end in exit code 73 (AlreadyRunningError), and no thread keeps one of
+`staging_table_lock`, `merge` and `send outbox` while it waits for another of these three: so no two runs wait for each
+other.
 """
 
 from __future__ import annotations
