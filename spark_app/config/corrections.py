@@ -84,8 +84,8 @@ class CorrectionsSettings(Section):
     )
     renames: Annotated[tuple[RenamedTicker, ...], NoDecode, BeforeValidator(_read_tables)] = Field(
         default=(),
-        description='renamed tickers: { old = "FB", new = "META", date = 2022-06-09 }; the stock that holdings of '
-        "before this date call by the old ticker is requested by the new one",
+        description='renamed tickers: { old = "FB", new = "META", date = 2022-06-09 }; the stock that holdings '
+        "and an index of before this date call by the old ticker is requested by the new one",
     )
     first_sessions: Annotated[dict[str, Date], NoDecode, BeforeValidator(_read_table)] = Field(
         default={},

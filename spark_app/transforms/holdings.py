@@ -35,7 +35,7 @@ def sector_memberships(
     snapshots = fund_snapshots(holdings, as_of_dates, universe)
     if not is_look_ahead_allowed:
         snapshots = snapshots.where(~F.col("is_look_ahead"))
-    ticker = _newest_ticker(renames).alias("ticker")
+    ticker = _newest_ticker("holding_ticker", "snapshot_date", renames).alias("ticker")
     shares = holdings.select("etf_ticker", "snapshot_date", ticker, "holding_percent")
     # Of a stock in two funds, or twice in one, the row with the largest percentage is used.
     largest_first = Window.partitionBy("as_of_date", "ticker").orderBy(
@@ -50,29 +50,30 @@ def sector_memberships(
     )
 
 
-def within_index(memberships: DataFrame, index_members: DataFrame) -> DataFrame:
+def within_index(memberships: DataFrame, index_members: DataFrame, renames: Sequence[Rename] = ()) -> DataFrame:
     """Keep the memberships of stocks that were in an index at the date: who may be held.
 
     Columns in: `memberships` has as_of_date, ticker, any others; `index_members` has ticker, start_date, end_date
         (exclusive; null while it lasts).
     Columns out: those of `memberships`.
+
+    Args:
+        renames: what the index calls by the old ticker from before the rename is the stock of the newest one.
     """
-    spans = index_members.select(F.col("ticker").alias("index_ticker"), "start_date", "end_date")
+    ticker = _newest_ticker("ticker", "start_date", renames).alias("index_ticker")
+    spans = index_members.select(ticker, "start_date", "end_date")
     date = F.col("as_of_date")
     is_inside = (F.col("start_date") <= date) & (F.col("end_date").isNull() | (date < F.col("end_date")))
     is_member = (F.col("ticker") == F.col("index_ticker")) & is_inside
     return memberships.join(F.broadcast(spans), on=is_member, how="left_semi")
 
 
-def _newest_ticker(renames: Sequence[Rename]) -> Column:
-    """The ticker by which a stock of a snapshot is known today.
-
-    Columns in: holding_ticker, snapshot_date.
-    """
-    ticker = F.col("holding_ticker")
+def _newest_ticker(named: str, date: str, renames: Sequence[Rename]) -> Column:
+    """The ticker by which a stock is known today that was `named` so at a date; both are names of columns."""
+    ticker = F.col(named)
     # The last one that is added decides: of a ticker that was renamed twice, for two companies, the earlier rename.
     for rename in sorted(renames, key=lambda rename: rename.date, reverse=True):
-        was_named_so = (F.col("holding_ticker") == rename.old) & (F.col("snapshot_date") < rename.date)
+        was_named_so = (F.col(named) == rename.old) & (F.col(date) < rename.date)
         ticker = F.when(was_named_so, _newest_name(rename, renames)).otherwise(ticker)
     return ticker
 

@@ -7,7 +7,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.schemas import ETF_HOLDINGS, HOLDINGS
-from spark_app.transforms.holdings import ranked_holdings, sector_memberships
+from spark_app.transforms.holdings import ranked_holdings, sector_memberships, within_index
 from spark_app.universe import Rename
 from tests.transforms.frames import NOON, as_of_frame, columns_and_types, frame, served_types, session
 
@@ -141,3 +141,15 @@ def test_ranking_no_holdings_keeps_the_schema(spark: SparkSession) -> None:
     actual_df = ranked_holdings(frame(spark, [], HOLDINGS))
     assert columns_and_types(actual_df.schema) == served_types(ETF_HOLDINGS)
     assert actual_df.collect() == []
+
+
+def test_the_index_knows_a_stock_by_its_tickers_of_the_time(spark: SparkSession) -> None:
+    renamed = Rename("FB", "META", session(5))
+    # FB until the rename, META from then on; later another company has the ticker FB.
+    spans = [("FB", session(0), session(5)), ("META", session(5), None), ("FB", session(7), None)]
+    index = frame(spark, spans, "ticker string, start_date date, end_date date")
+    dates = [session(number) for number in (0, 4, 5, 8)]
+    asked = [(date, ticker) for date in dates for ticker in ("FB", "META")]
+    memberships = frame(spark, asked, "as_of_date date, ticker string")
+    kept = {(row.as_of_date, row.ticker) for row in within_index(memberships, index, [renamed]).collect()}
+    assert kept == {*((date, "META") for date in dates), (session(8), "FB")}

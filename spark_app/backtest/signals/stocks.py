@@ -166,4 +166,4 @@ def _memberships(members_of_spans: DataFrame, spans: Mapping[dt.date, dt.date], 
     frame = facts.holdings.sparkSession.createDataFrame(dates)
     of_dates = members_of_spans.join(F.broadcast(frame), on="as_of_date", how="inner")
     dated = of_dates.withColumn("as_of_date", F.col("date")).select(*members_of_spans.columns)
-    return dated if facts.index_members is None else within_index(dated, facts.index_members)
+    return dated if facts.index_members is None else within_index(dated, facts.index_members, facts.renames)
