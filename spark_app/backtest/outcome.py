@@ -41,6 +41,16 @@ class Outcome:
         """The rebalances that were not made, because the benchmark had no return."""
         return [date for date in self.schedule.rebalances if date not in self.signals.targets]
 
+    @property
+    def price_ends(self) -> dict[str, dt.date]:
+        """The sector funds whose prices end before the backtest does, each with its last session with a price."""
+        sessions, ends = self.prices.sessions, {}
+        for fund in self.plan.universe.sectors:
+            priced = np.flatnonzero(~np.isnan(self.prices.closes[:, self.prices.tickers.index(fund)]))
+            if len(priced) and priced[-1] < len(sessions) - 1:
+                ends[fund] = sessions[priced[-1]]
+        return ends
+
 
 @dataclass(frozen=True)
 class Lag:
@@ -146,8 +156,9 @@ def cagr_at(path: Path, cost_bps: float, *, paid_bps: float, periods_a_year: int
 
 
 def break_even_bps(path: Path, other: Path, *, paid_bps: float) -> float | None:
-    """The cost at which both portfolios end with the same value; None where the first is behind without any cost, or
-    ahead at every cost up to 2,000.
+    """The cost at which both portfolios end with the same value; None where one is ahead at every cost up to 2,000.
+
+    The first may be ahead below that cost, or above it: where it trades less than the other.
     """
 
     def lead(bps: float) -> float:
@@ -155,11 +166,12 @@ def break_even_bps(path: Path, other: Path, *, paid_bps: float) -> float | None:
         return gross + _shrinkage(path, bps) - _shrinkage(other, bps)
 
     low, high = 0.0, _DEAREST_BPS
-    if lead(low) <= 0 or lead(high) > 0:
+    is_ahead = lead(low) > 0
+    if lead(low) == 0 or is_ahead == (lead(high) > 0):
         return None
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if lead(middle) > 0 else (low, middle)
+        low, high = (middle, high) if (lead(middle) > 0) == is_ahead else (low, middle)
     return low
 
 

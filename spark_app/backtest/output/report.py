@@ -18,6 +18,7 @@ from spark_app.backtest.outcome import (
     Summary,
     break_even_bps,
 )
+from spark_app.ingestion.completeness import describe_tickers
 from spark_app.text_table import data_mark, draw_table
 
 _HEADER = ("", "CAGR %", "volatility %", "Sharpe", "Sortino", "max drawdown %", "from", "to", "recovered")
@@ -119,7 +120,16 @@ def describe_gaps(outcome: Outcome) -> list[str]:
         )
     idle = sum(not weights for weights in outcome.signals.targets.values())
     if idle:
-        gaps.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: nothing trends")
+        choice = outcome.plan.choice
+        is_trend_alone = outcome.plan.level == "sectors" and choice.is_trend_required
+        why = "nothing trends" if is_trend_alone else "no position could be chosen"
+        gaps.append(f"all cash after {idle} of {len(outcome.signals.targets)} rebalances: {why}")
+    if ends := outcome.price_ends:
+        ended = [f"{fund} {day}" for fund, day in ends.items()]
+        gaps.append(f"prices that end before {outcome.schedule.sessions[-1]}: {describe_tickers(ended)}")
+    if unpriced := [ticker for trade in outcome.paths[STRATEGY].trades for ticker in trade.unpriced]:
+        tickers = describe_tickers(sorted(set(unpriced)))
+        gaps.append(f"{len(unpriced)} purchases not made, for want of a price at the trade: {tickers}")
     return gaps
 
 
