@@ -50,7 +50,7 @@ def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Covera
     """
     universe, needed = plan.universe, schedule.all_sessions
     missing = [ticker for ticker in universe.tickers if ticker not in coverage]
-    job = f"backfill_etf_benchmarks --days {len(needed)}"
+    job = f"backfill_etf_benchmarks {asked_sessions(schedule)}"
     if missing:
         raise DataIncompleteError(f"no prices of {_named(missing)} are staged: {how_to_get(job, origin)}")
     benchmark = coverage[universe.benchmark]
@@ -62,11 +62,13 @@ def require_prices(plan: Plan, schedule: Schedule, coverage: Mapping[str, Covera
     begins = {ticker: max(needed[0], day) for ticker, day in listed.items()} | {universe.benchmark: needed[0]}
     late = [ticker for ticker in universe.tickers if coverage[ticker].first > begins[ticker]]
     if late:
-        first = max(coverage[ticker].first for ticker in late)
+        first, before = max(coverage[ticker].first for ticker in late), len(schedule.warm_up) + 1
+        ways = how_to_get(job, origin)
+        if sum(session > first for session in needed) > before:
+            ways += f", or use a --from that is {before} sessions after {first}"
         raise DataIncompleteError(
             f"{len(needed):,} sessions of prices are needed, from {needed[0]} to {needed[-1]}, but those of"
-            f" {_named(late)} begin {first}: {how_to_get(job, origin)}, or use a --from that is"
-            f" {len(schedule.warm_up) + 1} sessions after {first}"
+            f" {_named(late)} begin {first}: {ways}"
         )
 
 
@@ -103,6 +105,11 @@ def _placed(cells: pa.Table, name: str, shape: tuple[int, int]) -> Numbers:
     rows, columns = (cells[number].to_numpy() for number in ("session_number", "column_number"))
     placed[rows, columns] = cells[name].to_numpy()
     return placed
+
+
+def asked_sessions(schedule: Schedule) -> str:
+    """The options by which a job collects the sessions of a backtest."""
+    return f"--days {len(schedule.all_sessions)} --as-of {schedule.all_sessions[-1]}"
 
 
 def _named(tickers: Sequence[str]) -> str:

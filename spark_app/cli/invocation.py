@@ -121,7 +121,8 @@ class Invocation:
         if named is None:
             return last
         if named > now.date() or (named > last and market_calendar.is_session(named)):
-            raise UsageError(f"--as-of {named} is not over yet: the last completed session is {last}")
+            flag = next((option.flag for option in self.job.options if option.sets == AS_OF.sets), AS_OF.flag)
+            raise UsageError(f"{flag} {named} is not over yet: the last completed session is {last}")
         session = market_calendar.session_on_or_before(named)
         if session != named and not self.job.takes_any_day:
             logger.info(

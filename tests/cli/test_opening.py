@@ -49,6 +49,7 @@ def test_retention_without_the_right_names_the_variable_before_anything_else(
             ["--as-of", "9999-12-31"],
             "--as-of 9999-12-31 is not over yet: the last completed session is ",
         ),
+        ("backtest", ["--to", "9999-12-31"], "--to 9999-12-31 is not over yet: the last completed session is "),
         ("stage1_etf_ohlc", ["--as-of", "1899-01-01"], "there are no prices before 1993-01-29, the benchmark's first "),
         ("republish", ["--from", "9999-12-31"], "--from 9999-12-31 is after "),
         (

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_app import market_calendar
-from spark_app.backtest.market import how_to_get
+from spark_app.backtest.market import asked_sessions, how_to_get
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals.facts import Facts, StockFacts
@@ -62,7 +62,7 @@ def require_priced_members(schedule: Schedule, members: Members | None, origin: 
     Raises: DataIncompleteError.
     """
     if members is not None and members.members == members.unpriced > 0:
-        job = f"stage4_stock_history --universe all --days {len(schedule.all_sessions)}"
+        job = f"stage4_stock_history --universe all {asked_sessions(schedule)}"
         raise DataIncompleteError(
             f"prices are missing of all {members.unpriced_tickers} stocks that the chosen sectors had:"
             f" {how_to_get(job, origin)}"
