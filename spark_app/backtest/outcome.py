@@ -51,6 +51,13 @@ class Outcome:
                 ends[fund] = sessions[priced[-1]]
         return ends
 
+    @property
+    def position_days_at_old_closes(self) -> dict[str, int]:
+        """Ticker -> the number of sessions on which the strategy held it without a close, valued at the last one."""
+        without_close = (self.paths[STRATEGY].weights > 0) & np.isnan(self.prices.closes)
+        counted = zip(self.prices.tickers, without_close.sum(axis=0), strict=True)
+        return {ticker: int(days) for ticker, days in counted if days}
+
 
 @dataclass(frozen=True)
 class Lag:

@@ -60,3 +60,11 @@ def test_what_could_not_be_bought_is_named() -> None:
     halves = {"XLC": 0.5, "XLK": 0.5}
     missed = outcome_of(PLAN, PRICED, {DAYS[0]: halves, DAYS[2]: halves})
     assert describe_gaps(missed) == ["1 purchases not made, for want of a price at the trade: XLC"]
+
+
+def test_what_is_valued_at_an_old_close_is_counted() -> None:
+    # Bought on the second session and held to the end, without a close of the last two.
+    all_gone = {date: {"GONE": 1.0} for date in SCHEDULE.rebalances}
+    held = outcome_of(PLAN, {"GONE": [1.0, 1, NAN, NAN], **PRICED}, all_gone)
+    said = "2 of 3 position-days valued at an earlier close, for want of a newer one: GONE"
+    assert describe_gaps(held) == [said]

@@ -130,6 +130,12 @@ def describe_gaps(outcome: Outcome) -> list[str]:
     if unpriced := [ticker for trade in outcome.paths[STRATEGY].trades for ticker in trade.unpriced]:
         tickers = describe_tickers(sorted(set(unpriced)))
         gaps.append(f"{len(unpriced)} purchases not made, for want of a price at the trade: {tickers}")
+    if old := outcome.position_days_at_old_closes:
+        all_days = int((outcome.paths[STRATEGY].weights > 0).sum())
+        gaps.append(
+            f"{sum(old.values()):,} of {all_days:,} position-days valued at an earlier close, for want of a newer one:"
+            f" {describe_tickers(list(old))}"
+        )
     return gaps
 
 
