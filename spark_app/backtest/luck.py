@@ -60,8 +60,8 @@ def deflated_sharpe_of_best(active: Numbers) -> float:
 def overfitting_probability(active: Numbers) -> float:
     """The share of all ways to halve the sessions where the best rule of one half is no better than the other's median.
 
-    0.5 is what worthless rules have. NaN with fewer than two sessions a block, or without two rules
-    that differ.
+    Worthless rules have a half; of nine, where a rank equal to the median counts, 5/9. NaN with fewer than two
+    sessions a block, or without two rules that differ.
 
     Args:
         active: returns over the benchmark, periods x rules.

@@ -77,7 +77,7 @@ def render_grid(grid: Grid) -> str:
         draw_table(header, rows, right={0, 2, 3, 4, 5}),
         f"Was it luck? Of returns over the benchmark: deflated Sharpe ratio of the best rule"
         f" {_number(grid.deflated_sharpe)} (above 0.95: hardly luck), probability of overfitting"
-        f" {_number(grid.overfitting_probability)} (0.5: worthless rules)",
+        f" {_number(grid.overfitting_probability)} (0.56: worthless rules)",
     ]
     return "\n\n".join(parts)
 
