@@ -27,7 +27,7 @@ FORGOTTEN = "forgotten"
 """The outcome of a row of `fetches` that drops the earlier fetches of its ticker from the cache."""
 
 _ANSWERS = (Outcome.OK, *ABSENT)
-_COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at")
+_COLUMNS = ("kind", "outcome", "message", "window_start", "window_end", "snapshot_date", "fetched_at", "source")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Known:
     quotes, `first_asked` the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table
     without their payload, by kind and ticker, the newest first; `absent_on` the days (New York) on which the source
     had no data, since it last had some or the ticker was forgotten. `confirming_days` of them are needed to believe it.
+    `holdings_source` is whose snapshots are asked for, None where there is but one source.
     """
 
     first_bars: Mapping[str, dt.date]
@@ -47,6 +48,7 @@ class Known:
     last_bars: Mapping[str, dt.date] = field(default_factory=dict)
     absent_on: Mapping[tuple[str, str], frozenset[dt.date]] = field(default_factory=dict)
     confirming_days: int = CONFIRMING_DAYS
+    holdings_source: str | None = None
 
     def cached(self, requests: Sequence[FetchRequest]) -> Landing:
         """Return the outcomes that fresh fetches give for the tickers of `requests`, all of one kind."""
@@ -61,9 +63,15 @@ class Known:
         for row in self.fetches.get((request.kind, ticker), ()):
             if row["outcome"] == FORGOTTEN:
                 return None
-            if _covers(row, request) and (is_absent or row["outcome"] not in ABSENT):
+            if self._answers(row, request) and (is_absent or row["outcome"] not in ABSENT):
                 return row
         return None
+
+    def _answers(self, row: Row, request: FetchRequest) -> bool:
+        """Whether the fetch covers what is asked for, and comes from the source that is asked."""
+        if request.kind == Kind.CHART:
+            return bool(row["window_start"] <= request.window_start and row["window_end"] >= request.window_end)
+        return request.kind != Kind.HOLDINGS or self.holdings_source in (None, row["source"])
 
 
 def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:
@@ -84,7 +92,8 @@ def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known
     absent_on = {
         (kind, row["ticker"]): days for row in rows for kind, days in absent_days(row["absences"], row["data"]).items()
     }
-    return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on, needed)
+    provider = run.settings.source.holdings_provider if run.settings.data_origin == "real" else None
+    return Known(first_bars, first_days, first_asked, fetches, last_bars, absent_on, needed, provider)
 
 
 def absent_days(absences: Sequence[Row], data: Sequence[Row]) -> dict[str, frozenset[dt.date]]:
@@ -161,12 +170,6 @@ def _is_recent(run: Run) -> Column:
     if run.request.refresh:
         return F.lit(False)
     return F.col("fetched_at").between(F.lit(first_fresh_moment(run)), F.lit(last_fresh_moment()))
-
-
-def _covers(row: Row, request: FetchRequest) -> bool:
-    if request.kind != Kind.CHART:
-        return True
-    return bool(row["window_start"] <= request.window_start and row["window_end"] >= request.window_end)
 
 
 def _as_landed(row: Row) -> LandedTicker:

@@ -14,7 +14,9 @@ from spark_app.sources.contract import FetchRequest, Kind, Outcome
 MON, TUE, WED = (dt.date(2024, 3, day) for day in (11, 12, 13))
 
 
-def fetch(outcome: str, ticker: str = "A", start: dt.date | None = None, kind: Kind = Kind.QUOTE) -> Row:
+def fetch(
+    outcome: str, ticker: str = "A", start: dt.date | None = None, kind: Kind = Kind.QUOTE, source: str = "yahoo"
+) -> Row:
     return Row(
         kind=kind,
         ticker=ticker,
@@ -25,6 +27,7 @@ def fetch(outcome: str, ticker: str = "A", start: dt.date | None = None, kind: K
         window_start=start,
         window_end=WED,
         quote_date=None,
+        source=source,
     )
 
 
@@ -64,6 +67,16 @@ def test_a_chart_that_lacks_its_older_sessions_is_not_cached() -> None:
     for start, cached in ((TUE, []), (MON, ["A"])):
         known = Known({}, {}, {}, {(Kind.CHART, "A"): [fetch(Outcome.OK, start=start, kind=Kind.CHART)]})
         assert [t.ticker for t in known.cached([request]).tickers] == cached
+
+
+@pytest.mark.parametrize(
+    ("asked", "cached"), [("yahoo", ["XLK"]), ("issuer", []), (None, ["XLK"])], ids=["the same", "another", "the only"]
+)
+def test_holdings_of_one_source_do_not_answer_for_another(asked: str | None, cached: list[str]) -> None:
+    landed = fetch(Outcome.OK, "XLK", kind=Kind.HOLDINGS)
+    known = Known({}, {}, {}, {(Kind.HOLDINGS, "XLK"): [landed]}, holdings_source=asked)
+    answered = known.cached([FetchRequest(Kind.HOLDINGS, ("XLK",), window_end=WED)])
+    assert [t.ticker for t in answered.tickers] == cached
 
 
 def test_only_the_days_without_data_since_there_last_was_some_count() -> None:
