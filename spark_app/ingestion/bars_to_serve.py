@@ -22,6 +22,9 @@ from spark_app.storage.postgres.recovery import unserved_runs
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.restatements import restatements
 
+STAGING_JOBS = ("backfill_etf_benchmarks", "staggered_sector_backfill", "import_files")
+"""The jobs beside the stages that bring bars; they serve those of their own dates, or none."""
+
 _LISTED = 10
 
 
@@ -92,7 +95,7 @@ def bars_to_serve(run: Run, ingested: Ingested) -> BarsToServe:
 def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[Restatement, ...], dt.date | None]:
     """Return what was restated and is not served yet, and from which session on."""
     request, tickers = run.request, list(charts.tickers)
-    runs = unserved_runs(run.database, request.run_id, run.stage, request.tickers)
+    runs = unserved_runs(run.database, request.run_id, run.stage, request.tickers, STAGING_JOBS)
     if not runs:
         tickers = list(restated)
     if restated:

@@ -146,11 +146,18 @@ def a_run_for_the_past(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> in
     return 0
 
 
+def a_backfill_for_the_past(fetch_world: FetchWorld, patch: pytest.MonkeyPatch) -> int:
+    """As that, by another job; it leaves out QQQ."""
+    past = sessions_ending(AS_OF, 20)[0]
+    assert fetch_world.run("backfill_etf_benchmarks", past, now=NEXT_MORNING, days=5).exit_code == 0
+    return 1
+
+
 def out_of_memory(*_: object, **__: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("trouble", [incomplete, crash_before_staging, a_run_for_the_past])
+@pytest.mark.parametrize("trouble", [incomplete, crash_before_staging, a_run_for_the_past, a_backfill_for_the_past])
 def test_a_restatement_that_could_not_be_served_is_served_by_the_next_run(next_day: FetchWorld, trouble: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         asked_again = trouble(next_day, patch)

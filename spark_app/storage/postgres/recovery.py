@@ -16,7 +16,7 @@ from spark_app.storage.postgres.run_log import ConsumerError, RunKey, log_errors
 
 _UNSERVED_RUNS = """
 SELECT run_id FROM logs_pipeline_run
-WHERE stage = %(stage)s AND run_id <> %(run_id)s AND started_at > coalesce((
+WHERE (stage = %(stage)s OR stage = ANY(%(also)s)) AND run_id <> %(run_id)s AND started_at > coalesce((
     SELECT started_at FROM logs_pipeline_run
     WHERE stage = %(stage)s AND status = 'ok'
       AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
@@ -51,16 +51,20 @@ def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
 
 
 @retried
-def unserved_runs(database: Database, run_id: str, stage: str, tickers: Sequence[str] | None) -> list[str]:
+def unserved_runs(
+    database: Database, run_id: str, stage: str, tickers: Sequence[str] | None, also: Sequence[str] = ()
+) -> list[str]:
     """List the other runs of a stage since its last good run for its newest session.
 
     They failed, or had an earlier as-of date: what they restated may be staged and not be served for every date. The
     run itself is listed if another one ran at the same time, which may have staged what it landed.
 
-    Args: tickers: those that the good run must have served, None for all.
+    Args:
+        tickers: those that the good run must have served, None for all.
+        also: other jobs whose runs are listed, good ones as well: what they stage, they serve for their own dates.
     """
     wanted = None if tickers is None else Jsonb(list(tickers))
-    parameters = {"stage": stage, "run_id": run_id, "tickers": wanted}
+    parameters = {"stage": stage, "run_id": run_id, "tickers": wanted, "also": list(also)}
     with translated_errors("reading the run log"), database.connect() as connection:
         return [row[0] for row in connection.execute(_UNSERVED_RUNS, parameters).fetchall()]
 
