@@ -25,6 +25,8 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
+    # What it replaces by an empty relation, where no row came through a shuffle, takes the observations below with it.
+    "spark.sql.adaptive.optimizer.excludedRules": "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
     # Instead of the local file system's checksum files, see `_do_without_checksum_files`.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Delta writes its log by another interface of Hadoop: without those files, too.

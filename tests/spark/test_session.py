@@ -1,10 +1,13 @@
-"""The Spark session where the added jars are missing."""
+"""The Spark session: what it refuses to start without, and what --bulk must not lose."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import Observation, SparkSession, Window
+from pyspark.sql import functions as F
 
 from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.spark import session
@@ -28,3 +31,17 @@ def test_a_spark_without_the_jars_is_refused_in_one_sentence(
     with pytest.raises(ServiceUnavailableError, match=r"no jar for Delta: run `\./spark_jobs_launcher\.sh setup`"):
         session.build_session("another")
     assert stopped
+
+
+def test_an_observation_is_known_with_bulk_even_where_it_saw_no_row(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(10).selectExpr("id", "id % 2 AS ticker").write.parquet(str(tmp_path / "rows"))
+    spark.conf.set("spark.sql.adaptive.enabled", "true")
+    try:
+        # That no row passes is found out by reading only.
+        none = spark.read.parquet(str(tmp_path / "rows")).where("id > 5 AND id < 4 + rand() * 0")
+        rejected = Observation()
+        seen = none.observe(rejected, F.collect_list("id").alias("ids"))
+        seen.select(F.lag("id").over(Window.partitionBy("ticker").orderBy("id"))).write.parquet(str(tmp_path / "out"))
+        assert rejected.get == {"ids": []}
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", "false")
