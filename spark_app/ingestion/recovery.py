@@ -13,7 +13,8 @@ from spark_app.ingestion.quotes import stage_quotes
 from spark_app.ingestion.waves import read_landings
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Outcome
-from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
+from spark_app.storage.postgres.locks import is_running
+from spark_app.storage.postgres.recovery import UnstagedRun, mark_recovered, unstaged_runs
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,12 @@ def recover_unstaged(run: Run) -> None:
     others = unstaged_runs(run.database, run.request.run_id)
     if not others:
         return
+    # Before anything is read: what a running one lands after that would be marked as staged, if it dies meanwhile.
+    dead = [other for other in others if not _is_running(run, other)]
     key = RunKey(run.request.run_id, run.stage, run.as_of, {})
     landed = run.staging.fetches_of([other.run_id for other in others]).select("run_id").distinct().collect()
     if not (runs := tuple(sorted(row["run_id"] for row in landed))):
-        mark_recovered(run.database, key, others, ())
+        mark_recovered(run.database, key, dead, ())
         return
     staged = stage_bars(run, market_calendar.FIRST_SESSION, runs=runs)
     stage_holdings(run, runs=runs)
@@ -36,8 +39,14 @@ def recover_unstaged(run: Run) -> None:
     landings = read_landings(run.staging.fetches_of(runs))
     errors = (*staged.rejected, *outliers, *_failed_requests(landings))
     fetches = [fetch for run_id, landing in landings.items() for fetch in landing.logged(run_id)]
-    mark_recovered(run.database, key, others, errors, fetches)
+    mark_recovered(run.database, key, dead, errors, fetches)
     logger.info("%s: staged what %d runs had left, %d bars of it rejected", run.stage, len(runs), len(staged.rejected))
+
+
+def _is_running(run: Run, other: UnstagedRun) -> bool:
+    """Whether another run is at work; of its own stage and date a run has the lock."""
+    is_ours = (other.stage, other.as_of_date) == (run.stage, run.as_of)
+    return not is_ours and is_running(run.database, other.stage, other.as_of_date)
 
 
 def _failed_requests(landings: Mapping[str, Landing]) -> tuple[ConsumerError, ...]:

@@ -35,19 +35,35 @@ class NothingLanded:
         return []
 
 
-def test_a_run_that_died_before_it_landed_anything_left_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def marked_after(monkeypatch: pytest.MonkeyPatch, other: UnstagedRun) -> list[tuple[object, object]]:
+    """What a recovery marks as staged of a run that landed nothing."""
     marked: list[tuple[object, object]] = []
-    monkeypatch.setattr(recovery, "unstaged_runs", lambda database, run_id: [DEAD])
+    monkeypatch.setattr(recovery, "unstaged_runs", lambda database, run_id: [other])
     monkeypatch.setattr(
         recovery, "mark_recovered", lambda database, key, others, errors: marked.append((others, errors))
     )
     staging: Any = NothingLanded()
     nothing: Any = None
     now = dt.datetime(2023, 6, 30, 21, tzinfo=dt.UTC)
-    run = Run(Request("next", DAY, now), Settings(), nothing, staging, nothing, stage="stage1_etf_ohlc")
+    recovery.recover_unstaged(
+        Run(Request("next", DAY, now), Settings(), nothing, staging, nothing, stage="stage1_etf_ohlc")
+    )
+    return marked
+
+
+def test_a_run_that_died_before_it_landed_anything_left_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
-        recovery.recover_unstaged(run)
-    assert marked == [([DEAD], ())]
+        assert marked_after(monkeypatch, DEAD) == [([DEAD], ())]
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_run_that_was_at_work_when_its_fetches_were_read_is_not_done(
+    monkeypatch: pytest.MonkeyPatch, is_running: bool
+) -> None:
+    # It may land more, and be dead by the time that it would be marked.
+    other = UnstagedRun("dead", "stage4_stock_history", DAY)
+    monkeypatch.setattr(recovery, "is_running", lambda database, stage, as_of: is_running)
+    assert marked_after(monkeypatch, other) == [([] if is_running else [other], ())]
