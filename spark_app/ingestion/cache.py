@@ -38,7 +38,7 @@ class Known:
     quotes, `first_asked` the earliest sessions that a fetched chart covers. `fetches` are the fresh rows of that table
     without their payload, by kind and ticker, the newest first; `absent_on` the days (New York) on which the source
     had no data, since it last had some or the ticker was forgotten. `confirming_days` of them are needed to believe it.
-    `holdings_source` is whose snapshots are asked for, None where there is but one source.
+    `holdings_provider` is whose snapshots are asked for, None where there is but one source.
     """
 
     first_bars: Mapping[str, dt.date]
@@ -48,7 +48,7 @@ class Known:
     last_bars: Mapping[str, dt.date] = field(default_factory=dict)
     absent_on: Mapping[tuple[str, str], frozenset[dt.date]] = field(default_factory=dict)
     confirming_days: int = CONFIRMING_DAYS
-    holdings_source: str | None = None
+    holdings_provider: str | None = None
 
     def cached(self, requests: Sequence[FetchRequest]) -> Landing:
         """Return the outcomes that fresh fetches give for the tickers of `requests`, all of one kind."""
@@ -68,10 +68,10 @@ class Known:
         return None
 
     def _answers(self, row: Row, request: FetchRequest) -> bool:
-        """Whether the fetch covers what is asked for, and comes from the source that is asked."""
+        """Whether the fetch covers what is asked for, and comes from the provider that is asked."""
         if request.kind == Kind.CHART:
             return bool(row["window_start"] <= request.window_start and row["window_end"] >= request.window_end)
-        return request.kind != Kind.HOLDINGS or self.holdings_source in (None, row["source"])
+        return request.kind != Kind.HOLDINGS or self.holdings_provider in (None, row["source"])
 
 
 def read_known(run: Run, tickers: Sequence[str], kinds: Iterable[Kind]) -> Known:

@@ -44,7 +44,7 @@ def recover_unstaged(run: Run) -> None:
 
 
 def _is_running(run: Run, other: UnstagedRun) -> bool:
-    """Whether another run is at work; of its own stage and date a run has the lock."""
+    """Whether another run is at work; none is of this run's stage and date, for this run has their lock."""
     is_ours = (other.stage, other.as_of_date) == (run.stage, run.as_of)
     return not is_ours and is_running(run.database, other.stage, other.as_of_date)
 

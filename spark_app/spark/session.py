@@ -25,7 +25,7 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # A speculative task would send its requests to Yahoo a second time.
     "spark.speculation": "false",
-    # What it replaces by an empty relation, where no row came through a shuffle, takes the observations below with it.
+    # Adaptive execution would replace what gets no row from a shuffle by an empty relation, and lose its observations.
     "spark.sql.adaptive.optimizer.excludedRules": "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
     # Instead of the local file system's checksum files, see `_do_without_checksum_files`.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",

@@ -72,9 +72,9 @@ def test_a_chart_that_lacks_its_older_sessions_is_not_cached() -> None:
 @pytest.mark.parametrize(
     ("asked", "cached"), [("yahoo", ["XLK"]), ("issuer", []), (None, ["XLK"])], ids=["the same", "another", "the only"]
 )
-def test_holdings_of_one_source_do_not_answer_for_another(asked: str | None, cached: list[str]) -> None:
+def test_holdings_of_one_provider_do_not_answer_for_another(asked: str | None, cached: list[str]) -> None:
     landed = fetch(Outcome.OK, "XLK", kind=Kind.HOLDINGS)
-    known = Known({}, {}, {}, {(Kind.HOLDINGS, "XLK"): [landed]}, holdings_source=asked)
+    known = Known({}, {}, {}, {(Kind.HOLDINGS, "XLK"): [landed]}, holdings_provider=asked)
     answered = known.cached([FetchRequest(Kind.HOLDINGS, ("XLK",), window_end=WED)])
     assert [t.ticker for t in answered.tickers] == cached
 
