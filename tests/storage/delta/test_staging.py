@@ -98,6 +98,19 @@ def test_the_checksum_file_names_the_files_of_a_table(spark: SparkSession, tmp_p
     assert sum(Path(file.path).exists() for file in state.files) == len(state.files) > 0
 
 
+def test_a_long_checksum_file_is_read_whole_in_answers_that_are_sent_at_once(
+    spark: SparkSession, tmp_path: Path, java_calls: list[tuple[str, str]]
+) -> None:
+    tables, tickers = staging(spark, tmp_path), [f"T{n:02d}" for n in range(24)]
+    tables.append(BARS_TABLE, bars(spark, *tickers).repartitionByRange(24, "ticker"))
+    java_calls.clear()
+    state = read_delta_state(spark, tables.path(BARS_TABLE))
+    assert state is not None
+    assert sorted({file.lowest["ticker"] for file in state.files}) == tickers
+    lengths = [len(answer) for _, answer in java_calls]
+    assert sum(lengths) > 2 * 8192 > 2 * max(lengths)
+
+
 def test_files_that_cannot_contain_a_value_are_skipped(spark: SparkSession, tmp_path: Path) -> None:
     tables = staging(spark, tmp_path)
     for ticker in ("XLE", "XLK"):
