@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, Row
@@ -16,6 +16,7 @@ from spark_app.ingestion.current import read_bars
 from spark_app.ingestion.ingest import Ingested
 from spark_app.ingestion.landing import moment_of
 from spark_app.pipeline.run import Run
+from spark_app.schemas import ServedTable
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.provenance import Provenance, Restatement
 from spark_app.storage.postgres.recovery import unserved_runs
@@ -78,10 +79,10 @@ class BarsToServe:
         return parts
 
 
-def bars_to_serve(run: Run, ingested: Ingested) -> BarsToServe:
-    """Find the bars that the run serves of the charts that it ingested."""
+def bars_to_serve(run: Run, ingested: Ingested, *tables: ServedTable) -> BarsToServe:
+    """Find the bars that the run serves, in some tables, of the charts that it ingested."""
     charts = next(feed for feed in ingested.feeds if isinstance(feed, Charts))
-    restated, first_restated = _restated(run, charts, sorted(ingested.staged.restated))
+    restated, first_restated = _restated(run, charts, ingested.staged.restated, tables)
     sessions, first = charts.sessions, charts.served_sessions[0]
     if first_restated is not None and first_restated < first:
         # The first session of every fetch is not served: its price change is unknown.
@@ -92,18 +93,18 @@ def bars_to_serve(run: Run, ingested: Ingested) -> BarsToServe:
     return BarsToServe(ingested, restated, sessions, first, current)
 
 
-def _restated(run: Run, charts: Charts, restated: Sequence[str]) -> tuple[tuple[Restatement, ...], dt.date | None]:
+def _restated(
+    run: Run, charts: Charts, restated: Collection[str], tables: Sequence[ServedTable]
+) -> tuple[tuple[Restatement, ...], dt.date | None]:
     """Return what was restated and is not served yet, and from which session on."""
-    request, tickers = run.request, list(charts.tickers)
-    runs = unserved_runs(run.database, request.run_id, run.stage, request.tickers, STAGING_JOBS)
-    if not runs:
-        tickers = list(restated)
-    if restated:
-        runs.append(request.run_id)
-    if not runs:
+    own, tickers = run.request.run_id, list(charts.tickers)
+    unserved = unserved_runs(run.database, own, run.stage, tables, tickers, STAGING_JOBS)
+    unserved |= {(ticker, own) for ticker in restated}
+    if not unserved:
         return (), None
-    bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(tickers))
-    found = collect_restatements(bars, runs)
+    named, runs = (sorted(set(parts)) for parts in zip(*unserved, strict=True))
+    bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(named))
+    found = tuple(r for r in collect_restatements(bars, runs) if (r.ticker, r.run_id) in unserved)
     return found, min((restatement.first_trade_date for restatement in found), default=None)
 
 

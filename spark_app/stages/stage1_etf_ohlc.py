@@ -26,7 +26,7 @@ def run(run: Run) -> StageResult:
 def collect_funds(run: Run, tickers: Sequence[str]) -> StageResult:
     """Bring the bars of some funds up to date, and serve the sessions asked for; the backfills do the same."""
     ingested = ingest(run, charts=tickers)
-    bars = bars_to_serve(run, ingested)
+    bars = bars_to_serve(run, ingested, *[table for table, _ in _TABLES])
     prices = bars.prices(run)
     # Both tables come from one DataFrame, so their rows are loaded together.
     tables = {table: [t for t in funds if t in tickers] for table, funds in _TABLES}

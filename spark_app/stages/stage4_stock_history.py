@@ -23,7 +23,7 @@ def run(run: Run) -> StageResult:
         read = with_memberships(run, Provenance(), ())
         return StageResult(message="no sector trends over any period: no stock to fetch", provenance=read)
     ingested = ingest(run, charts=stocks, quotes=stocks)
-    bars = bars_to_serve(run, ingested)
+    bars = bars_to_serve(run, ingested, STOCK_HISTORY)
     members = members_of(run)
     served = Publication(
         STOCK_HISTORY, stock_history(bars.prices(run), run.frame(members, MEMBERSHIPS), read_quotes(run))

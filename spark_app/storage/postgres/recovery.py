@@ -6,22 +6,28 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg.types.json import Jsonb
+from psycopg import sql
 
+from spark_app.schemas import ServedTable
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.locks import try_stage_lock
 from spark_app.storage.postgres.provenance import LoggedFetch, log_fetches
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey, log_errors
 
+_NEWEST_SERVED = """
+SELECT asked.ticker, served.trade_date, coalesce((
+    SELECT min(started_at) FROM logs_pipeline_run WHERE run_id = served.run_id), '-infinity') AS served_since
+FROM unnest(%(tickers)s::text[]) AS asked (ticker) CROSS JOIN LATERAL (
+    SELECT trade_date, run_id FROM {} WHERE ticker = asked.ticker ORDER BY trade_date DESC LIMIT 1) AS served
+"""
 _UNSERVED_RUNS = """
-SELECT run_id FROM logs_pipeline_run
-WHERE (stage = %(stage)s OR stage = ANY(%(also)s)) AND run_id <> %(run_id)s AND started_at > coalesce((
-    SELECT started_at FROM logs_pipeline_run
-    WHERE stage = %(stage)s AND status = 'ok'
-      AND (parameters -> 'tickers' IS NULL OR parameters -> 'tickers' @> %(tickers)s)
-    ORDER BY as_of_date DESC, started_at DESC LIMIT 1), '-infinity')
-UNION SELECT own.run_id FROM logs_pipeline_run AS own JOIN logs_pipeline_run AS other
+SELECT newest.ticker, other.run_id FROM ({}) AS newest JOIN logs_pipeline_run AS other
+    ON other.run_id <> %(run_id)s AND (other.stage = %(stage)s OR other.stage = ANY(%(also)s))
+    AND coalesce(other.finished_at, other.staged_at, 'infinity') > newest.served_since
+    AND NOT (other.stage = %(stage)s AND other.status = 'ok' AND other.as_of_date >= newest.trade_date)
+UNION SELECT asked.ticker, own.run_id
+FROM unnest(%(tickers)s::text[]) AS asked (ticker), logs_pipeline_run AS own JOIN logs_pipeline_run AS other
     ON other.run_id <> own.run_id AND own.started_at < coalesce(
         other.finished_at, CASE WHEN other.staged_at IS NULL THEN 'infinity' ELSE other.staged_at END)
 WHERE own.run_id = %(run_id)s AND own.stage = %(stage)s
@@ -52,21 +58,29 @@ def unstaged_runs(database: Database, run_id: str) -> list[UnstagedRun]:
 
 @retried
 def unserved_runs(
-    database: Database, run_id: str, stage: str, tickers: Sequence[str] | None, also: Sequence[str] = ()
-) -> list[str]:
-    """List the other runs of a stage since its last good run for its newest session.
+    database: Database,
+    run_id: str,
+    stage: str,
+    tables: Sequence[ServedTable],
+    tickers: Sequence[str],
+    also: Sequence[str] = (),
+) -> set[tuple[str, str]]:
+    """List the tickers and the other runs of a stage that may have restated bars of them that are not served.
 
-    They failed, or had an earlier as-of date: what they restated may be staged and not be served for every date. The
-    run itself is listed if another one ran at the same time, which may have staged what it landed.
+    Since the run that served the newest bar of the ticker, such a run failed, or had an as-of date before that bar:
+    what it restated may be staged and not be served for every date. The run itself is listed with each ticker if
+    another one ran at the same time, which may have staged what it landed.
 
     Args:
-        tickers: those that the good run must have served, None for all.
+        tables: those that serve the tickers' bars. A ticker without a row there has no bar that could be old.
         also: other jobs whose runs are listed, good ones as well: what they stage, they serve for their own dates.
+    Returns: pairs of ticker and run_id.
     """
-    wanted = None if tickers is None else Jsonb(list(tickers))
-    parameters = {"stage": stage, "run_id": run_id, "tickers": wanted, "also": list(also)}
+    newest = [sql.SQL(_NEWEST_SERVED).format(sql.Identifier(table.name)) for table in tables]
+    statement = sql.SQL(_UNSERVED_RUNS).format(sql.SQL(" UNION ALL ").join(newest))
+    parameters = {"stage": stage, "run_id": run_id, "tickers": list(tickers), "also": list(also)}
     with translated_errors("reading the run log"), database.connect() as connection:
-        return [row[0] for row in connection.execute(_UNSERVED_RUNS, parameters).fetchall()]
+        return set(connection.execute(statement, parameters).fetchall())
 
 
 @retried
