@@ -32,7 +32,7 @@ from spark_app.storage.postgres.run_log import (
     log_errors,
 )
 from spark_app.storage.postgres.served_columns import check_columns
-from spark_app.storage.postgres.unchanged import keep_contents, observed, read_contents, unchanged_of
+from spark_app.storage.postgres.unchanged import Content, keep_contents, observed, read_contents, unchanged_of
 
 _LOCK_SECONDS = 60.0
 
@@ -65,6 +65,8 @@ def publish(
         served = unchanged_of(publications, read_contents(connection, run, publications))
         watched = observed([p for p in publications if p.table.name not in served])
         with loaded_rows(database, connection, run.run_id, watched.publications) as loaded:
+            contents = watched.contents()
+            counted = [_count_loaded(connection, p, rows, contents[p.table.name]) for p, rows in loaded]
             confirm()
             with connection.transaction():
                 _prepare_merge(connection, {p.table.name for p in publications})
@@ -76,9 +78,13 @@ def publish(
                 if any(known.get(table) != content for table, content in served.items()):
                     # Only a merge of another run, or somebody's hand, comes between.
                     raise PassingFailureError("a served table was changed while its rows were compared: run it again")
-                counts = sum((_merge(connection, p, rows, run, topic) for p, rows in loaded), RowCounts())
+                merged = [
+                    _merge(connection, publication, rows, count, run, topic)
+                    for (publication, rows), count in zip(loaded, counted, strict=True)
+                ]
+                counts = sum(merged, RowCounts())
                 counts += RowCounts(unchanged=sum(content.rows for content in served.values()))
-                keep_contents(connection, run, watched.contents())
+                keep_contents(connection, run, contents)
                 log_errors(connection, run, errors)
                 log_provenance(connection, run, provenance)
                 finish_run(connection, run, result, counts)
@@ -150,8 +156,24 @@ def _loading_name(run_id: str, table: ServedTable) -> str:
     return f"{table.name}_{run_id[-8:]}_{secrets.token_hex(2)}"
 
 
+def _count_loaded(
+    connection: psycopg.Connection, publication: Publication, rows: sql.Composable, computed: Content
+) -> int:
+    """Count the loaded rows: Spark repeats a task whose commit had no answer, and loads its rows a second time."""
+    ((count,),) = connection.execute(sql.SQL("SELECT count(*) FROM {} AS loaded").format(rows)).fetchall()
+    if count != computed.rows:
+        table = publication.table.name
+        raise PassingFailureError(f"{count:,} rows were loaded for {table}, not {computed.rows:,}: run it again")
+    return int(count)
+
+
 def _merge(
-    connection: psycopg.Connection, publication: Publication, rows: sql.Composable, run: RunKey, topic: str | None
+    connection: psycopg.Connection,
+    publication: Publication,
+    rows: sql.Composable,
+    loaded: int,
+    run: RunKey,
+    topic: str | None,
 ) -> RowCounts:
     table = publication.table
     topic = topic if table.is_sent else None
@@ -160,7 +182,7 @@ def _merge(
         "pending_upserts": pending_upserts(table, run, topic),
         "pending_removals": pending_removals(table, run, topic),
     }
-    loaded, inserted, differing, updated = _counts(connection, _upsert_statement(table, names, run.run_id))
+    inserted, differing, updated = _counts(connection, _upsert_statement(table, names, run.run_id))
     if updated != differing:
         raise SparkAppError(f"{table.name}: more than one row was computed for the same {', '.join(table.key)}")
     removed = _remove_stale_rows(connection, publication.owned, table, names) if publication.owned else 0
@@ -176,7 +198,7 @@ def _select_loaded(publication: Publication, name: str) -> sql.Composable:
 
 
 def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_id: str) -> sql.Composed:
-    """Insert new rows and update those that differ; selects the number of rows loaded, new, differing and updated.
+    """Insert new rows and update those that differ; selects the number of rows new, differing and updated.
 
     `INSERT ... ON CONFLICT DO UPDATE` takes 50 % longer: it looks up every key a second time.
     """
@@ -193,8 +215,8 @@ def _upsert_statement(table: ServedTable, names: dict[str, sql.Composable], run_
         "), updated AS ("
         "  UPDATE {target} AS served SET {assignments} FROM changed"
         "  WHERE NOT is_new AND ({served_key}) = ({changed_key}) RETURNING 1"
-        ") {pending_upserts} SELECT (SELECT count(*) FROM {loading} AS loaded), count(*) FILTER (WHERE is_new),"
-        "  count(*) FILTER (WHERE NOT is_new), (SELECT count(*) FROM updated) FROM changed"
+        ") {pending_upserts} SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),"
+        "  (SELECT count(*) FROM updated) FROM changed"
     ).format(
         columns=joined_columns(table.schema.fieldNames()),
         loaded_columns=sql.SQL(", ").join([joined_columns(computed, "loaded"), *added]),
@@ -229,8 +251,10 @@ def _remove_stale_rows(
 
 def stale_rows(owned: RowSet, table: ServedTable, names: Mapping[str, sql.Composable]) -> sql.Composed:
     """Return the condition for a row `served` to be stale: in the set, and not among the rows of `names["loading"]`."""
+    # Without VALUES each row of the set is a level of its own in PostgreSQL's parser, whose stack ends at some 8,000.
     return sql.SQL(
-        "({columns}) IN ({values}) AND NOT EXISTS (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({key}))"
+        "({columns}) IN (VALUES {values}) AND NOT EXISTS"
+        " (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({key}))"
     ).format(
         columns=joined_columns(owned.columns, "served"),
         values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
@@ -240,9 +264,9 @@ def stale_rows(owned: RowSet, table: ServedTable, names: Mapping[str, sql.Compos
     )
 
 
-def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[int, int, int, int]:
-    loaded, new, differing, updated = connection.execute(statement).fetchall()[0]
-    return loaded, new, differing, updated
+def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[int, int, int]:
+    new, differing, updated = connection.execute(statement).fetchall()[0]
+    return new, differing, updated
 
 
 def joined_columns(names: Sequence[str], table: str | None = None) -> sql.Composed:

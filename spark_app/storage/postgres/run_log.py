@@ -20,7 +20,7 @@ from spark_app.storage.postgres.retry import retried
 _IS_DONE = """
 SELECT parameters = %(own)s AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later
-    WHERE later.as_of_date = own.as_of_date AND later.status = 'ok' AND later.finished_at > own.finished_at
+    WHERE later.as_of_date = own.as_of_date AND later.status = 'ok' AND later.finished_at > own.started_at
       AND (later.stage = ANY(%(depends_on)s) OR (
            later.stage = ANY(%(reruns_after)s) AND later.rows_inserted + later.rows_updated + later.rows_removed > 0)))
 FROM logs_pipeline_run AS own WHERE stage = %(stage)s AND as_of_date = %(as_of_date)s AND status = 'ok'
@@ -138,7 +138,9 @@ def log_errors(connection: psycopg.Connection, run: RunKey, errors: Iterable[Con
 def is_done(
     database: Database, run: RunKey, *, depends_on: Sequence[str] = (), reruns_after: Sequence[str] = ()
 ) -> bool:
-    """Say whether the stage's last good run for this date had these parameters and no stage before it ran later.
+    """Say whether the stage's last good run for this date had these parameters and has all that came before it.
+
+    What finished while it ran may have come after it had read.
 
     Args:
         depends_on: the stages before it, for which any later good run counts.

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +18,7 @@ from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.publication import Publication, RowSet
 from spark_app.storage.postgres.publish import publish, sweep_orphans
+from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
     RowCounts,
@@ -92,6 +94,14 @@ def test_rows_of_an_owned_set_that_were_not_produced_are_removed(spark: SparkSes
     with database.connect() as connection:
         left = connection.execute("SELECT ticker FROM analytics_portfolio_exclusion ORDER BY 1").fetchall()
     assert left == [("B",), ("C",)]
+
+
+def test_a_set_of_many_rows_is_replaced(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A", "B"])))
+    others = tuple((DAY - dt.timedelta(days=n), f"T{n}") for n in range(1, 20_000))
+    owned = RowSet(("as_of_date", "ticker"), (*others, (DAY, "A"), (DAY, "B")))
+    only_b = Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["B"]), owned)
+    assert send(database, only_b, key=run_key("run-00000002")) == RowCounts(unchanged=1, removed=1)
 
 
 def test_an_owned_set_may_become_empty(spark: SparkSession, database: Database) -> None:
@@ -239,6 +249,33 @@ def test_the_run_log_has_what_a_run_did(spark: SparkSession, database: Database)
     assert errors == [("odd\N{REPLACEMENT CHARACTER}", "raw", "stage1", "run-00000001")]
     assert is_done(database, run_key("run-00000009"))
     assert not is_done(database, RunKey("x", "stage1", DAY, {"days": 3}))
+
+
+def test_a_stage_that_ended_while_this_one_ran_came_after_it(database: Database) -> None:
+    key, before = run_key("run-00000001", "stage3"), run_key("run-00000002", "stage1")
+    for started in (key, before):
+        start_run(database, started)
+    publish(database, before, OK, origin="real")
+    publish(database, key, OK, origin="real")
+    assert is_done(database, key)
+    assert not is_done(database, key, depends_on=["stage1"])
+
+
+def test_rows_that_were_loaded_twice_are_loaded_again(
+    spark: SparkSession, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Spark does where a task's commit had no answer."""
+    load, once = loading.load, iter([True])
+
+    def load_twice(*arguments: Any) -> None:
+        load(*arguments)
+        if next(once, False):
+            load(*arguments)
+
+    monkeypatch.setattr(loading, "load", load_twice)
+    rows = Publication(ETF_OHLC, bars(spark, {"XLK": "10"}))
+    assert RetryPolicy(retry_seconds=30).call(lambda: send(database, rows)) == RowCounts(inserted=1)
+    assert closes(database) == {"XLK": Decimal(10)}
 
 
 def test_synthetic_and_real_data_never_share_a_database(spark: SparkSession, database: Database) -> None:
