@@ -41,11 +41,28 @@ def is_passing(state: str | None, text: str) -> bool:
     return _LASTING_FAILURE.search(text) is None
 
 
+class _StopAfter(tenacity.stop.stop_base):
+    """Stop so many seconds after the first failure: tenacity's own counts from the first attempt's start.
+
+    A load of years may run for longer than that before it fails for the first time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._first_failure: float | None = None
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        failed_at = retry_state.outcome_timestamp or retry_state.start_time
+        self._first_failure = self._first_failure or failed_at
+        return failed_at - self._first_failure >= self._seconds
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """How long to retry and to wait for Postgres; a request to stop ends the retries.
 
-    `retry_seconds`: how long to retry what failed for a passing reason. `answer_seconds`: a statement without an answer
+    `retry_seconds`: how long to retry what failed for a passing reason, from its
+    first failure on. `answer_seconds`: a statement without an answer
     for so long counts as a lost connection. `stopping`: set when the run is to end early.
     """
 
@@ -65,7 +82,7 @@ class RetryPolicy:
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingFailureError),
-            stop=tenacity.stop_after_delay(self.retry_seconds),
+            stop=_StopAfter(self.retry_seconds),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
             before_sleep=self._log_first,
             sleep=self._sleep,

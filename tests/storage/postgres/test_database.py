@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from spark_app.config.settings import DatabaseSettings
-from spark_app.errors import ServiceUnavailableError, SettingsError
+from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError
 from spark_app.storage.postgres.database import Database, open_database, parse_url
 from spark_app.storage.postgres.retry import RetryPolicy
 
@@ -78,6 +79,19 @@ def test_a_wrong_password_is_a_setting_and_is_not_retried(
         mistaken.connect_with_retries()
     assert failure.value.exit_code == 2
     assert "s3cret" not in str(failure.value)
+
+
+def test_what_took_longer_than_the_retries_last_is_retried_too() -> None:
+    attempts = []
+
+    def load_for_long() -> str:
+        attempts.append(time.monotonic())
+        if len(attempts) == 1:
+            time.sleep(0.4)
+            raise PassingFailureError("the server restarts")
+        return "loaded"
+
+    assert RetryPolicy(retry_seconds=0.3).call(load_for_long) == "loaded"
 
 
 def test_the_url_may_set_the_time_to_wait(database: Database) -> None:
