@@ -182,9 +182,10 @@ case "$job" in
   setup) if [ "${1:-}" = s3 ]; then set_up_s3; else set_up; fi; exit ;;
 esac
 [ -x "$python" ] || fail 69 "no environment in $root: run \`make setup\` there first"
+# -P: Python would look for modules in the user's current folder first.
 case "$job" in
-  psql | db | show) exec "$python" -m spark_app.cli.database "$job" "$@" ;;
-  status | explain) exec "$python" -m "spark_app.cli.$job" "$@" ;;
+  psql | db | show) exec "$python" -P -m spark_app.cli.database "$job" "$@" ;;
+  status | explain) exec "$python" -P -m "spark_app.cli.$job" "$@" ;;
 esac
 script="$root/jobs/$job.py"
 # It reads the served tables, without Spark.

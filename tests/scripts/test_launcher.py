@@ -195,13 +195,13 @@ def test_help_of_a_job_comes_from_python_alone(clone: Path) -> None:
 @pytest.mark.parametrize("command", ["psql", "db", "show"])
 def test_database_commands_go_to_the_database_module(clone: Path, command: str) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", command, "x")
-    assert done.stdout == f"python -m spark_app.cli.database {command} x\n"
+    assert done.stdout == f"python -P -m spark_app.cli.database {command} x\n"
 
 
 @pytest.mark.parametrize("command", ["status", "explain"])
 def test_what_people_ask_goes_to_a_module_of_its_name(clone: Path, command: str) -> None:
     done = _run(clone / "spark_jobs_launcher.sh", command, "x")
-    assert done.stdout == f"python -m spark_app.cli.{command} x\n"
+    assert done.stdout == f"python -P -m spark_app.cli.{command} x\n"
 
 
 def test_list_names_each_job_with_its_first_docstring_line(clone: Path) -> None:
