@@ -206,7 +206,7 @@ BACKTEST = (
     Option("--top-n-sectors", "largest number of sectors", "backtest.top_n_sectors", values.positive, metavar="N"),
     Option(
         "--top-n-per-sector",
-        "largest number of stocks of a sector",
+        "with --level stocks: largest number of stocks of a sector",
         "portfolio.top_n_per_sector",
         values.positive,
         metavar="N",
@@ -230,7 +230,7 @@ BACKTEST = (
     Option("--probe", "compute signals again without their future, which must not change them", "probe"),
     _chosen("--weighting", "weighting", "weights of the positions", "market_cap", "equal", "inverse_volatility"),
     MAX_WEIGHT,
-    _chosen("--look-ahead", "look_ahead", "what is dated later: refused, or used and counted", "refuse", "allow"),
+    _chosen("--look-ahead", "look_ahead", "stocks' facts dated later: refused, or used and counted", "refuse", "allow"),
     KNOWN_AT,
     Option("--universe-file", "other funds than those of conf/universe.toml", "universe_file", text, metavar="FILE"),
     Option("--csv", "write the results to CSV files in FOLDER", "csv", text, metavar="FOLDER"),

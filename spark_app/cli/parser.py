@@ -66,12 +66,13 @@ def _add(place: argparse._ActionsContainer, option: Option, defaults: Mapping[st
         default=option.default,
         metavar=option.metavar,
         choices=option.choices,
-        help=option.help + _stated(default),
+        # argparse formats a help text with %.
+        help=option.help + _stated(default).replace("%", "%%"),
     )
 
 
 def _stated(default: object) -> str:
-    if default is None:
+    if default in (None, "", ()):
         return ""
     return f" (default: {default:g})" if isinstance(default, float) else f" (default: {default})"
 

@@ -154,11 +154,13 @@ class GateSettings(Section):
 class QualitySettings(Section):
     """Price outliers: changes between two sessions that a stage keeps, and reports in `logs_consumer_error`."""
 
-    stock_jump_percent: Annotated[float, Field(gt=0)] = Field(
+    stock_jump_percent: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=40,
         description="largest change of a stock's adjusted close, up or down, that is not an outlier, in percent",
     )
-    fund_jump_percent: Annotated[float, Field(gt=0)] = Field(default=25, description="the same for funds")
+    fund_jump_percent: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=25, description="the same for funds"
+    )
 
     @property
     def limits(self) -> dict[str, float]:

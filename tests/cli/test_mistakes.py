@@ -251,6 +251,7 @@ def test_a_staging_path_that_cannot_be(
         ("SPARK_APP_RETENTION__FETCHES_DAYS", "10000000", "setting retention.fetches_days"),
         ("SPARK_APP_RETENTION__VACUUM_HOURS", "inf", "setting retention.vacuum_hours"),
         ("SPARK_APP_QUALITY__STOCK_JUMP_PERCENT", "0", "setting quality.stock_jump_percent"),
+        ("SPARK_APP_QUALITY__FUND_JUMP_PERCENT", "inf", "setting quality.fund_jump_percent"),
     ],
 )
 def test_a_setting_that_cannot_be(

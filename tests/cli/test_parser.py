@@ -66,3 +66,19 @@ def test_errors_go_to_the_stderr_of_the_launcher(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stdout) == (2, expected)
     assert place.read_text() == f"before\n{SENTENCE}"
+
+
+def test_a_default_with_a_percent_sign_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPARK_APP_FILES__FOLDER", "/data/100%20")
+    with pytest.raises(SystemExit) as ended:
+        parse(JOBS["import_files"], ["--help"])
+    assert ended.value.code == 0
+    assert "(default: /data/100%20)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_empty_default_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(JOBS["backtest"], ["--help"])
+    assert "(default: ())" not in capsys.readouterr().out
