@@ -102,9 +102,15 @@ def _check_schema(connection: psycopg.Connection) -> None:
 
 
 def _is_current(connection: psycopg.Connection, known: list[Migration]) -> bool:
+    """Say whether nothing is pending.
+
+    Raises: SettingsError: it is a database of other code; a user who may not migrate it has to know that, too.
+    """
     if not _has_ledger(connection):
         return False
-    return _applied(connection) == {m.version: m.checksum for m in known}
+    applied = _applied(connection)
+    _check(applied, known)
+    return len(applied) == len(known)
 
 
 def _applied(connection: psycopg.Connection) -> dict[int, str]:

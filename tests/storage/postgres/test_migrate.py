@@ -21,6 +21,7 @@ from spark_app.schemas import (
 from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrate, migrations
+from tests.storage.postgres.logins import login_as
 
 SERVED = [
     ETF_OHLC,
@@ -108,6 +109,9 @@ def test_a_database_of_newer_code_is_an_error(database: Database) -> None:
         connection.execute("INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'later', 'x')")
     with pytest.raises(SettingsError, match="migration 99"):
         migrate(database)
+    # Who may not migrate is told to use newer code, too, and not to get more rights.
+    with login_as(database, "spark_app_pipeline") as pipeline, pytest.raises(SettingsError, match="migration 99"):
+        migrate(pipeline)
 
 
 @pytest.mark.parametrize("table", SERVED, ids=lambda table: table.name)
