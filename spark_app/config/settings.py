@@ -270,8 +270,8 @@ class RetentionSettings(Section):
     run_log_days: _Days = Field(
         default="keep",
         validate_default=True,
-        description="rows of logs_pipeline_run, but the last successful run of each stage and date; of logs_fetch, "
-        "but what brought served rows; of logs_price_restatement",
+        description="rows of logs_pipeline_run, but the runs of served rows, and the last successful one of each "
+        "stage, date and parameters; of logs_fetch, but what brought served rows; of logs_price_restatement",
     )
     analytics_days: _Days = Field(
         default="keep",

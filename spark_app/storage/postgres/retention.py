@@ -35,13 +35,30 @@ _OLD_SNAPSHOTS = """EXISTS (
     SELECT FROM unnest(%(funds)s::text[], %(kept_from)s::date[]) AS kept (fund, first)
     WHERE etf_ticker = fund AND as_of_date < first
 )"""
-# Stays: what a scheduled run and a recovery read, and the last good run of each stage and date.
+# Stays: what a scheduled run and a recovery read, the last good run of each stage, date and parameters (of a staggered
+# backfill they name the fund), and the runs that served rows name.
 _OLD_RUNS = """started_at < %(before)s AND status <> 'running'
 AND (staged_at IS NOT NULL OR started_at < now() - interval '30 days')
 AND NOT (status = 'ok' AND NOT EXISTS (
     SELECT FROM logs_pipeline_run AS later WHERE later.stage = old.stage AND later.as_of_date = old.as_of_date
-    AND later.status = 'ok' AND later.started_at > old.started_at
-))"""
+    AND later.parameters = old.parameters AND later.status = 'ok' AND later.started_at > old.started_at
+)) AND NOT EXISTS (
+    SELECT FROM (
+        SELECT run_id FROM collected_daily_etf_ohlc
+        UNION ALL SELECT run_id FROM collected_daily_benchmark_ohlc
+        UNION ALL SELECT run_id FROM collected_meta_etf
+        UNION ALL SELECT run_id FROM collected_daily_stock_history
+        UNION ALL SELECT run_id FROM analytics_trending_sectors
+        UNION ALL SELECT run_id FROM analytics_portfolio_allocation
+        UNION ALL SELECT run_id FROM analytics_portfolio_exclusion
+        UNION ALL SELECT run_id FROM analytics_backtest_run
+        UNION ALL SELECT run_id FROM analytics_backtest_summary
+        UNION ALL SELECT run_id FROM analytics_backtest_equity
+        UNION ALL SELECT run_id FROM analytics_backtest_rebalance
+        UNION ALL SELECT run_id FROM analytics_backtest_position
+        UNION ALL SELECT run_id FROM analytics_backtest_ledger
+    ) AS served WHERE served.run_id = old.run_id
+)"""
 # A role that does not exist yet has the rights of nobody. The owner of one of our tables owns them all.
 _RIGHTS = """
 SELECT name, has_table_privilege(pg_class.oid, 'DELETE'),
@@ -156,9 +173,10 @@ def old_errors(before: dt.datetime) -> list[OldRows]:
 
 
 def old_runs(before: dt.datetime) -> list[OldRows]:
-    """Return the runs that started before a moment, except the last good one of each stage and date.
+    """Return the runs that started before a moment, except those of served rows, and the last good ones.
 
-    With them, restatements and fetches from before that moment, except the fetches that brought served rows.
+    A last good run is that of a stage, a date and parameters. With them, restatements and fetches from before that
+    moment, except the fetches that brought served rows.
     """
     given = {"before": before}
     return [

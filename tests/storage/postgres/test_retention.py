@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
+from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from spark_app.config.settings import DatabaseSettings, load_settings
 from spark_app.errors import SettingsError
-from spark_app.schemas import BACKTEST_TABLES
+from spark_app.schemas import BACKTEST_TABLES, SERVED_TABLES
 from spark_app.storage.postgres import retention as retention_sql
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.retention import measure, old_analytics, old_runs, remove, require_rights
@@ -127,6 +129,52 @@ def test_old_fetches_go_but_those_that_brought_served_rows(database: Database) -
     assert left == [("chart", "2024-01-03"), ("chart", "2024-05-31"), ("quote", "2024-01-03")]
     assert restated == [("later",)]
     assert counted == {"logs_pipeline_run": 0, "logs_price_restatement": 1, "logs_fetch": 4}
+
+
+RUNS = {
+    "of a bar": ("stage1", {}),
+    "of a backtest": ("backtest", {}),
+    "of XLE": ("staggered", {"tickers": ["XLE"]}),
+    "of XLF": ("staggered", {"tickers": ["XLF"]}),
+    "of XLF again": ("staggered", {"tickers": ["XLF"]}),
+    "of nothing": ("stage1", {}),
+    "newest": ("stage1", {}),
+    "newest backtest": ("backtest", {}),
+}
+"""Good runs for one date: name -> stage, parameters; each began an hour after the one before."""
+
+
+def test_runs_of_served_rows_stay_and_the_last_good_one_of_each_stage_date_and_parameters(database: Database) -> None:
+    began = dt.datetime(2024, 1, 2, tzinfo=dt.UTC)
+    with database.connect() as connection:
+        for hours, (run_id, (stage, parameters)) in enumerate(RUNS.items()):
+            connection.execute(
+                "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at)"
+                " VALUES (%s, %s, '2024-01-02', 'ok', %s, %s)",
+                (run_id, stage, Jsonb(parameters), began + dt.timedelta(hours=hours)),
+            )
+        connection.execute(
+            "INSERT INTO collected_daily_etf_ohlc"
+            " VALUES ('XLK', '2024-01-02', 1, 1, 1, 1, 1, 1, 0, 1, NULL, '2024-01-02 21:05+00', 'of a bar')"
+        )
+        connection.execute(
+            "INSERT INTO analytics_backtest_run"
+            " VALUES ('id', '2024-01-02', '2020-01-02', '2020-12-31', true, '{}', 'of a backtest')"
+        )
+    (runs, *_) = old_runs(NOW)
+    counted = measure(database, runs).rows
+    remove(database, runs)
+    with database.connect() as connection:
+        left = {run_id for (run_id,) in connection.execute("SELECT run_id FROM logs_pipeline_run").fetchall()}
+    assert RUNS.keys() - left == {"of XLF", "of nothing"}
+    assert counted == 2
+
+
+def test_the_runs_of_every_served_table_stay() -> None:
+    (runs, *_) = old_runs(NOW)
+    assert {table.name for table in (*SERVED_TABLES, *BACKTEST_TABLES)} <= set(
+        re.findall(r"FROM (\w+)", runs.condition)
+    )
 
 
 def test_a_backtest_goes_as_a_whole_when_it_was_computed_long_ago(database: Database) -> None:
