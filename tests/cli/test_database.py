@@ -23,7 +23,7 @@ from spark_app.storage.postgres import session
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded import programs
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
-from spark_app.storage.postgres.migrate import migrate, migrations
+from spark_app.storage.postgres.migrate import has_tables, migrate, migrations
 from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
 
@@ -211,6 +211,24 @@ def test_a_dump_is_made_by_the_administrator(
         with login_as(database, "spark_app_owner") as upgrades:
             monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(upgrades))
             assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+
+
+def test_a_restore_into_another_database_than_the_jobs_use_is_refused(
+    database: Database,
+    empty_database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    use(database, monkeypatch)
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(empty_database))
+    assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 2
+    assert capsys.readouterr().err == (
+        f"DATABASE_ADMIN_URL leads to another database ({empty_database.place}) than DATABASE_URL ({database.place}):"
+        " name the same database in both\n"
+    )
+    assert not has_tables(empty_database)
 
 
 def installations() -> dict[int, Path]:

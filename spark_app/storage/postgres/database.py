@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -169,11 +169,26 @@ def open_database(settings: DatabaseSettings, retry_policy: RetryPolicy = _NO_RE
 def administrator_of(settings: DatabaseSettings, database: Database) -> Database:
     """Return the database as the user in DATABASE_ADMIN_URL; without that setting, as given.
 
-    Raises: SettingsError: a malformed URL.
+    Raises: SettingsError: a malformed URL, or one of another database. ServiceUnavailableError.
     """
     if settings.admin_url is None:
         return database
-    return replace(parse_url(settings.admin_url.get_secret_value()), retry_policy=database.retry_policy)
+    if settings.url is None:
+        raise SettingsError("DATABASE_ADMIN_URL is set without DATABASE_URL: name the same database in both")
+    admin = replace(parse_url(settings.admin_url.get_secret_value()), retry_policy=database.retry_policy)
+    if _identity(admin) != _identity(database):
+        raise SettingsError(
+            f"DATABASE_ADMIN_URL leads to another database ({admin.place}) than DATABASE_URL ({database.place}):"
+            " name the same database in both"
+        )
+    return admin
+
+
+@retried
+def _identity(database: Database) -> Sequence[object]:
+    """Tell a database from all others, also where a proxy or a pooler has the place of its server."""
+    with translated_errors("identifying the database"), database.connect() as connection:
+        return connection.execute("SELECT current_database(), pg_postmaster_start_time()").fetchall()[0]
 
 
 def embedded_server() -> EmbeddedPostgres:

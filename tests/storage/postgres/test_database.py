@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from spark_app.config.settings import DatabaseSettings
 from spark_app.errors import PassingFailureError, ServiceUnavailableError, SettingsError
-from spark_app.storage.postgres.database import Database, open_database, parse_url
+from spark_app.storage.postgres.database import Database, administrator_of, open_database, parse_url
 from spark_app.storage.postgres.retry import RetryPolicy
+from tests.storage.postgres.logins import url_of
+from tests.storage.postgres.pooler import pooler
 
 
 def test_a_remote_host_is_reached_with_full_verification_by_default() -> None:
@@ -112,6 +114,31 @@ def test_credentials_of_this_machine_travel_to_others(
     place = {name: value for name, value in database.parameters.items() if name != "user"}
     found = Database(place).with_credentials()
     assert (found.parameters["user"], found.password) == ("spark_app", database.password)
+
+
+def test_an_administrator_is_another_user_of_the_same_database(database: Database, empty_database: Database) -> None:
+    named = DatabaseSettings(url=SecretStr(url_of(database)), admin_url=SecretStr(url_of(database)))
+    assert administrator_of(named, database).place == database.place
+    with pooler(database, "session") as proxy:
+        behind = replace(database, parameters={**database.parameters, "port": str(proxy.port)})
+        assert administrator_of(named, behind).place == database.place
+    elsewhere = DatabaseSettings(url=named.url, admin_url=SecretStr(url_of(empty_database)))
+    with pytest.raises(SettingsError) as refusal:
+        administrator_of(elsewhere, database)
+    assert str(refusal.value) == (
+        f"DATABASE_ADMIN_URL leads to another database ({empty_database.place}) than DATABASE_URL ({database.place}):"
+        " name the same database in both"
+    )
+
+
+def test_an_administrator_without_a_database_url_is_refused(database: Database) -> None:
+    with pytest.raises(SettingsError, match="^DATABASE_ADMIN_URL is set without DATABASE_URL: "):
+        administrator_of(DatabaseSettings(admin_url=SecretStr(url_of(database))), database)
+
+
+def test_without_an_administrator_nothing_is_asked() -> None:
+    nobody = parse_url("postgresql://me@127.0.0.1:9/db")
+    assert administrator_of(DatabaseSettings(), nobody) is nobody
 
 
 def test_a_database_name_is_escaped_in_the_jdbc_url(empty_database: Database) -> None:

@@ -11,18 +11,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from spark_app.cli import database as command
 from spark_app.config.kafka import KafkaAccess, KafkaSettings
-from spark_app.config.settings import Settings
-from spark_app.errors import RateLimitedError, RunInterruptedError, SparkAppError
+from spark_app.config.settings import DatabaseSettings, Settings
+from spark_app.errors import RateLimitedError, RunInterruptedError, SettingsError, SparkAppError
 from spark_app.pipeline.preparation import prepare_database
 from spark_app.results.served import read_results
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
 from spark_app.storage.kafka.delivery import Delivery, deliver
 from spark_app.storage.postgres import migrate as migrate_module
-from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.storage.postgres.database import Database, administrator_of, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.loading import SCHEMA, create_table
@@ -284,6 +285,16 @@ def test_an_administrator_who_is_no_superuser_sets_up_a_new_database(
         assert command.main(["db", "roles"]) == 0
     assert "spark_app_owner, spark_app_pipeline, spark_app_retention, spark_app_reader" in capsys.readouterr().out
     assert migrate(administrator) == []
+
+
+def test_an_administrator_of_a_server_with_a_database_of_the_same_name_is_refused(
+    postgres_url: str, server_without_roles: Database
+) -> None:
+    database = parse_url(postgres_url)
+    assert server_without_roles.parameters["dbname"] == database.parameters["dbname"]
+    named = DatabaseSettings(url=SecretStr(postgres_url), admin_url=SecretStr(url_of(server_without_roles)))
+    with pytest.raises(SettingsError, match="^DATABASE_ADMIN_URL leads to another database "):
+        administrator_of(named, database)
 
 
 def test_a_user_without_the_right_to_set_up_roles_is_told_so(
