@@ -38,6 +38,7 @@ REPLAY = Stage(
     "Read the topic and upsert its rows into a database that is empty or lacks some of them.",
     "spark_app.operations.replay_topic",
     parameters=("days",),
+    works_alone=True,
     takes_any_origin=True,
 )
 FILL_TOPIC = Stage(

@@ -27,6 +27,8 @@ _REJECTED = StructType([StructField("key", StringType()), StructField("rule", St
 def run(run: Run) -> StageResult:
     """Read the topic from where the request begins, and serve the newest message of each row.
 
+    No other run may be at work: what it changes after the topic was read is newer than the rows that are served here.
+
     Raises: SettingsError: no broker is named. ServiceUnavailableError, UsageError: the topic cannot be read.
     """
     # Imported here: a run without Kafka does not pay for the client.

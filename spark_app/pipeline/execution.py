@@ -21,7 +21,7 @@ from spark_app.pipeline.run import Run
 from spark_app.pipeline.stage import Stage
 from spark_app.pipeline.what_if import run_what_if
 from spark_app.storage.delta.failures import staging_in_use
-from spark_app.storage.postgres.locks import stage_lock
+from spark_app.storage.postgres.locks import lone_stage_lock, stage_lock
 from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, start_run
 
@@ -62,7 +62,7 @@ def _run_what_if(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
 
 def _run_locked(run: Run, stage: Stage) -> tuple[StageResult, RowCounts]:
     key = run_key(run, stage)
-    with stage_lock(run.database, key) as lock:
+    with (lone_stage_lock if stage.works_alone else stage_lock)(run.database, key) as lock:
         locked = replace(run, stage=stage.name, confirm_lock=_both(lock.confirm, run.confirm_lock))
         start_run(run.database, key, run.settings.deciding)
         try:

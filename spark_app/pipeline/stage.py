@@ -24,6 +24,7 @@ class Stage:
         module: the module whose `run(run: Run) -> StageResult` does the work.
         parameters: what makes a finished stage another one; keys of `PARAMETERS`.
         fetches: whether it asks the source, and so writes to staging.
+        works_alone: whether it runs only while no other run does, and keeps others from starting.
         takes_any_origin: whether it takes the kind of data that it finds, and does without staging.
         depends_on: the stages whose results it uses: where one of them ran later, it is pending again.
         reruns_after: other jobs that change what it uses: where one of them changed rows later, it is pending again.
@@ -34,6 +35,7 @@ class Stage:
     module: str
     parameters: tuple[str, ...] = ()
     fetches: bool = False
+    works_alone: bool = False
     takes_any_origin: bool = False
     depends_on: tuple[str, ...] = ()
     reruns_after: tuple[str, ...] = ()

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from spark_app.config.kafka import KafkaAccess, KafkaSettings, TopicStart
 from spark_app.config.settings import Settings
-from spark_app.errors import ServiceUnavailableError, UsageError
+from spark_app.errors import AlreadyRunningError, ServiceUnavailableError, UsageError
 from spark_app.pipeline.execution import run_stage
 from spark_app.pipeline.request import Request
 from spark_app.pipeline.result import StageReport
 from spark_app.pipeline.run import open_run
 from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION
+from spark_app.storage.kafka import reader
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.reader import find_span
 from spark_app.storage.postgres.database import Database
+from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.publication import Publication, RowSet
 from spark_app.storage.postgres.publish import publish
 from spark_app.storage.postgres.run_log import start_run
@@ -71,12 +73,15 @@ class Feed:
         assert producer.flush(60) == 0
 
     def replay(self, target: Database, **start: Any) -> StageReport:
+        report = self.try_to_replay(target, **start)
+        assert report.exit_code == 0, report.message
+        return report
+
+    def try_to_replay(self, target: Database, **start: Any) -> StageReport:
         request = Request(
             f"replay-{secrets.token_hex(4)}", DAY, dt.datetime.now(dt.UTC), topic_start=TopicStart(**start)
         )
-        report = run_stage(open_run(request, self.settings, self.spark, target), DECLARED["replay_topic"])
-        assert report.exit_code == 0, report.message
-        return report
+        return run_stage(open_run(request, self.settings, self.spark, target), DECLARED["replay_topic"])
 
 
 @pytest.fixture
@@ -136,6 +141,33 @@ def test_what_the_database_still_owes_is_newer_than_the_topic(feed: Feed) -> Non
     feed.commit(2, Publication(ETF_OHLC, bars(feed.spark, {"XLK": "20"})))
     before = contents(feed.database)
     feed.replay(feed.database)
+    assert contents(feed.database) == before
+
+
+def test_beside_a_run_it_ends_with_73(feed: Feed) -> None:
+    feed.history(1, 1)
+    with stage_lock(feed.database, run_key("run-00000002")):
+        report = feed.try_to_replay(feed.database)
+    assert (report.exit_code, report.message) == (73, "another job is already running: wait for it to end")
+
+
+def test_no_run_begins_while_the_topic_is_replayed(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed.history(1, 1)
+    persist, refused = reader.persist_messages, []
+
+    def persist_beside_a_run(messages: DataFrame) -> int:
+        number = persist(messages)
+        try:
+            with stage_lock(feed.database, run_key("run-00000002")):
+                feed.commit(2, Publication(ETF_OHLC, bars(feed.spark, {"XLK": "20"})))
+        except AlreadyRunningError as error:
+            refused.append(str(error))
+        return number
+
+    monkeypatch.setattr(reader, "persist_messages", persist_beside_a_run)
+    before = contents(feed.database)
+    feed.replay(feed.database)
+    assert refused == ["apply_retention, db restore or replay_topic is already running: wait for it to end"]
     assert contents(feed.database) == before
 
 

@@ -6,7 +6,7 @@
 | schema (`migrate.py`, `roles.sql`) | one migration or set-up of the roles at a time | wait |
 | `staging_writer_lock` | staging on a store where Delta cannot tell two writing applications apart | 73 |
 | `tables_shared_lock`: every run; `tables_exclusive_lock`: retention, restore | tables in use from removal | 73 |
-| `stage_lock` | a stage and as-of date from a second run | 73 |
+| `stage_lock`; `lone_stage_lock`, with the exclusive one: replay | a stage and as-of date from a second run | 73 |
 | `staging_table_lock` | reading what is staged and appending what is new: two runs would append the same rows | wait |
 | `merge <table>` in `publish.py`, by table name | one merge into a served table at a time, to its commit | wait |
 | `send outbox` (`outbox.py`) | the order of messages: one run sends at a time | wait |
@@ -128,12 +128,7 @@ def tables_exclusive_lock(database: Database) -> Iterator[Lock]:
 
     Raises: AlreadyRunningError: a run uses them.
     """
-
-    def take(connection: psycopg.Connection) -> None:
-        if not _is_granted(connection, _TRY_TABLES):
-            raise AlreadyRunningError("another job is already running: wait for it to end")
-
-    with _locked(database, take) as lock:
+    with _locked(database, _take_tables) as lock:
         yield lock
 
 
@@ -143,14 +138,27 @@ def stage_lock(database: Database, run: RunKey) -> Iterator[Lock]:
 
     Raises: AlreadyRunningError: another process runs it, or has `tables_exclusive_lock`.
     """
+    with _locked(database, _taking_stage(run, _share_tables)) as lock:
+        yield lock
 
+
+@contextlib.contextmanager
+def lone_stage_lock(database: Database, run: RunKey) -> Iterator[Lock]:
+    """Be the only run of all, at work on this stage and as-of date, for the duration of the block.
+
+    Raises: AlreadyRunningError: another one uses the tables.
+    """
+    with _locked(database, _taking_stage(run, _take_tables)) as lock:
+        yield lock
+
+
+def _taking_stage(run: RunKey, take_tables: _Take) -> _Take:
     def take(connection: psycopg.Connection) -> None:
-        _share_tables(connection)
+        take_tables(connection)
         if not _is_granted(connection, _TRY_STAGE, _stage_name(run.stage, run.as_of_date)):
             raise AlreadyRunningError(f"{run.stage} for {run.as_of_date} is already running: wait for it to end")
 
-    with _locked(database, take) as lock:
-        yield lock
+    return take
 
 
 @contextlib.contextmanager
@@ -192,7 +200,12 @@ def _locked(database: Database, take: _Take) -> Iterator[Lock]:
 
 def _share_tables(connection: psycopg.Connection) -> None:
     if not _is_granted(connection, _TRY_TABLES_SHARED):
-        raise AlreadyRunningError("apply_retention or db restore is already running: wait for it to end")
+        raise AlreadyRunningError("apply_retention, db restore or replay_topic is already running: wait for it to end")
+
+
+def _take_tables(connection: psycopg.Connection) -> None:
+    if not _is_granted(connection, _TRY_TABLES):
+        raise AlreadyRunningError("another job is already running: wait for it to end")
 
 
 def _stage_name(stage: str, as_of_date: dt.date) -> str:

@@ -14,6 +14,7 @@ from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.locks import (
     Lock,
     is_running,
+    lone_stage_lock,
     stage_lock,
     staging_writer_lock,
     tables_exclusive_lock,
@@ -27,6 +28,7 @@ EXCLUSIVE: list[tuple[Callable[[Database], AbstractContextManager[Lock]], str]] 
     (lambda database: stage_lock(database, run_key("another")), "stage1 for 2023-06-30 is already running"),
     (staging_writer_lock, "another run is already writing to staging, and staging on S3 takes one at a time"),
     (tables_exclusive_lock, "another job is already running"),
+    (lambda database: lone_stage_lock(database, run_key()), "another job is already running"),
 ]
 """Locks that one process has at a time, and what another one is told."""
 
@@ -72,18 +74,26 @@ def test_other_stages_and_dates_run_at_the_same_time(database: Database) -> None
 
 
 @pytest.mark.parametrize("shared", [tables_shared_lock, lambda database: stage_lock(database, run_key())])
-def test_removal_and_runs_exclude_each_other(
-    database: Database, shared: Callable[[Database], AbstractContextManager[Lock]]
+@pytest.mark.parametrize(
+    "alone", [tables_exclusive_lock, lambda database: lone_stage_lock(database, run_key(stage="replay"))]
+)
+def test_removal_or_a_replay_and_runs_exclude_each_other(
+    database: Database,
+    shared: Callable[[Database], AbstractContextManager[Lock]],
+    alone: Callable[[Database], AbstractContextManager[Lock]],
 ) -> None:
-    with shared(database), pytest.raises(AlreadyRunningError), tables_exclusive_lock(database):
+    with shared(database), pytest.raises(AlreadyRunningError), alone(database):
         pass
-    refusal = pytest.raises(AlreadyRunningError, match="^apply_retention or db restore is already running: ")
-    with tables_exclusive_lock(database), refusal, shared(database):
+    refusal = pytest.raises(AlreadyRunningError, match="^apply_retention, db restore or replay_topic is already ")
+    with alone(database), refusal, shared(database):
         pass
 
 
-def test_a_stage_runs_as_long_as_its_lock_is_kept(database: Database) -> None:
-    with stage_lock(database, run_key()):
+@pytest.mark.parametrize("lock", [stage_lock, lone_stage_lock])
+def test_a_stage_runs_as_long_as_its_lock_is_kept(
+    database: Database, lock: Callable[[Database, RunKey], AbstractContextManager[Lock]]
+) -> None:
+    with lock(database, run_key()):
         assert is_running(database, "stage1", DAY)
         assert not is_running(database, "stage2", DAY)
     assert not is_running(database, "stage1", DAY)
