@@ -16,6 +16,7 @@ FIXTURES = {
     "spark": "spark",
     "open_folder": "postgres",
     "broker": "kafka",
+    "strict_broker": "kafka",
     "airflow": "airflow",
     "engine": "containers",
     "browser": "browser",

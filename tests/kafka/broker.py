@@ -49,14 +49,19 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
+auto.create.topics.enable={creates_topics}
 """
 
 
 @dataclass
 class KafkaBroker:
-    """One broker with its files in `folder`; it may be stopped and started again, and keeps its topics."""
+    """One broker with its files in `folder`; it may be stopped and started again, and keeps its topics.
+
+    `creates_topics`: whether the first message creates its topic.
+    """
 
     folder: Path
+    creates_topics: bool = True
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -93,7 +98,8 @@ class KafkaBroker:
             "plain_login": f'{login} username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}";',
             "scram_login": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
         }
-        (self.folder / "server.properties").write_text(_SETTINGS.format(folder=self.folder, **logins, **self.ports))
+        facts = {"folder": self.folder, "creates_topics": str(self.creates_topics).lower(), **logins, **self.ports}
+        (self.folder / "server.properties").write_text(_SETTINGS.format(**facts))
         make_certificates(self.folder)
         users = [f"SCRAM-SHA-{bits}=[name={USER},password={SCRAM_PASSWORD}]" for bits in (256, 512)]
         known = [word for user in users for word in ("--add-scram", user)]
@@ -133,9 +139,9 @@ class KafkaBroker:
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[KafkaBroker]:
+def running_broker(folder: Path, *, creates_topics: bool = True) -> Iterator[KafkaBroker]:
     """Run a new broker for the duration of the block."""
-    broker = KafkaBroker(folder)
+    broker = KafkaBroker(folder, creates_topics)
     broker.create()
     try:
         broker.start()

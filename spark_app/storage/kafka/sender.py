@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 SILENT = logging.getLogger(f"{__name__}.client")
 SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
+_LOOK_UP_SECONDS = 1.0
 
 
 class TopicSender:
@@ -27,8 +29,10 @@ class TopicSender:
 
         Raises: SettingsError: the client rejects the settings, for example a file without a certificate.
         """
+        self._servers = access.settings.bootstrap_servers
         self._timeout = access.settings.timeout_seconds
         self._problem: KafkaError | None = None
+        self._missing_topic: str | None = None
         # The partitioner of Kafka's Java client; idempotence: a retry after a lost acknowledgement stores no duplicate.
         options = {"enable.idempotence": True, "partitioner": "murmur2_random", "error_cb": self._note}
         try:
@@ -37,7 +41,10 @@ class TopicSender:
             raise refused_settings(error) from error
 
     def send(self, messages: Sequence[PendingMessage]) -> list[int]:
-        """Send messages and wait up to `kafka.timeout_seconds` for the broker; return the ids that it acknowledged."""
+        """Send messages and wait up to `kafka.timeout_seconds` for the broker; return the ids that it acknowledged.
+
+        Without an answer it takes up to a second more, to find out whether a topic is missing.
+        """
         acknowledged: list[int] = []
         try:
             for message in messages:
@@ -54,14 +61,33 @@ class TopicSender:
             # The rest stays pending; acknowledgements after this moment are ignored.
             self._producer.purge()
             self._producer.flush(0)
+        if len(acknowledged) < len(messages) and self._may_lack_topic():
+            self._missing_topic = self._find_missing_topic({message.topic for message in messages})
         return acknowledged
 
     @property
     def problem(self) -> str:
-        """The last error of the client, or that there was no answer."""
+        """A topic that is missing, the last error of the client, or that there was no answer."""
+        if self._missing_topic is not None:
+            place = f"{self._missing_topic} at {self._servers}"
+            return f"there is no topic {place}, and the brokers have not created it: create it"
         if self._problem is None:
             return f"no answer within {self._timeout:g} s"
         return str(self._problem.str())
+
+    def _may_lack_topic(self) -> bool:
+        # The client reports a missing topic after 30 s only, for a new one is not known to all brokers at once.
+        unknown = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+        return self._problem is None or self._problem.code() in unknown
+
+    def _find_missing_topic(self, names: Collection[str]) -> str | None:
+        """Return the first of these topics that the brokers do not have; None for none, or without an answer."""
+        with contextlib.suppress(KafkaException):
+            for name in sorted(names):
+                found = self._producer.list_topics(name, timeout=min(_LOOK_UP_SECONDS, self._timeout)).topics[name]
+                if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return name
+        return None
 
     def _noting(self, message_id: int, acknowledged: list[int]) -> Any:
         def note(error: KafkaError | None, _message: object) -> None:
