@@ -33,6 +33,7 @@ from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.locks import tables_exclusive_lock
 from spark_app.storage.postgres.migrate import has_tables, migrate
 from spark_app.storage.postgres.remedies import locked_table
+from spark_app.storage.postgres.restored import NEW_MESSAGE_IDS
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.text_table import printable
 
@@ -177,7 +178,7 @@ def _restore(database: Database, file: Path) -> None:
             statements.writelines(dropped)
             copy_script(script, statements)
             if reader.wait() == 0:
-                statements.write(b"COMMIT;\n")
+                statements.write(f"{NEW_MESSAGE_IDS}COMMIT;\n".encode())
         for process, said in ((writer, of_writer), (reader, of_reader)):
             if process.wait() != 0:
                 said.seek(0)

@@ -88,6 +88,45 @@ def test_a_dump_goes_into_an_empty_database(
     assert errors(database) == ["before"]
 
 
+def add_message(database: Database) -> int:
+    """Add a pending message; returns its id."""
+    with database.connect() as connection:
+        ((message_id,),) = connection.execute(
+            "INSERT INTO logs_topic_outbox (topic, schema_version, table_name, row_key, stage, run_id, as_of_date)"
+            " VALUES ('rows', 1, 'collected_daily_etf_ohlc', '{}', 'stage1', 'run', '2024-05-10') RETURNING id"
+        ).fetchall()
+    return int(message_id)
+
+
+def pending_messages(database: Database) -> list[int]:
+    with database.connect() as connection:
+        return [number for (number,) in connection.execute("SELECT id FROM logs_topic_outbox").fetchall()]
+
+
+def test_a_restored_database_sends_new_messages_only_with_ids_above_all_before(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(database, monkeypatch)
+    add_message(database)
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    after_the_dump = add_message(database)
+    assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
+    assert pending_messages(database) == []
+    assert add_message(database) > after_the_dump
+
+
+def test_ids_that_are_ahead_of_the_clock_go_on_after_a_restore(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(database, monkeypatch)
+    in_the_year_3000 = 32_503_680_000_000_000
+    with database.connect() as connection:
+        connection.execute("SELECT setval('logs_topic_outbox_id_seq', %s)", (in_the_year_3000,))
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
+    assert add_message(database) == in_the_year_3000 + 1
+
+
 def test_a_dump_of_an_earlier_version_replaces_a_newer_schema(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
