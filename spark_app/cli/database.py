@@ -31,9 +31,9 @@ from spark_app.storage.postgres.database import (
 )
 from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.locks import tables_exclusive_lock
-from spark_app.storage.postgres.migrate import has_tables, migrate
+from spark_app.storage.postgres.migrate import SCHEMA_LOCK, has_tables, migrate
 from spark_app.storage.postgres.remedies import locked_table
-from spark_app.storage.postgres.restored import NEW_MESSAGE_IDS
+from spark_app.storage.postgres.restored import NEW_MESSAGE_IDS, renewed_rights
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.text_table import printable
 
@@ -162,6 +162,7 @@ def _restore(database: Database, file: Path) -> None:
     client = database.client_connection()
     with database.connect() as connection:
         views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
+        rights = renewed_rights(connection)
     dropped = [f'DROP VIEW public."{name}";\n'.encode() for (name,) in views if name.startswith("analytics_")]
     ours = ", ".join(f'public."{comment.name}"' for comment in read_comments())
     dropped.append(f"DROP TABLE IF EXISTS {ours};\n".encode())
@@ -174,11 +175,11 @@ def _restore(database: Database, file: Path) -> None:
         )
         # psql ends at the first error, and reads no more.
         with contextlib.suppress(BrokenPipeError), writer.stdin as statements, reader.stdout as script:  # type: ignore[union-attr]
-            statements.write(b"BEGIN;\n")
+            statements.write(f"BEGIN;\nSELECT pg_advisory_xact_lock({SCHEMA_LOCK});\n".encode())
             statements.writelines(dropped)
             copy_script(script, statements)
             if reader.wait() == 0:
-                statements.write(f"{NEW_MESSAGE_IDS}COMMIT;\n".encode())
+                statements.write(f"{NEW_MESSAGE_IDS}{rights}COMMIT;\n".encode())
         for process, said in ((writer, of_writer), (reader, of_reader)):
             if process.wait() != 0:
                 said.seek(0)

@@ -24,6 +24,7 @@ from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded import programs
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import has_tables, migrate, migrations
+from spark_app.storage.postgres.roles import set_up_roles
 from tests.storage.postgres.logins import login_as, url_of
 from tests.storage.postgres.tls_front import make_authority, make_certificate, tls_front
 
@@ -250,6 +251,60 @@ def test_a_dump_is_made_by_the_administrator(
         with login_as(database, "spark_app_owner") as upgrades:
             monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(upgrades))
             assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+
+
+def test_a_member_of_the_owner_restores_what_another_one_left_and_the_roles_keep_their_rights(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A copy of a database does not have the rights on the database itself.
+    set_up_roles(database)
+    with contextlib.ExitStack() as users:
+        nightly = users.enter_context(login_as(database, "spark_app_pipeline"))
+        use(nightly, monkeypatch)
+        note(nightly, "before")
+        for copy in ("first", "second"):
+            # The second user finds what the first one restored.
+            upgrades = users.enter_context(login_as(database, "spark_app_owner"))
+            monkeypatch.setenv("DATABASE_ADMIN_URL", url_of(upgrades))
+            assert main(["db", "dump", str(tmp_path / copy)]) == 0
+            assert main(["db", "restore", "--force", str(tmp_path / copy)]) == 0
+        assert migrate(nightly) == []
+        assert errors(nightly) == ["before"]
+        note(nightly, "next")
+        assert owners(database) == {"spark_app_owner"}
+
+
+def test_a_migration_after_a_restore_of_an_earlier_version_renews_the_rights(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate_module, "migrations", lambda: migrations()[:12])
+        migrate(empty_database)
+    note(empty_database, "before")
+    use(empty_database, monkeypatch)
+    assert main(["db", "dump", str(tmp_path / "copy")]) == 0
+    migrate(empty_database)
+    set_up_roles(empty_database)
+    with (
+        login_as(empty_database, "spark_app_pipeline") as nightly,
+        login_as(empty_database, "spark_app_owner") as owner,
+    ):
+        use(owner, monkeypatch)
+        assert main(["db", "restore", "--force", str(tmp_path / "copy")]) == 0
+        assert migrate(owner) == ["0013_publications.sql"]
+        assert errors(nightly) == ["before"]
+        assert owners(empty_database) == {"spark_app_owner"}
+
+
+def owners(database: Database) -> set[str]:
+    """Who owns a table, a view, a sequence or a function of the schemas of ours."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "SELECT pg_get_userbyid(owner) FROM ("
+            "  SELECT relnamespace, relowner FROM pg_class UNION ALL SELECT pronamespace, proowner FROM pg_proc"
+            ") AS made (namespace, owner) WHERE namespace IN ('public'::regnamespace, 'loading'::regnamespace)"
+        ).fetchall()
+    return {user for (user,) in rows}
 
 
 def test_a_restore_into_another_database_than_the_jobs_use_is_refused(

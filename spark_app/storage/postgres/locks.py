@@ -3,7 +3,7 @@
 | lock | protects | if taken |
 |---|---|---|
 | files of the embedded server (`embedded/server.py`) | starting and stopping the server, while a job uses it | wait |
-| schema (`migrate.py`, `roles.sql`) | one migration or set-up of the roles at a time | wait |
+| schema (`migrate.py`, `roles.sql`, `db restore`) | one migration, set-up of the roles or restore at a time | wait |
 | `staging_writer_lock` | staging on a store where Delta cannot tell two writing applications apart | 73 |
 | `tables_shared_lock`: every run; `tables_exclusive_lock`: retention, restore | tables in use from removal | 73 |
 | `stage_lock`; `lone_stage_lock`, with the exclusive one: replay | a stage and as-of date from a second run | 73 |

@@ -14,7 +14,7 @@ from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.roles import renew_rights
 
-_LOCK = 7_236_409_182
+SCHEMA_LOCK = 7_236_409_182
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version    integer PRIMARY KEY,
@@ -57,7 +57,7 @@ def migrate(database: Database) -> list[str]:
         if _is_current(connection, known):
             return []
         _check_schema(connection)
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (SCHEMA_LOCK,))
         connection.execute(_LEDGER)
         applied = _applied(connection)
         _check(applied, known)

@@ -33,6 +33,10 @@ def renew_rights(connection: psycopg.Connection) -> None:
         _apply(connection)
 
 
+def read_roles_script() -> str:
+    """Return the statements that grant all rights, for a schema that is up to date."""
+    return (resources.files("spark_app.storage.postgres") / "roles.sql").read_text()
+
+
 def _apply(connection: psycopg.Connection) -> None:
-    text = (resources.files("spark_app.storage.postgres") / "roles.sql").read_text()
-    connection.execute(text.encode())
+    connection.execute(read_roles_script().encode())

@@ -79,6 +79,17 @@ BEGIN
 END
 $$;
 
+-- The function of the triggers, which a restore replaces. It may still belong to the login user that migrated the database;
+-- another one cannot give it away.
+DO $$
+BEGIN
+    IF (SELECT proowner <> 'spark_app_owner'::regrole AND pg_has_role(proowner, 'USAGE') FROM pg_proc
+        WHERE oid = 'public.forget_publications()'::regprocedure) THEN
+        ALTER FUNCTION public.forget_publications() OWNER TO spark_app_owner;
+    END IF;
+END
+$$;
+
 -- The pipeline. Merging results (publish.py); there is no DELETE on prices.
 GRANT INSERT, UPDATE ON
     collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,

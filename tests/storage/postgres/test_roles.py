@@ -261,7 +261,9 @@ def test_everything_that_migrations_made_belongs_to_the_owner(database: Database
     others = run(
         database,
         "SELECT relname FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'loading'::regnamespace)"
-        " AND relkind IN ('r', 'v', 'm', 'S') AND relowner <> 'spark_app_owner'::regrole",
+        " AND relkind IN ('r', 'v', 'm', 'S') AND relowner <> 'spark_app_owner'::regrole"
+        " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'loading'::regnamespace)"
+        " AND proowner <> 'spark_app_owner'::regrole",
     )
     assert others == []
 
