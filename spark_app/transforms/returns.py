@@ -59,6 +59,23 @@ def session_returns(
 
     Source: total returns, for Yahoo's adjusted closes contain splits and dividends.
     """
+    prices = prices_by_ticker(bars, sessions)
+    return returns_from_prices(asked, prices, sessions, periods=periods, is_sorted=is_sorted)
+
+
+def returns_from_prices(
+    asked: DataFrame,
+    prices: DataFrame,
+    sessions: DataFrame,
+    *,
+    periods: Sequence[int] = PERIODS,
+    is_sorted: bool = False,
+) -> DataFrame:
+    """Do what `session_returns` does, with prices that are used several times.
+
+    Columns in: `prices` as `prices_by_ticker` gives them for the same sessions. Columns out: those of
+        `session_returns`.
+    """
     end, start = F.col("end_price"), F.col("start_price")
     return_pct = change_percent(end, start)
     too_few_sessions = F.format_string("fewer than %s sessions before %s", "period_days", _text("as_of_date"))
@@ -72,7 +89,7 @@ def session_returns(
         _unavailable(UnavailableCode.NO_USABLE_PRICE_AT_START, F.isnan(start), _on("no usable price", "start_date")),
         _unavailable(UnavailableCode.TOO_LARGE, is_too_large, too_large),
     )
-    end_points = _end_point_prices(asked, bars, sessions, periods)
+    end_points = _end_point_prices(asked, prices, sessions, periods)
     if is_sorted:
         end_points = end_points.sortWithinPartitions(_from_the_best(end, start))
     return end_points.withColumn("unavailable", unavailable).select(
@@ -84,16 +101,15 @@ def session_returns(
     )
 
 
-def _end_point_prices(asked: DataFrame, bars: DataFrame, sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
+def _end_point_prices(asked: DataFrame, prices: DataFrame, sessions: DataFrame, periods: Sequence[int]) -> DataFrame:
     """Make a row of each asked row and period, with start_date, end_price and start_price.
 
     A price is null without a bar, NaN where it is unusable.
     """
     # A join on ticker looks all prices up by their place in an array. Windows and joins by session sort every bar, or
     # hash every one several times.
-    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
-    prices = _prices_by_ticker(_with_session_number(bars, "trade_date", numbers)).hint("shuffle_hash")
-    priced = _with_session_number(asked, "as_of_date", numbers).join(prices, on="ticker", how="left")
+    numbered = _with_session_number(asked, "as_of_date", sessions)
+    priced = numbered.join(prices.hint("shuffle_hash"), on="ticker", how="left")
 
     def price_before(period: int) -> Column:
         return F.get("prices", F.col("session_number") - period - F.col("first_number")).alias(f"price_{period}")
@@ -128,15 +144,16 @@ def _from_the_best(end: Column, start: Column) -> Column:
     return F.shiftleft(span, _RETURN_BITS).bitwiseOR(number)
 
 
-def _prices_by_ticker(bars: DataFrame) -> DataFrame:
-    """Collect the prices of each ticker: first_number (of the session of its first bar), prices.
+def prices_by_ticker(bars: DataFrame, sessions: DataFrame) -> DataFrame:
+    """Collect the adjusted closes of each ticker into an array.
 
-    `bars` has session_number. prices has an element for each session from there on to the last bar, null without a bar,
-    NaN for an unusable price.
+    Columns in: as for `session_returns`.
+    Columns out: ticker, first_number (of the session of its first bar), prices: an element for each session from there
+        on to the last bar, null without a bar, NaN for an unusable price.
     """
     price = F.coalesce(usable_price(F.col("adj_close_price")), F.lit(float("nan")))
     lists = F.collect_list("session_number").alias("numbers"), F.collect_list(price).alias("prices")
-    collected = bars.groupBy("ticker").agg(*lists)
+    collected = _with_session_number(bars, "trade_date", sessions).groupBy("ticker").agg(*lists)
     every_session = F.sequence(F.array_min("numbers"), F.array_max("numbers"))
     # The order of a collected list is that of the rows read. `arrays_zip` fills the shorter array with nulls.
     missing = F.array_except(every_session, F.col("numbers"))
@@ -149,8 +166,9 @@ def _prices_by_ticker(bars: DataFrame) -> DataFrame:
     )
 
 
-def _with_session_number(rows: DataFrame, date: str, numbers: DataFrame) -> DataFrame:
-    """Add session_number to the rows whose date is a session_date of `numbers`; the others go."""
+def _with_session_number(rows: DataFrame, date: str, sessions: DataFrame) -> DataFrame:
+    """Add session_number to the rows whose date is one of `sessions`; the others go."""
+    numbers = F.broadcast(sessions.select(F.col("trade_date").alias("session_date"), "session_number"))
     return rows.join(numbers, on=_is_same_date(date, "session_date"), how="inner")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from spark_app.backtest.market import sessions_frame
 from spark_app.backtest.plan import Plan
 from spark_app.backtest.schedule import Schedule
 from spark_app.backtest.signals.facts import Facts
-from spark_app.backtest.signals.stocks import Members, stock_signals
+from spark_app.backtest.signals.stocks import Members, Stocks, prepare_stocks, stock_signals
 from spark_app.backtest.signals.tables import distinct_rows, read_rows
 from spark_app.transforms.rotation import SectorChoice, chosen_sectors, target_weights
 from spark_app.transforms.trends import sector_trends
@@ -62,24 +63,31 @@ def signals_of(
     of_funds = facts.bars.where(F.col("ticker").isin(list(plan.universe.tickers)))
     closes = of_funds.select("ticker", "trade_date", "adj_close_price")
     periods = sorted({period for choice in choices for period in choice.periods})
-    trends = sector_trends(closes, sessions, asked, periods=periods, universe=plan.universe)
-    if facts.stocks is not None:
-        # Read for the choice and for what stocks are compared with.
-        trends = trends.localCheckpoint(eager=False)
-    judged = chosen_sectors(trends, choices).toArrow()
+    with ThreadPoolExecutor() as beside:
+        # The trends of a few funds leave Spark time for it.
+        preparing = beside.submit(_prepared, plan, dates, sessions, facts)
+        trends = sector_trends(closes, sessions, asked, periods=periods, universe=plan.universe)
+        if facts.stocks is not None:
+            # Read for the choice and for what stocks are compared with.
+            trends = trends.localCheckpoint(eager=False)
+        judged = chosen_sectors(trends, choices).toArrow()
+        stocks = preparing.result()
     dates_of_choices = _traded(judged, choices)
     chosen = judged.filter(pc.field("is_chosen")).select(["choice_number", "as_of_date", "ticker"])
-    if facts.stocks is None:
+    if stocks is None:
         targets = _fund_targets(len(choices), chosen, plan, closes, sessions)
         return [Signals(dates | of_choice) for dates, of_choice in zip(dates_of_choices, targets, strict=True)]
     found = []
     for number, dates_of_choice in enumerate(dates_of_choices):
         held = chosen.filter(pc.field("choice_number") == number).select(["as_of_date", "ticker"])
         held = held.rename_columns(["as_of_date", "etf_ticker"])
-        by_choice = replace(plan, choice=choices[number])
-        stocks = stock_signals(by_choice, trends, held, sessions, facts.bars, facts.stocks)
-        found.append(Signals(dates_of_choice | stocks.targets, stocks.later_facts, stocks.members))
+        of_choice = stock_signals(replace(plan, choice=choices[number]), trends, held, stocks)
+        found.append(Signals(dates_of_choice | of_choice.targets, of_choice.later_facts, of_choice.members))
     return found
+
+
+def _prepared(plan: Plan, dates: Sequence[dt.date], sessions: DataFrame, facts: Facts) -> Stocks | None:
+    return None if facts.stocks is None else prepare_stocks(plan, dates, sessions, facts.bars, facts.stocks)
 
 
 def _traded(judged: pa.Table, choices: Sequence[SectorChoice]) -> list[dict[dt.date, dict[str, float]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from spark_app.backtest.signals.tables import distinct_rows, read_rows
 from spark_app.transforms.exclusions import no_market_cap, with_below_top_n, with_duplicate_issuer
 from spark_app.transforms.holdings import sector_memberships, within_index
 from spark_app.transforms.market_caps import with_market_cap, without_later_caps
-from spark_app.transforms.returns import session_returns
+from spark_app.transforms.returns import prices_by_ticker, returns_from_prices
 from spark_app.transforms.rotation import target_weights
 from spark_app.transforms.stock_trends import compared_with_sector
 
@@ -58,25 +58,54 @@ class StockSignals:
     later_facts: dict[dt.date, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-def stock_signals(
-    plan: Plan, trends: DataFrame, held: pa.Table, sessions: DataFrame, bars: DataFrame, facts: StockFacts
-) -> StockSignals:
+@dataclass(frozen=True, eq=False)
+class Stocks:
+    """What the stocks of every choice are judged by.
+
+    Attributes:
+        facts: what was known of them.
+        bars: as in `Facts`.
+        sessions: trade_date, session_number.
+        prices: their adjusted closes, as `prices_by_ticker` gives them.
+        memberships: the members of all funds on all dates; columns as of `sector_memberships`.
+        spans: the first of the dates with the same members, for each date.
+        known: the first dates and the funds that have members.
+    """
+
+    facts: StockFacts
+    bars: DataFrame
+    sessions: DataFrame
+    prices: DataFrame
+    memberships: DataFrame
+    spans: Mapping[dt.date, dt.date]
+    known: Collection[tuple[Any, ...]]
+
+
+def prepare_stocks(
+    plan: Plan, dates: Sequence[dt.date], sessions: DataFrame, bars: DataFrame, facts: StockFacts
+) -> Stocks:
+    """Find the members of the funds on some dates, in order, and collect the prices of all stocks."""
+    prices = prices_by_ticker(bars, sessions).localCheckpoint()
+    spans = _spans(dates, facts)
+    members_of_spans = _members_of_spans(plan, spans, facts).toArrow()
+    known = set(distinct_rows(members_of_spans, "as_of_date", "etf_ticker"))
+    memberships = _memberships(bars.sparkSession.createDataFrame(members_of_spans), spans, facts)
+    return Stocks(facts, bars, sessions, prices, memberships, spans, known)
+
+
+def stock_signals(plan: Plan, trends: DataFrame, held: pa.Table, stocks: Stocks) -> StockSignals:
     """Choose and weight stocks of the funds that are held.
 
     Columns in: `trends` are schemas.SECTOR_TRENDS, with the basis of the plan; `held` has as_of_date, etf_ticker,
-        unique; `sessions` has trade_date, session_number; `bars` as in `Facts`.
+        unique.
     """
     chosen = list(read_rows(held, "as_of_date", "etf_ticker"))
     if not chosen:
         return StockSignals(Members())
-    to_frame = bars.sparkSession.createDataFrame
-    spans = _spans(sorted({date for date, _ in chosen}), facts)
-    members_of_spans = _members_of_spans(plan, spans, facts).toArrow()
-    known = set(distinct_rows(members_of_spans, "as_of_date", "etf_ticker"))
-    memberships = _memberships(to_frame(members_of_spans), spans, facts).join(
-        F.broadcast(to_frame(held)), on=["as_of_date", "etf_ticker"], how="left_semi"
-    )
-    returns = session_returns(memberships, bars, sessions, periods=[plan.choice.basis])
+    bars, sessions, facts = stocks.bars, stocks.sessions, stocks.facts
+    of_held = F.broadcast(bars.sparkSession.createDataFrame(held))
+    memberships = stocks.memberships.join(of_held, on=["as_of_date", "etf_ticker"], how="left_semi")
+    returns = returns_from_prices(memberships, stocks.prices, sessions, periods=[plan.choice.basis])
     # The chosen sectors count as trending.
     sectors = trends.where(F.col("period_days") == plan.choice.basis).withColumn("is_trending", F.lit(True))
     candidates, counts = _trending(compared_with_sector(returns, sectors))
@@ -92,7 +121,7 @@ def stock_signals(
         unpriced_tickers=len(counts["unpriced_tickers"]),
         without_cap=without_cap.get["members"] if plan.has_caps else 0,
         sectors=len(chosen),
-        empty_sectors=sum((spans[date], fund) not in known for date, fund in chosen),
+        empty_sectors=sum((stocks.spans[date], fund) not in stocks.known for date, fund in chosen),
     )
     signals = StockSignals(members)
     for date, ticker, target in read_rows(found, "as_of_date", "ticker", "target_weight"):
