@@ -92,7 +92,7 @@ def run(run: Run) -> StageResult:
         message=", ".join(parts),
         publications=tuple(publications),
         errors=contradicted_errors(splits),
-        provenance=_provenance(run, publications, positions, exclusions),
+        provenance=_provenance(answered, publications, positions, exclusions),
     )
 
 
@@ -109,6 +109,10 @@ def _provenance(
     """What was read; with collected tables also the fetches and restatements that staging has, for a lost database."""
     if any(publication.table in (PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION) for publication in publications):
         provenance = portfolio_provenance(run, positions, exclusions)
+        if any(publication.table == PORTFOLIO_ALLOCATION for publication in publications):
+            # Of a date without any position this is all that says that its portfolio was computed.
+            dates = {"portfolio_dates": [str(date) for date in run.as_of_dates]}
+            provenance = replace(provenance, inputs={**provenance.inputs, **dates})
     else:
         provenance = Provenance({"staging_versions": run.staging_versions([BARS_TABLE, HOLDINGS_TABLE, QUOTES_TABLE])})
     if any(publication.table in _COLLECTED for publication in publications):

@@ -36,9 +36,8 @@ SELECT reason, count(*) AS stocks FROM analytics_portfolio_exclusion WHERE as_of
 GROUP BY reason ORDER BY stocks DESC, reason
 """
 _ALLOCATED = """
-SELECT coalesce((parameters ->> 'basis_sessions')::integer, 20) AS basis_sessions FROM logs_pipeline_run
-WHERE stage = 'stage5_portfolio_allocation' AND as_of_date = %(as_of)s AND status = 'ok'
-ORDER BY finished_at DESC LIMIT 1
+SELECT coalesce((options ->> 'basis_sessions')::integer, 20) AS basis_sessions FROM portfolio_runs()
+WHERE as_of_date = %(as_of)s
 """
 # The as-of join of `transforms/point_in_time.py`: the newest snapshot not after the date, else the earliest after it.
 _SNAPSHOTS = """
@@ -70,7 +69,8 @@ class Results:
     Attributes:
         is_synthetic: the data is made up.
         trends: a row per sector fund and period; positions: the portfolio, the largest weight first.
-        excluded: the number of stocks by reason; basis_sessions: the period of the portfolio, None before stage 5.
+        excluded: the number of stocks by reason.
+        basis_sessions: the period of the portfolio, None where none was computed.
         snapshots: the snapshot of each sector fund that the date uses.
         newest: the newest as-of date served; missing: the sessions completed since then, which have no results.
         tables: the number of rows of each table.

@@ -63,6 +63,7 @@ def test_a_wiped_database_comes_back_in_one_pass(served: dict[str, Rows], world:
     ((inputs, *counts),) = world.query(of_run, "republish")
     ((of_last_date, _, _),) = world.query(of_run, STAGES[-1])
     assert inputs["holdings_dates"] == of_last_date["holdings_dates"]
+    assert inputs["portfolio_dates"] == [str(AS_OF), str(NEXT_DAY)]
     look_ahead = "holdings_date > as_of_date FROM analytics_portfolio"
     ((memberships, quotes),) = world.query(
         f"SELECT (SELECT count(*) FROM (SELECT {look_ahead}_allocation UNION ALL SELECT {look_ahead}_exclusion)"

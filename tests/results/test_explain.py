@@ -285,6 +285,22 @@ def test_a_member_of_a_sector_that_does_not_trend_was_not_considered(market: Dat
     )
 
 
+def test_of_a_date_that_was_republished_without_a_position_the_basis_is_that_of_republish(market: Database) -> None:
+    with market.connect() as connection:
+        connection.execute("DELETE FROM analytics_portfolio_allocation")
+        connection.execute("DELETE FROM analytics_portfolio_exclusion")
+        connection.execute("UPDATE analytics_trending_sectors SET is_trending = false WHERE period_days = 5")
+        connection.execute(
+            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at,"
+            " settings, inputs) VALUES ('rebuilding', 'republish', '2026-11-24', 'ok', '{}', now(), now(),"
+            ' \'{"portfolio": {"basis_sessions": 5}}\', \'{"portfolio_dates": ["2026-11-20", "2026-11-24"]}\')'
+        )
+    found = explained(market, "AAPL")
+    assert found.verdict == f"AAPL on 2026-11-20: not considered, {TECH} does not trend over 5 sessions"
+    assert found.decision is not None
+    assert (found.decision.run_id, found.decision.stage) == ("rebuilding", "republish")
+
+
 def test_a_stock_that_no_fund_holds_was_not_considered(market: Database) -> None:
     add_bar(market, "collected_daily_stock_history", "ZZZ", FRIDAY)
     assert explained(market, "ZZZ").verdict.endswith("not considered, it is in no sector fund's known holdings")

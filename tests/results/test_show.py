@@ -49,6 +49,18 @@ def note_allocation(database: Database, basis_sessions: int) -> None:
         )
 
 
+def note_republish(database: Database, *dates: dt.date, basis_sessions: int = 20) -> None:
+    """Log a run of `republish` that ended with the last of its dates."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at,"
+            " settings, inputs) VALUES ('rebuilding', 'republish', %s, 'ok', '{\"days\": 21}', now(), now(),"
+            " jsonb_build_object('portfolio', jsonb_build_object('basis_sessions', %s::integer)),"
+            " jsonb_build_object('portfolio_dates', %s::text[]))",
+            (dates[-1], basis_sessions, [str(date) for date in dates]),
+        )
+
+
 def test_without_a_run_of_stage_5_the_portfolio_is_not_computed_yet(judged: Database) -> None:
     assert "Not computed yet." in render_results(judged)
 
@@ -57,6 +69,11 @@ def test_without_a_run_of_stage_5_the_portfolio_is_not_computed_yet(judged: Data
 def test_without_a_trending_sector_that_is_the_reason(judged: Database, basis_sessions: int) -> None:
     note_allocation(judged, basis_sessions)
     assert f"No position: no sector trends over {basis_sessions} sessions." in render_results(judged)
+
+
+def test_a_date_that_republish_computed_without_a_position_is_computed(judged: Database) -> None:
+    note_republish(judged, DAY, dt.date(2023, 7, 3))
+    assert "No position: no sector trends over 20 sessions." in render_results(judged)
 
 
 def test_where_every_stock_is_excluded_the_reasons_are_counted(judged: Database) -> None:
@@ -109,6 +126,22 @@ def served(judged: Database) -> Database:
                 (fund, snapshot, coverage, source),
             )
     return judged
+
+
+def test_the_basis_is_that_of_the_run_that_computed_the_portfolio_last(served: Database) -> None:
+    note_allocation(served, 20)
+    assert results_of(served, DAY).basis_sessions == 20
+    note_republish(served, dt.date(2023, 6, 29), DAY, basis_sessions=5)
+    assert results_of(served, DAY).basis_sessions == 5
+
+
+def test_the_basis_of_a_run_that_did_not_log_its_dates_is_found_by_its_rows(served: Database) -> None:
+    note_allocation(served, 20)
+    note_republish(served, dt.date(2023, 7, 3), basis_sessions=5)
+    with served.connect() as connection:
+        connection.execute("UPDATE logs_pipeline_run SET inputs = '{}'")
+        connection.execute("UPDATE analytics_portfolio_allocation SET run_id = 'rebuilding'")
+    assert results_of(served, DAY).basis_sessions == 5
 
 
 def test_look_ahead_facts_and_funds_known_by_their_ten_largest_are_named(served: Database) -> None:

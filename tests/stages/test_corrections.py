@@ -146,3 +146,18 @@ def test_republish_tells_of_such_a_split_where_it_decides_on_the_portfolio_again
     )
     (position,) = [row for row in result.publications[0].rows.collect() if row.ticker == "A"]
     assert position.market_cap == 1_600_000
+
+
+@pytest.mark.parametrize(
+    ("tables", "logged"),
+    [
+        (("analytics_portfolio_allocation",), [str(session(6))]),
+        (("analytics_portfolio_exclusion",), None),
+        (("analytics_trending_sectors",), None),
+    ],
+)
+def test_republish_logs_the_dates_of_its_portfolios(
+    spark: SparkSession, tables: tuple[str, ...], logged: list[str] | None
+) -> None:
+    run = run_on(spark, **contradicted_market(spark)).asking(tables=tables)
+    assert republish.run(run).provenance.inputs.get("portfolio_dates") == logged

@@ -68,11 +68,7 @@ _DECIDED = """
 SELECT run_id, stage, started_at, finished_at, parameters || coalesce(settings -> 'portfolio', '{}') AS options
 FROM logs_pipeline_run WHERE run_id = %s AND stage = ANY(%s) ORDER BY started_at DESC LIMIT 1
 """
-_ALLOCATED = """
-SELECT run_id, stage, started_at, finished_at, parameters || coalesce(settings -> 'portfolio', '{}') AS options
-FROM logs_pipeline_run WHERE stage = 'stage5_portfolio_allocation' AND as_of_date = %s AND status = 'ok'
-ORDER BY finished_at DESC LIMIT 1
-"""
+_ALLOCATED = "SELECT run_id, stage, started_at, finished_at, options FROM portfolio_runs() WHERE as_of_date = %s"
 _TRENDS = "SELECT * FROM analytics_trending_sectors WHERE as_of_date = %s ORDER BY period_days, etf_ticker"
 _POSITIONS = """
 SELECT *, sum(market_cap) OVER () AS total_market_cap, count(*) OVER () AS positions
@@ -231,7 +227,7 @@ def read_restatements(
 def read_decision(
     connection: psycopg.Connection, run_id: str | None, stages: Sequence[str], as_of: dt.date
 ) -> Decision | None:
-    """Return the run that computed a row; without one, the run that allocated the date's portfolio."""
+    """Return the run that computed a row; without one, the run that computed the date's portfolio."""
     cursor = connection.cursor(row_factory=class_row(Decision))
     decided = None if run_id is None else cursor.execute(_DECIDED, (run_id, list(stages))).fetchone()
     return decided or cursor.execute(_ALLOCATED, (as_of,)).fetchone()

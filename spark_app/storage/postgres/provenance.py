@@ -63,7 +63,8 @@ class Provenance:
     """What a stage read and fetched; None where it does not know such a thing.
 
     Attributes:
-        inputs: `staging_versions` by table, `holdings_dates` by fund, the first and last of `quote_dates`; as JSON.
+        inputs: `staging_versions` by table, `holdings_dates` by fund, the first and last of `quote_dates`, the
+            `portfolio_dates` of `republish`; as JSON.
         look_ahead_memberships: stocks whose membership is of a snapshot dated after the as-of date.
         look_ahead_quotes: positions whose market cap is of a quote dated after the as-of date.
         outliers: bars that were staged although their change of price is implausible.

@@ -36,7 +36,7 @@ _OLD_SNAPSHOTS = """EXISTS (
     WHERE etf_ticker = fund AND as_of_date < first
 )"""
 # Stays: what a scheduled run and a recovery read, the last good run of each stage, date and parameters (of a staggered
-# backfill they name the fund), and the runs that served rows name.
+# backfill they name the fund), the runs that served rows name, and that of each portfolio.
 _OLD_RUNS = """started_at < %(before)s AND status <> 'running'
 AND (staged_at IS NOT NULL OR started_at < now() - interval '30 days')
 AND NOT (status = 'ok' AND NOT EXISTS (
@@ -58,6 +58,9 @@ AND NOT (status = 'ok' AND NOT EXISTS (
         UNION ALL SELECT run_id FROM analytics_backtest_position
         UNION ALL SELECT run_id FROM analytics_backtest_ledger
     ) AS served WHERE served.run_id = old.run_id
+)
+AND NOT EXISTS (
+    SELECT FROM portfolio_runs() AS deciding WHERE deciding.run_id = old.run_id AND deciding.stage = old.stage
 )"""
 # A role that does not exist yet has the rights of nobody. The owner of one of our tables owns them all.
 _RIGHTS = """

@@ -87,14 +87,9 @@ SELECT as_of_date || ' sums to ' || sum(portfolio_weight) AS finding FROM analyt
 GROUP BY as_of_date HAVING sum(portfolio_weight) <> 1 ORDER BY as_of_date DESC
 """
 _ALLOCATIONS = """
-WITH dates AS (
-    SELECT as_of_date FROM analytics_portfolio_allocation
-    UNION
-    SELECT as_of_date FROM logs_pipeline_run WHERE stage = 'stage5_portfolio_allocation' AND status = 'ok'
-)
 SELECT count(DISTINCT as_of_date) AS dates, min(as_of_date) AS first, max(as_of_date) AS last,
        count(DISTINCT as_of_date) FILTER (WHERE ticker IS NULL) AS without_position, count(ticker) AS positions
-FROM dates LEFT JOIN analytics_portfolio_allocation USING (as_of_date)
+FROM portfolio_dates() LEFT JOIN analytics_portfolio_allocation USING (as_of_date)
 """
 _LAST_RUNS = """
 SELECT DISTINCT ON (stage) run_id, stage, as_of_date, status, started_at, finished_at, false AS is_repeated

@@ -19,6 +19,7 @@ from tests.results.page.world import (
     add_origin,
     add_portfolio,
     add_prices,
+    add_republish,
     add_run,
     add_trends,
     fill,
@@ -93,6 +94,23 @@ def test_where_no_sector_trends_the_portfolio_is_cash(database: Database) -> Non
     assert "0 of 11 sectors" in said and "0.0 % no earlier portfolio" in said
 
 
+def test_a_date_that_republish_found_to_be_all_cash_is_one_that_the_next_is_compared_with(database: Database) -> None:
+    monday = dt.date(2024, 5, 13)
+    with database.connect() as connection:
+        add_trends(connection, DAY_BEFORE)
+        add_trends(connection, DAY, benchmark="20")
+        add_trends(connection, monday)
+        add_portfolio(connection, DAY_BEFORE, 2)
+        connection.execute("UPDATE logs_pipeline_run SET run_id = 'run of Thursday'")
+        add_portfolio(connection, monday, 2)
+        add_republish(connection, DAY)
+    said = text_of(page_of(database, DAY))
+    assert "No position No sector trends over 20 sessions, so the portfolio is cash." in said
+    assert "100.0 % since 9 May 2024" in said
+    # With Thursday's, which has the same two positions, nothing would have been traded.
+    assert "100.0 % since 10 May 2024" in text_of(page_of(database, monday))
+
+
 def test_where_every_stock_is_excluded_the_reasons_are_counted(database: Database) -> None:
     with database.connect() as connection:
         add_trends(connection, DAY)
@@ -141,6 +159,14 @@ def test_a_missing_price_leaves_a_gap(database: Database) -> None:
     assert tables["strength-table"][0].count("n/a") == 1
     assert "XLK" not in {row[0].split()[-1] for row in tables["rotation-table"]}
     assert tables["health-table"][0][2:4] == ["11", "12 funds"]
+
+
+def test_the_basis_is_that_of_the_run_that_computed_the_portfolio_last(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 3)
+        add_republish(connection, DAY_BEFORE, DAY, basis_sessions=5)
+    page = page_of(database)
+    assert re.findall(r'(\d+)<span class="basis"', page) == ["5"]
 
 
 def test_an_unavailable_return_is_not_a_number(database: Database) -> None:

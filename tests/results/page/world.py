@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from spark_app import market_calendar
 from spark_app.results.page.reading import read_facts
@@ -121,6 +122,16 @@ def add_run(
 ) -> None:
     started = dt.datetime.combine(day, dt.time(21, 30), dt.UTC)
     connection.execute(_RUN, (stage, day, status, started, started + dt.timedelta(seconds=74), message))
+
+
+def add_republish(connection: psycopg.Connection, *dates: dt.date, run_id: str = "run-2", **portfolio: object) -> None:
+    """Add a run of `republish` that computed the portfolios of these dates, with these settings of the section."""
+    values = (run_id, dates[-1], MADE_AT, MADE_AT, Jsonb({"portfolio": {"basis_sessions": 20} | portfolio}))
+    connection.execute(
+        "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at,"
+        " settings, inputs) VALUES (%s, 'republish', %s, 'ok', '{\"days\": 21}', %s, %s, %s, %s)",
+        (*values, Jsonb({"portfolio_dates": [str(date) for date in dates]})),
+    )
 
 
 def add_logs(connection: psycopg.Connection) -> None:

@@ -50,6 +50,7 @@ def test_an_empty_database_gets_every_migration_and_then_none(empty_database: Da
         "0011_backtest_ledger.sql",
         "0012_files_origin.sql",
         "0013_publications.sql",
+        "0014_portfolio_runs.sql",
     ]
     assert migrate(empty_database) == []
 
@@ -94,7 +95,7 @@ def test_a_database_of_0_3_0_keeps_its_rows_and_its_readers_read_what_is_new(
 def test_migrations_started_together_are_applied_once(empty_database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate(empty_database), range(4)))
-    assert sorted(map(len, applied)) == [0, 0, 0, 13]
+    assert sorted(map(len, applied)) == [0, 0, 0, 14]
 
 
 def test_an_altered_migration_is_an_error(database: Database) -> None:

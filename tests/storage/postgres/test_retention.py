@@ -177,6 +177,27 @@ def test_the_runs_of_every_served_table_stay() -> None:
     )
 
 
+def test_the_run_stays_by_which_a_date_without_any_position_has_a_portfolio(database: Database) -> None:
+    with database.connect() as connection:
+        for run_id, started, dates in (
+            ("range", OLD, ["2023-12-28", "2023-12-29"]),
+            ("replaced", OLD, ["2023-12-29"]),
+            ("again", NEW, ["2023-12-29"]),
+        ):
+            connection.execute(
+                "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at,"
+                " inputs, staged_at) VALUES (%s, 'republish', '2023-12-29', 'ok', '{}', %s, %s,"
+                " jsonb_build_object('portfolio_dates', %s::text[]), %s)",
+                (run_id, started, started, dates, started),
+            )
+    remove(database, old_runs(NOW - dt.timedelta(days=30))[0])
+    with database.connect() as connection:
+        left = connection.execute("SELECT run_id FROM logs_pipeline_run ORDER BY run_id").fetchall()
+        known = connection.execute("SELECT as_of_date::text FROM analytics_portfolio_turnover ORDER BY 1").fetchall()
+    assert left == [("again",), ("range",)]
+    assert known == [("2023-12-28",), ("2023-12-29",)]
+
+
 def test_a_backtest_goes_as_a_whole_when_it_was_computed_long_ago(database: Database) -> None:
     with database.connect() as connection:
         connection.execute(

@@ -20,6 +20,10 @@ EXCLUSION = (
     "INSERT INTO analytics_portfolio_exclusion (as_of_date, ticker, sector, reason, detail, run_id)"
     " VALUES (%s, 'A', 'Energy', 'not_trending', 'x', 'run')"
 )
+REPUBLISH = (
+    "INSERT INTO logs_pipeline_run (run_id, stage, as_of_date, status, parameters, started_at, finished_at, inputs)"
+    " VALUES (%s, 'republish', %s, %s, '{}', now(), now(), jsonb_build_object('portfolio_dates', %s::text[]))"
+)
 TREND = (
     "INSERT INTO analytics_trending_sectors (as_of_date, etf_ticker, period_days, sector_name, is_trending,"
     " unavailable_reason, run_id) VALUES (%s, 'XLE', 20, 'Energy', false, 'x', 'run')"
@@ -73,3 +77,21 @@ def test_dates_that_retention_removed_do_not_count(database: Database) -> None:
         connection.execute(TREND, (day(2),))
         connection.execute(POSITION, (day(2), "A", "1"))
     assert turnovers(database) == [(2, None, Decimal(1))]
+
+
+def test_a_date_that_republish_found_to_be_all_cash_has_a_portfolio(database: Database) -> None:
+    with database.connect() as connection:
+        for number in (2, 3, 6, 7):
+            connection.execute(TREND, (day(number),))
+        connection.execute(POSITION, (day(2), "A", "1"))
+        connection.execute(RUN, ("daily", day(2), "ok"))
+        # One row for both dates, of which only the last has a position; the other run failed.
+        connection.execute(REPUBLISH, ("rebuilding", day(6), "ok", [str(day(3)), str(day(6))]))
+        connection.execute(POSITION, (day(6), "B", "1"))
+        connection.execute(REPUBLISH, ("failing", day(7), "failed", [str(day(7))]))
+        changes = connection.execute(
+            "SELECT as_of_date, previous_date, ticker, weight_change FROM analytics_portfolio_changes ORDER BY 1"
+        ).fetchall()
+    # Everything is sold on the 3rd, and B is bought on the 6th with cash.
+    assert turnovers(database) == [(2, None, Decimal(1)), (3, 2, Decimal(1)), (6, 3, Decimal(1))]
+    assert changes == [(day(2), None, "A", 1), (day(3), day(2), "A", -1), (day(6), day(3), "B", 1)]
