@@ -133,12 +133,12 @@ def _position(row: dict[str, Any]) -> Sequence[str]:
 
 
 def _why_no_position(results: Results) -> str:
+    if results.excluded:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in results.excluded.items())
+        return f"No position: every stock of the trending sectors is excluded ({reasons})."
     if results.basis_sessions is None:
         return "Not computed yet."
-    if not results.excluded:
-        return f"No position: no sector trends over {results.basis_sessions} sessions."
-    reasons = ", ".join(f"{number} {reason}" for reason, number in results.excluded.items())
-    return f"No position: every stock of the trending sectors is excluded ({reasons})."
+    return f"No position: no sector trends over {results.basis_sessions} sessions."
 
 
 def _percent(value: object) -> str:

@@ -76,6 +76,16 @@ def test_a_date_that_republish_computed_without_a_position_is_computed(judged: D
     assert "No position: no sector trends over 20 sessions." in render_results(judged)
 
 
+def test_where_the_run_is_not_logged_the_excluded_stocks_are_the_reason(judged: Database) -> None:
+    with judged.connect() as connection:
+        connection.execute(
+            "INSERT INTO analytics_portfolio_exclusion (as_of_date, ticker, sector, reason, detail, run_id)"
+            " VALUES (%s, 'AAPL', 'Information Technology', 'not_trending', 'as tested', 'of another database')",
+            (DAY,),
+        )
+    assert "No position: every stock of the trending sectors is excluded (1 not_trending)." in render_results(judged)
+
+
 def test_where_every_stock_is_excluded_the_reasons_are_counted(judged: Database) -> None:
     note_allocation(judged, 20)
     with judged.connect() as connection:
