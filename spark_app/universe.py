@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -140,6 +140,34 @@ class Rename(NamedTuple):
     old: str
     new: str
     date: dt.date
+
+
+class TickerSpan(NamedTuple):
+    """A ticker of a stock; valid on `valid_from <= date < valid_to`."""
+
+    ticker: str
+    valid_from: dt.date
+    valid_to: dt.date
+
+
+def newest_ticker(rename: Rename, renames: Sequence[Rename]) -> str:
+    """Follow the later renames of what `rename` made: SYMC became NLOK, and NLOK became GEN."""
+    later = [other for other in renames if other.old == rename.new and other.date > rename.date]
+    return newest_ticker(min(later, key=lambda other: other.date), renames) if later else rename.new
+
+
+def tickers_of(ticker: str, renames: Sequence[Rename]) -> list[TickerSpan]:
+    """List the tickers by which facts of a date name the stock that is known as `ticker` today."""
+    found = []
+    for name in sorted({ticker, *(rename.old for rename in renames)}):
+        valid_from = ALWAYS
+        for rename in sorted((rename for rename in renames if rename.old == name), key=lambda rename: rename.date):
+            if newest_ticker(rename, renames) == ticker:
+                found.append(TickerSpan(name, valid_from, rename.date))
+            valid_from = rename.date
+        if name == ticker:
+            found.append(TickerSpan(name, valid_from, OPEN))
+    return found
 
 
 SAME_SPLIT_SESSIONS = 10

@@ -57,7 +57,10 @@ def _read(ticker: str, as_of: dt.date | None, config_file: str | None) -> Explan
     settings = load_settings(config_file=config_file)
     sessions = read_sessions(settings.calendar, dt.datetime.now(dt.UTC))
     with open_database(load_database_settings()) as database:
-        return explain(database, symbol, as_of, sessions, settings.corrections.share_classes_in_force)
+        corrections = settings.corrections
+        return explain(
+            database, symbol, as_of, sessions, corrections.share_classes_in_force, corrections.renames_in_force
+        )
 
 
 if __name__ == "__main__":

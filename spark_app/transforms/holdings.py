@@ -11,7 +11,7 @@ from spark_app.schemas import ETF_HOLDINGS
 from spark_app.transforms.point_in_time import is_look_ahead, join_point_in_time
 from spark_app.transforms.serving import served_columns
 from spark_app.transforms.trends import sector_name
-from spark_app.universe import BENCHMARKS, DEFAULT_UNIVERSE, Rename, Universe
+from spark_app.universe import BENCHMARKS, DEFAULT_UNIVERSE, Rename, Universe, newest_ticker
 
 
 def sector_memberships(
@@ -74,14 +74,8 @@ def _newest_ticker(named: str, date: str, renames: Sequence[Rename]) -> Column:
     # The last one that is added decides: of a ticker that was renamed twice, for two companies, the earlier rename.
     for rename in sorted(renames, key=lambda rename: rename.date, reverse=True):
         was_named_so = (F.col(named) == rename.old) & (F.col(date) < rename.date)
-        ticker = F.when(was_named_so, _newest_name(rename, renames)).otherwise(ticker)
+        ticker = F.when(was_named_so, newest_ticker(rename, renames)).otherwise(ticker)
     return ticker
-
-
-def _newest_name(rename: Rename, renames: Sequence[Rename]) -> str:
-    """Follow the later renames of what `rename` made: SYMC became NLOK, and NLOK became GEN."""
-    later = [other for other in renames if other.old == rename.new and other.date > rename.date]
-    return _newest_name(min(later, key=lambda other: other.date), renames) if later else rename.new
 
 
 def fund_snapshots(holdings: DataFrame, as_of_dates: DataFrame, universe: Universe = DEFAULT_UNIVERSE) -> DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from spark_app.results.explain.explain import Explanation, explain
 from spark_app.results.explain.text import as_json, render_explanation
 from spark_app.results.sessions import read_sessions
 from spark_app.storage.postgres.database import Database, parse_url
+from spark_app.universe import Rename
 from tests.results.rows import FRIDAY, add, add_bar, add_run, after_close
 from tests.storage.postgres.copies import new_database
 from tests.storage.postgres.logins import login_as, url_of
@@ -179,9 +180,11 @@ def change(ticker: str, place: int) -> Decimal:
     return round(100 * (Decimal(closes[-1]) / closes[place] - 1), 6)
 
 
-def explained(database: Database, ticker: str, as_of: dt.date | None = None) -> Explanation:
+def explained(
+    database: Database, ticker: str, as_of: dt.date | None = None, renames: Sequence[Rename] = ()
+) -> Explanation:
     now = dt.datetime(2026, 11, 23, 13, tzinfo=dt.UTC)
-    return explain(database, ticker, as_of, read_sessions(CalendarSettings(), now))
+    return explain(database, ticker, as_of, read_sessions(CalendarSettings(), now), renames=renames)
 
 
 def _table_of(ticker: str) -> str:
@@ -303,7 +306,56 @@ def test_of_a_date_that_was_republished_without_a_position_the_basis_is_that_of_
 
 def test_a_stock_that_no_fund_holds_was_not_considered(market: Database) -> None:
     add_bar(market, "collected_daily_stock_history", "ZZZ", FRIDAY)
-    assert explained(market, "ZZZ").verdict.endswith("not considered, it is in no sector fund's known holdings")
+    back = (Rename("ZZZ", "YYY", dt.date(2020, 1, 2)), Rename("YYY", "ZZZ", dt.date(2022, 1, 3)))
+    for renames in ((), back):
+        found = explained(market, "ZZZ", renames=renames)
+        assert found.verdict.endswith("not considered, it is in no sector fund's known holdings")
+
+
+# The snapshot is of 2026-11-18, and has MSFT by the ticker of before the first rename.
+RENAMES = (Rename("MSOF", "MSI", dt.date(2026, 11, 19)), Rename("MSI", "MSFT", dt.date(2026, 11, 20)))
+
+
+def rename_in_holdings(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("UPDATE collected_meta_etf SET holding_ticker = 'MSOF' WHERE holding_ticker = 'MSFT'")
+
+
+def test_a_renamed_stock_is_found_in_holdings_of_before(market: Database) -> None:
+    rename_in_holdings(market)
+    found = explained(market, "MSFT", renames=RENAMES)
+    member = "number 2 of the 3 known holdings of XLK on 2026-11-18 as MSOF, 15.5 % of the fund;"
+    assert sentences(found)["member"].startswith(member)
+    with market.connect() as connection:
+        connection.execute("DELETE FROM analytics_portfolio_allocation")
+    found = explained(market, "MSFT", renames=RENAMES)
+    assert sentences(found)["member"].startswith(member)
+    # In holdings of the rename's day and later the old ticker is another stock's.
+    with market.connect() as connection:
+        connection.execute("UPDATE collected_meta_etf SET as_of_date = '2026-11-19'")
+    found = explained(market, "MSFT", renames=RENAMES)
+    assert found.verdict.endswith("not considered, it is in no sector fund's known holdings")
+    assert sentences(explained(market, "MSOF", renames=RENAMES))["member"].startswith(
+        "number 2 of the 3 known holdings"
+    )
+
+
+@pytest.mark.parametrize("old", ["MSOF", "MSI"])
+def test_of_an_old_ticker_the_newest_is_named(
+    market: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], old: str
+) -> None:
+    rename_in_holdings(market)
+    monkeypatch.setenv("DATABASE_URL", url_of(market))
+    monkeypatch.setenv(
+        "SPARK_APP_CORRECTIONS__RENAMES",
+        json.dumps([{"old": rename.old, "new": rename.new, "date": str(rename.date)} for rename in RENAMES]),
+    )
+    day = {"MSOF": "2026-11-19", "MSI": "2026-11-20"}[old]
+    assert main(["MSFT"]) == 0
+    assert "2026-11-18 as MSOF" in capsys.readouterr().out
+    assert main([old]) == 2
+    said = f"explain: {old} was renamed on {day} (corrections.renames): explain MSFT instead\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_sector_fund_is_compared_with_spy(market: Database) -> None:

@@ -22,7 +22,18 @@ from spark_app.stages import STAGE3, STAGE5
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import retried
-from spark_app.universe import BENCHMARK, BENCHMARKS, PERIODS, SECTOR_NAMES, SHARE_CLASSES, ShareClass
+from spark_app.universe import (
+    BENCHMARK,
+    BENCHMARKS,
+    PERIODS,
+    SECTOR_NAMES,
+    SHARE_CLASSES,
+    Rename,
+    ShareClass,
+    TickerSpan,
+    newest_ticker,
+    tickers_of,
+)
 
 Kind = Literal["position", "exclusion", "not_considered", "sector", "benchmark"]
 
@@ -80,10 +91,12 @@ def explain(
     as_of: dt.date | None,
     sessions: Sessions,
     share_classes: Sequence[ShareClass] = SHARE_CLASSES,
+    renames: Sequence[Rename] = (),
 ) -> Explanation:
     """Explain a ticker on a date that has results, None for the newest.
 
-    Raises: DataIncompleteError: there are no results. UsageError: nothing is known of the date, or of the ticker.
+    Raises: DataIncompleteError: there are no results. UsageError: nothing is known of the date, or of the ticker; or
+        the stock has another ticker today.
     """
     migrate(database)
     with translated_errors("reading the results"), database.connect() as connection:
@@ -93,7 +106,7 @@ def explain(
             return _explain_sector(connection, ticker, date, starts)
         if ticker in BENCHMARKS:
             return _explain_benchmark(connection, ticker, date, starts)
-        return _explain_stock(connection, ticker, date, starts, share_classes)
+        return _explain_stock(connection, ticker, date, starts, share_classes, renames)
 
 
 def _date_of(connection: psycopg.Connection, as_of: dt.date | None) -> dt.date:
@@ -112,15 +125,18 @@ def _explain_stock(
     date: dt.date,
     starts: Starts,
     share_classes: Sequence[ShareClass],
+    renames: Sequence[Rename],
 ) -> Explanation:
     positions = facts.read_positions(connection, date)
     position = next((row for row in positions if row["ticker"] == ticker), None)
     exclusion = facts.read_exclusion(connection, date, ticker) if position is None else None
     decided = position or exclusion
-    snapshot = _membership(connection, ticker, date, decided)
+    snapshot = _membership(connection, tickers_of(ticker, renames), date, decided)
     history = facts.read_history(connection, ticker, date)
-    if decided is None and snapshot is None and history is None:
-        raise _unknown_ticker(connection, ticker)
+    if decided is None and snapshot is None:
+        _require_newest_ticker(ticker, date, renames)
+        if history is None:
+            raise _unknown_ticker(connection, ticker)
     decision = facts.read_decision(connection, decided["run_id"] if decided else None, _ALLOCATING, date)
     etf = _FUND_OF.get(decided["sector"]) if decided else snapshot.etf_ticker if snapshot else None
     trends = {row["period_days"]: row for row in facts.read_trends(connection, date) if row["etf_ticker"] == etf}
@@ -159,12 +175,14 @@ def _explain_stock(
     )
 
 
-def _membership(connection: psycopg.Connection, ticker: str, date: dt.date, decided: Row | None) -> Snapshot | None:
+def _membership(
+    connection: psycopg.Connection, tickers: Sequence[TickerSpan], date: dt.date, decided: Row | None
+) -> Snapshot | None:
     """The snapshot that made a stock a member: the stored one, else the one that counts at the date."""
     if decided is None:
-        return facts.read_snapshot(connection, date, ticker=ticker)
+        return facts.read_snapshot(connection, date, tickers=tickers)
     etf = _FUND_OF.get(decided["sector"])
-    return facts.read_snapshot(connection, date, ticker=ticker, etf=etf, snapshot=decided["holdings_date"])
+    return facts.read_snapshot(connection, date, tickers=tickers, etf=etf, snapshot=decided["holdings_date"])
 
 
 def _market_cap(
@@ -231,6 +249,16 @@ def _restatements(
         return ()
     days = [date, *(day for day in starts.values() if day is not None)]
     return facts.read_restatements(connection, tickers, decision.finished_at or decision.started_at, days)
+
+
+def _require_newest_ticker(ticker: str, date: dt.date, renames: Sequence[Rename]) -> None:
+    own = sorted((rename for rename in renames if rename.old == ticker), key=lambda rename: rename.date)
+    if not own:
+        return
+    rename = next((rename for rename in own if rename.date > date), own[-1])
+    # A stock may have got an earlier ticker back.
+    if (newest := newest_ticker(rename, renames)) != ticker:
+        raise UsageError(f"{ticker} was renamed on {rename.date} (corrections.renames): explain {newest} instead")
 
 
 def _unknown_ticker(connection: psycopg.Connection, ticker: str) -> UsageError:

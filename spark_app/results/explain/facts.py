@@ -14,6 +14,7 @@ from psycopg.rows import class_row, dict_row
 
 from spark_app.pipeline.stage import Stage
 from spark_app.stages import STAGE1, STAGE2, STAGE4
+from spark_app.universe import TickerSpan
 
 STOCK_TABLE = "collected_daily_stock_history"
 
@@ -55,7 +56,10 @@ SELECT served.etf_ticker, served.sector_name, served.as_of_date AS snapshot_date
 FROM collected_meta_etf AS served JOIN counted USING (etf_ticker, as_of_date)
 LEFT JOIN dated USING (etf_ticker) {fetch}
 WHERE served.as_of_date = coalesce(%(snapshot)s, dated.as_of_date) AND served.etf_ticker = coalesce(%(etf)s, etf_ticker)
-  AND (%(ticker)s::text IS NULL OR served.holding_ticker = %(ticker)s) AND served.etf_type = 'sector'
+  AND served.etf_type = 'sector' AND (%(tickers)s::text[] IS NULL OR EXISTS (
+      SELECT FROM unnest(%(tickers)s::text[], %(valid_from)s::date[], %(valid_to)s::date[])
+          AS named (ticker, first, after)
+      WHERE ticker = served.holding_ticker AND first <= served.as_of_date AND served.as_of_date < after))
 ORDER BY served.holding_percent DESC, served.etf_ticker, served.holding_ticker COLLATE "C" LIMIT 1
 """
 _RESTATEMENTS = """
@@ -192,20 +196,24 @@ def read_snapshot(
     connection: psycopg.Connection,
     as_of: dt.date,
     *,
-    ticker: str | None = None,
+    tickers: Sequence[TickerSpan] | None = None,
     etf: str | None = None,
     snapshot: dt.date | None = None,
 ) -> Snapshot | None:
-    """Return the snapshot that counts at a date, with the place of `ticker` in it (None: of the largest holding).
+    """Return the snapshot that counts at a date, with the place of a stock in it (None: of the largest holding).
 
     Args:
-        etf: the fund; None for the one that holds most of the ticker.
+        tickers: those of the stock, each for the snapshots of its time.
+        etf: the fund; None for the one that holds most of the stock.
         snapshot: the date of the snapshot where it is known; None for the newest not after `as_of`, else the earliest.
     """
     query = sql.SQL(_HOLDINGS).format(
         columns=sql.SQL(_FETCH_COLUMNS), fetch=_fetch_of("etf_ticker", "holdings", STAGE2)
     )
-    for row in _rows(connection, query, {"as_of": as_of, "ticker": ticker, "etf": etf, "snapshot": snapshot}):
+    given: dict[str, object] = {"as_of": as_of, "etf": etf, "snapshot": snapshot}
+    for field, name in (("ticker", "tickers"), ("valid_from", "valid_from"), ("valid_to", "valid_to")):
+        given[name] = None if tickers is None else [getattr(span, field) for span in tickers]
+    for row in _rows(connection, query, given):
         names = ("etf_ticker", "snapshot_date", "holding_ticker", "holding_name", "holding_percent")
         return Snapshot(
             **{name: row[name] for name in (*names, "holding_rank", "coverage_percent", "holdings")},

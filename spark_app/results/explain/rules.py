@@ -75,11 +75,12 @@ def _membership(stock: StockFacts) -> Rule:
             return Rule("member", True, f"a holding of the fund of {decided['sector']}, whose snapshot is not served")
         return Rule("member", False, f"{stock.ticker} is in no sector fund's known holdings of {stock.as_of_date}")
     look_ahead = "; look-ahead: the snapshot is dated after the as-of date" if held.is_look_ahead else ""
+    old_ticker = "" if held.holding_ticker == stock.ticker else f" as {held.holding_ticker}"
     return Rule(
         "member",
         True,
         f"number {held.holding_rank} of the {held.holdings} known holdings of {held.etf_ticker} on"
-        f" {held.snapshot_date}, {percent(held.holding_percent)} of the fund; together they are"
+        f" {held.snapshot_date}{old_ticker}, {percent(held.holding_percent)} of the fund; together they are"
         f" {percent(held.coverage_percent)} of it{look_ahead}",
     )
 
