@@ -372,6 +372,21 @@ def test_a_sector_fund_is_compared_with_spy(market: Database) -> None:
     assert [rule.is_met for rule in without.rules] == [False] * 3
 
 
+def test_before_the_portfolio_is_computed_a_sector_has_no_weight(market: Database) -> None:
+    with market.connect() as connection:
+        connection.execute("DELETE FROM analytics_portfolio_allocation")
+        connection.execute("DELETE FROM analytics_portfolio_exclusion")
+    # Computed, and nothing was bought.
+    assert explained(market, "XLK").verdict.endswith("; 0 positions with 0 % of the portfolio")
+    with market.connect() as connection:
+        connection.execute("DELETE FROM logs_pipeline_run WHERE stage = 'stage5_portfolio_allocation'")
+    found = explained(market, "XLK")
+    assert found.verdict == (
+        "XLK on 2026-11-20: Information Technology trends over 5, 10, 20 sessions; no portfolio of the date yet"
+    )
+    assert json.loads(as_json(found))["portfolio_weight"] is None
+
+
 def test_spy_says_who_is_ahead_of_it(market: Database) -> None:
     found = explained(market, "SPY")
     assert sentences(found)["over 20 sessions"] == "1 of 2 sectors returned more than SPY; trending: XLK"

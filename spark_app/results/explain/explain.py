@@ -62,7 +62,8 @@ class Explanation:
     Attributes:
         verdict: one sentence.
         reason: the sentence that is stored with a position or an exclusion.
-        portfolio_weight: a fraction; of a sector that of its positions together; None for what is no position.
+        portfolio_weight: a fraction; of a sector that of its positions together; None for what is no position, and
+            before the portfolio of the date is computed.
         rules: in the order in which they are applied, of a stock up to the first that is not met.
         decision: the run that computed the result, None where it is not logged.
         restatements: changes of these prices, of the sector's fund and of SPY that were noticed after the decision.
@@ -201,7 +202,9 @@ def _explain_sector(connection: psycopg.Connection, etf: str, date: dt.date, sta
     sector = SECTOR_NAMES[etf]
     trends = [row for row in facts.read_trends(connection, date) if row["etf_ticker"] == etf]
     decision = facts.read_decision(connection, trends[0]["run_id"] if trends else None, _COMPARING, date)
-    positions = [row for row in facts.read_positions(connection, date) if row["sector"] == sector]
+    positions: list[Row] | None = None
+    if facts.has_portfolio(connection, date):
+        positions = [row for row in facts.read_positions(connection, date) if row["sector"] == sector]
     by_period = {row["period_days"]: row for row in trends}
     return Explanation(
         ticker=etf,
@@ -211,7 +214,7 @@ def _explain_sector(connection: psycopg.Connection, etf: str, date: dt.date, sta
         kind="sector",
         verdict=rules.verdict_of_sector(etf, sector, date, trends, positions),
         reason=None,
-        portfolio_weight=sum((row["portfolio_weight"] for row in positions), Decimal(0)),
+        portfolio_weight=None if positions is None else rules.weight_of(positions),
         rules=tuple(rules.sector_rule(row) for row in trends),
         returns=returns.sector_returns(connection, etf, date, starts, by_period),
         holdings=facts.read_snapshot(connection, date, etf=etf),

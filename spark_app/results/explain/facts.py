@@ -78,6 +78,7 @@ _POSITIONS = """
 SELECT *, sum(market_cap) OVER () AS total_market_cap, count(*) OVER () AS positions
 FROM analytics_portfolio_allocation WHERE as_of_date = %s
 """
+_PORTFOLIO = "SELECT as_of_date FROM portfolio_dates() WHERE as_of_date = %s"
 _EXCLUSION = "SELECT * FROM analytics_portfolio_exclusion WHERE as_of_date = %s AND ticker = %s"
 _HISTORY = """
 SELECT company_name, market_cap FROM collected_daily_stock_history WHERE ticker = %s AND trade_date <= %s
@@ -254,6 +255,11 @@ def read_trends(connection: psycopg.Connection, as_of: dt.date) -> list[Row]:
 def read_positions(connection: psycopg.Connection, as_of: dt.date) -> list[Row]:
     """List the positions of a date, each with the number of them and their total market cap."""
     return _rows(connection, sql.SQL(_POSITIONS), (as_of,))
+
+
+def has_portfolio(connection: psycopg.Connection, as_of: dt.date) -> bool:
+    """Say whether the portfolio of a date was computed, also one without any position."""
+    return bool(_rows(connection, sql.SQL(_PORTFOLIO), (as_of,)))
 
 
 def read_exclusion(connection: psycopg.Connection, as_of: dt.date, ticker: str) -> Row | None:

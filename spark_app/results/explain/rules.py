@@ -210,12 +210,21 @@ def verdict_of_stock(stock: StockFacts, rules: Sequence[Rule]) -> str:
     return f"{place}: not considered, {reason}"
 
 
-def verdict_of_sector(etf: str, sector: str, as_of: dt.date, trends: Sequence[Row], positions: Sequence[Row]) -> str:
-    """Say in one sentence over which periods a sector trends, and what the portfolio has of it."""
+def verdict_of_sector(
+    etf: str, sector: str, as_of: dt.date, trends: Sequence[Row], positions: Sequence[Row] | None
+) -> str:
+    """Say in one sentence over which periods a sector trends, and what the portfolio has of it (None: not computed)."""
     trending = [str(row["period_days"]) for row in trends if row["is_trending"]]
     over = f"trends over {', '.join(trending)} sessions" if trending else "does not trend"
-    weight = sum((row["portfolio_weight"] for row in positions), Decimal(0)) * 100
-    return f"{etf} on {as_of}: {sector} {over}; {len(positions)} positions with {percent(weight)} of the portfolio"
+    held = "no portfolio of the date yet"
+    if positions is not None:
+        held = f"{len(positions)} positions with {percent(weight_of(positions) * 100)} of the portfolio"
+    return f"{etf} on {as_of}: {sector} {over}; {held}"
+
+
+def weight_of(positions: Sequence[Row]) -> Decimal:
+    """Return the weight of some positions together, a fraction."""
+    return sum((row["portfolio_weight"] for row in positions), Decimal(0))
 
 
 def verdict_of_benchmark(ticker: str, as_of: dt.date) -> str:
