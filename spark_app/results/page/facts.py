@@ -208,7 +208,9 @@ class Facts:
             as-of session to it.
         newest: the newest date with results, where that is not the as-of session it is a page of the past.
         portfolio: None where stage 5 has computed nothing for the date.
-        turned: sector fund -> whether it trends now, of those that differ from the previous date with trends.
+        compared: the date that trends are compared with: that of the previous portfolio, without one the previous date
+            with trends.
+        turned: sector fund -> whether it trends now, of those that differ from that date.
         sessions: the sessions of the year that ends with the as-of session; `prices` are on them.
     """
 
@@ -221,6 +223,7 @@ class Facts:
     basis_sessions: int
     sectors: Sequence[Sector]
     benchmark_returns: Mapping[int, Decimal | None]
+    compared: dt.date | None
     turned: Mapping[str, bool]
     portfolio: Turnover | None
     positions: Sequence[Position]

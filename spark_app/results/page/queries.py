@@ -7,12 +7,16 @@ TRENDS = """
 SELECT etf_ticker, sector_name, period_days, return_pct, benchmark_return_pct, is_trending, rank, unavailable_reason
 FROM analytics_trending_sectors WHERE as_of_date = %(as_of)s ORDER BY etf_ticker, period_days
 """
+# The previous portfolio is what the page compares with; without one it is the previous date with trends.
+COMPARED = """
+SELECT coalesce(%(previous)s, max(as_of_date)) FROM analytics_trending_sectors WHERE as_of_date < %(as_of)s
+"""
 TURNED = """
 SELECT now.etf_ticker, now.is_trending
 FROM analytics_trending_sectors AS now
 JOIN analytics_trending_sectors AS before USING (etf_ticker, period_days)
 WHERE now.as_of_date = %(as_of)s AND period_days = %(basis)s AND now.is_trending <> before.is_trending
-  AND before.as_of_date = (SELECT max(as_of_date) FROM analytics_trending_sectors WHERE as_of_date < %(as_of)s)
+  AND before.as_of_date = %(compared)s
 ORDER BY 1
 """
 TURNOVER = "SELECT previous_date, turnover FROM analytics_portfolio_turnover WHERE as_of_date = %(as_of)s"

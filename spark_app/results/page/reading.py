@@ -80,6 +80,7 @@ class _Reader:
         self._values["basis"] = basis = self._value(queries.BASIS) or self._basis
         turnovers = self._rows(Turnover, queries.TURNOVER)
         self._values["previous"] = turnovers[0].previous_date if turnovers else None
+        self._values["compared"] = compared = self._value(queries.COMPARED)
         trends = self._rows(Trend, queries.TRENDS)
         last = market_calendar.last_completed_session(self._now)
         return Facts(
@@ -92,6 +93,7 @@ class _Reader:
             basis_sessions=basis,
             sectors=_sectors(trends, basis),
             benchmark_returns={trend.period_days: trend.benchmark_return_pct for trend in trends},
+            compared=compared,
             turned=dict(self._pairs(queries.TURNED)),
             portfolio=turnovers[0] if turnovers else None,
             positions=self._rows(Position, queries.POSITIONS),

@@ -59,6 +59,29 @@ def test_what_changed_is_in_the_first_lines(database: Database) -> None:
     assert "Fresh: the last completed session" in said
 
 
+def test_sectors_are_compared_with_the_same_date_as_positions(database: Database) -> None:
+    wednesday = dt.date(2024, 5, 8)
+    with database.connect() as connection:
+        # Over 20 sessions XLRE returned 5.176536 %, XLU 6.411103 %, XLV and XLY more than 7 %, the others less than 5.
+        for day, benchmark in ((wednesday, "5"), (DAY_BEFORE, "7"), (DAY, "6")):
+            add_trends(connection, day, benchmark=benchmark)
+        add_portfolio(connection, wednesday, 2)
+        connection.execute("UPDATE logs_pipeline_run SET run_id = 'run of Wednesday'")
+        add_portfolio(connection, DAY, 2)
+    said = text_of(page_of(database))
+    assert "compared with 8 May 2024" in said
+    assert "XLRE ended since 8 May 2024" in said
+    # It trends since Thursday, and did on Wednesday as well.
+    assert "XLU began" not in said
+
+
+def test_without_an_earlier_portfolio_sectors_are_compared_with_the_previous_trends(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY_BEFORE, benchmark="7")
+        add_trends(connection, DAY, benchmark="6")
+    assert "XLU began since 9 May 2024" in text_of(page_of(database))
+
+
 def test_names_of_companies_cannot_change_the_page(database: Database) -> None:
     with database.connect() as connection:
         fill(connection, 12, names=HOSTILE_NAMES)
