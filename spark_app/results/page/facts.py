@@ -103,6 +103,14 @@ class Turnover:
 
 
 @dataclass(frozen=True)
+class PortfolioRun:
+    """The settings of the run that computed the portfolio; `max_weight` is a fraction, None without a limit."""
+
+    basis_sessions: int | None
+    max_weight: Decimal | None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Coverage and freshness of a served table up to the as-of session.
 
@@ -207,7 +215,8 @@ class Facts:
         last_completed: the last session that was over when the page was made; `sessions_behind` counts from the
             as-of session to it.
         newest: the newest date with results, where that is not the as-of session it is a page of the past.
-        portfolio: None where stage 5 has computed nothing for the date.
+        portfolio: None where none was computed for the date.
+        portfolio_run: None where the run log does not have it.
         compared: the date that trends are compared with: that of the previous portfolio, without one the previous date
             with trends.
         turned: sector fund -> whether it trends now, of those that differ from that date.
@@ -226,6 +235,7 @@ class Facts:
     compared: dt.date | None
     turned: Mapping[str, bool]
     portfolio: Turnover | None
+    portfolio_run: PortfolioRun | None
     positions: Sequence[Position]
     departures: Sequence[Departure]
     exclusions: Sequence[Exclusion]

@@ -2,7 +2,10 @@
 
 AS_OF_DATES = "SELECT DISTINCT as_of_date FROM analytics_trending_sectors ORDER BY 1"
 ORIGIN = "SELECT origin FROM logs_data_origin"
-BASIS = "SELECT (options ->> 'basis_sessions')::integer FROM portfolio_runs() WHERE as_of_date = %(as_of)s"
+PORTFOLIO_RUN = """
+SELECT (options ->> 'basis_sessions')::integer AS basis_sessions, (options ->> 'max_weight')::numeric AS max_weight
+FROM portfolio_runs() WHERE as_of_date = %(as_of)s
+"""
 TRENDS = """
 SELECT etf_ticker, sector_name, period_days, return_pct, benchmark_return_pct, is_trending, rank, unavailable_reason
 FROM analytics_trending_sectors WHERE as_of_date = %(as_of)s ORDER BY etf_ticker, period_days

@@ -20,6 +20,7 @@ from spark_app.results.page.facts import (
     Facts,
     Fetches,
     Origin,
+    PortfolioRun,
     Position,
     Price,
     Rejected,
@@ -45,7 +46,7 @@ def read_facts(database: Database, as_of: dt.date | None, *, now: dt.datetime, b
 
     Args:
         now: when the page is made (UTC).
-        basis_sessions: the period that decides, where no run of stage 5 says which it was.
+        basis_sessions: the period that decides, where no run says which it was.
     Raises: DataIncompleteError: there are no results. UsageError: there are none of this date.
     """
     with translated_errors("reading the results"), database.connect() as connection:
@@ -77,7 +78,8 @@ class _Reader:
         year = market_calendar.sessions_ending(as_of, _YEAR_SESSIONS)
         self._values = {"as_of": as_of, "first": year[0], "recent": year[-_RECENT_SESSIONS:][0], "funds": list(FUNDS)}
         self._values |= {"since": self._now - dt.timedelta(days=_LOGGED_DAYS), "limit": _LOGGED_SHOWN}
-        self._values["basis"] = basis = self._value(queries.BASIS) or self._basis
+        portfolio_run = next(iter(self._rows(PortfolioRun, queries.PORTFOLIO_RUN)), None)
+        self._values["basis"] = basis = (portfolio_run and portfolio_run.basis_sessions) or self._basis
         turnovers = self._rows(Turnover, queries.TURNOVER)
         self._values["previous"] = turnovers[0].previous_date if turnovers else None
         self._values["compared"] = compared = self._value(queries.COMPARED)
@@ -96,6 +98,7 @@ class _Reader:
             compared=compared,
             turned=dict(self._pairs(queries.TURNED)),
             portfolio=turnovers[0] if turnovers else None,
+            portfolio_run=portfolio_run,
             positions=self._rows(Position, queries.POSITIONS),
             departures=self._rows(Departure, queries.DEPARTURES),
             exclusions=self._rows(Exclusion, queries.EXCLUSIONS),

@@ -192,6 +192,42 @@ def test_the_basis_is_that_of_the_run_that_computed_the_portfolio_last(database:
     assert re.findall(r'(\d+)<span class="basis"', page) == ["5"]
 
 
+BY_MARKET_CAP = "Weight = market cap ÷ the market caps of all positions"
+
+
+@pytest.mark.parametrize(
+    ("max_weight", "is_exceeded", "said"),
+    [
+        (None, False, f"{BY_MARKET_CAP}. Change in points since 9 May 2024."),
+        (0.5, False, f"{BY_MARKET_CAP}, at most 50.00 %: the excess is distributed among the others. Change in points"),
+        (
+            0.125,
+            True,
+            "The largest weight of 12.50 % cannot be kept with so few positions: all weights are equal. Change in",
+        ),
+    ],
+)
+def test_how_weights_are_made_is_said_with_the_limit_of_their_run(
+    database: Database, max_weight: float | None, is_exceeded: bool, said: str
+) -> None:
+    with database.connect() as connection:
+        fill(connection, 3)
+        add_republish(connection, DAY, max_weight=max_weight)
+        connection.execute("UPDATE analytics_portfolio_allocation SET is_max_weight_exceeded = %s", (is_exceeded,))
+    page = text_of(page_of(database))
+    assert said in page
+    assert (BY_MARKET_CAP in page) != is_exceeded
+
+
+def test_how_weights_were_made_is_not_said_where_their_run_is_not_logged(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, 3)
+        connection.execute("DELETE FROM logs_pipeline_run")
+    page = text_of(page_of(database))
+    assert "Change in points since 9 May 2024." in page
+    assert "Weight = market cap" not in page
+
+
 def test_an_unavailable_return_is_not_a_number(database: Database) -> None:
     with database.connect() as connection:
         add_trends(connection, DAY)
