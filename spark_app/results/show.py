@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spark_app.config.installation import LAUNCHER
+from spark_app.results.cash import why_cash
 from spark_app.results.served import Results, Rows
 from spark_app.text_table import data_mark, draw_table, printable
 from spark_app.universe import PERIODS
@@ -138,7 +139,17 @@ def _why_no_position(results: Results) -> str:
         return f"No position: every stock of the trending sectors is excluded ({reasons})."
     if results.basis_sessions is None:
         return "Not computed yet."
-    return f"No position: no sector trends over {results.basis_sessions} sessions."
+    return f"No position: {_why_cash(results.trends, results.snapshots, results.basis_sessions)}."
+
+
+def _why_cash(trends: Rows, snapshots: Rows, basis: int) -> str:
+    of_basis = [row for row in trends if row["period_days"] == basis]
+    return why_cash(
+        {row["etf_ticker"]: row["return_pct"] for row in of_basis},
+        [row["etf_ticker"] for row in of_basis if row["is_trending"]],
+        [row["etf_ticker"] for row in snapshots],
+        basis,
+    )
 
 
 def _percent(value: object) -> str:

@@ -68,7 +68,36 @@ def test_without_a_run_of_stage_5_the_portfolio_is_not_computed_yet(judged: Data
 @pytest.mark.parametrize("basis_sessions", [20, 5])
 def test_without_a_trending_sector_that_is_the_reason(judged: Database, basis_sessions: int) -> None:
     note_allocation(judged, basis_sessions)
+    with judged.connect() as connection:
+        connection.execute("UPDATE analytics_trending_sectors SET period_days = %s", (basis_sessions,))
     assert f"No position: no sector trends over {basis_sessions} sessions." in render_results(judged)
+
+
+def test_without_a_known_return_over_the_basis_that_is_the_reason(judged: Database) -> None:
+    note_allocation(judged, 20)
+    with judged.connect() as connection:
+        connection.execute(
+            "UPDATE analytics_trending_sectors SET return_pct = NULL, rank = NULL, is_trending = false,"
+            " unavailable_reason = 'no bar on 2023-06-01'"
+        )
+    assert "No position: no return of a sector over 20 sessions is known." in render_results(judged)
+
+
+def test_without_the_holdings_of_a_trending_sector_that_is_the_reason(judged: Database) -> None:
+    note_allocation(judged, 20)
+    with judged.connect() as connection:
+        connection.execute("UPDATE analytics_trending_sectors SET return_pct = 3, is_trending = true")
+    trends = "No position: XLK trends over 20 sessions, but"
+    assert f"{trends} no holdings of this fund are known." in render_results(judged)
+    with judged.connect() as connection:
+        connection.execute(
+            "INSERT INTO collected_meta_etf (etf_ticker, holding_ticker, as_of_date, etf_type, holding_percent,"
+            " holding_rank, coverage_percent, source, fetched_at, run_id)"
+            " VALUES ('XLK', 'AAPL', %s, 'sector', 20, 1, 20, 'yahoo', now(), 'run')",
+            (DAY,),
+        )
+    said = f"{trends} the portfolio was computed before that or the holdings were known."
+    assert said in render_results(judged)
 
 
 def test_a_date_that_republish_computed_without_a_position_is_computed(judged: Database) -> None:

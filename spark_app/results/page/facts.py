@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from spark_app.results.cash import why_cash
+
 
 @dataclass(frozen=True)
 class Trend:
@@ -249,6 +251,7 @@ class Facts:
     restated_count: int
     fetches: Sequence[Fetches]
     origins: Sequence[Origin]
+    funds_with_holdings: Sequence[str]
     look_ahead_snapshots: Mapping[str, dt.date]
 
     @property
@@ -259,6 +262,18 @@ class Facts:
     def trending(self) -> list[Sector]:
         """The sectors that trend over the basis period, the best first."""
         return [s for s in self.sectors if (t := s.trends.get(self.basis_sessions)) is not None and t.is_trending]
+
+    @property
+    def basis_returns(self) -> dict[str, Decimal | None]:
+        """The return of each sector fund over the basis period, None where it is not known."""
+        by_fund = {sector.etf_ticker: sector.trends.get(self.basis_sessions) for sector in self.sectors}
+        return {fund: None if trend is None else trend.return_pct for fund, trend in by_fund.items()}
+
+    @property
+    def cash_reason(self) -> str:
+        """Why there is neither a position nor an excluded stock, as the end of a sentence."""
+        trending = [sector.etf_ticker for sector in self.trending]
+        return why_cash(self.basis_returns, trending, self.funds_with_holdings, self.basis_sessions)
 
     @property
     def added(self) -> list[Position]:

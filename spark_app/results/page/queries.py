@@ -84,6 +84,7 @@ LOOK_AHEAD_SNAPSHOTS = """
 SELECT etf_ticker, min(as_of_date) FROM collected_meta_etf
 GROUP BY etf_ticker HAVING min(as_of_date) > %(as_of)s ORDER BY 1
 """
+FUNDS_WITH_HOLDINGS = "SELECT DISTINCT etf_ticker FROM collected_meta_etf ORDER BY 1"
 RUNS = """
 SELECT DISTINCT ON (stage) stage, as_of_date, status, started_at, finished_at, requests, rows_inserted, rows_updated,
        rows_removed, rows_rejected, restated_bars, outliers, message

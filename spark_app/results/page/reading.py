@@ -112,6 +112,7 @@ class _Reader:
             restated_count=self._value(queries.RESTATED_COUNT),
             fetches=self._rows(Fetches, queries.FETCHES),
             origins=self._rows(Origin, queries.ORIGINS),
+            funds_with_holdings=[fund for (fund,) in self._pairs(queries.FUNDS_WITH_HOLDINGS)],
             look_ahead_snapshots=dict(self._pairs(queries.LOOK_AHEAD_SNAPSHOTS)),
         )
 

@@ -113,8 +113,30 @@ def test_where_no_sector_trends_the_portfolio_is_cash(database: Database) -> Non
         add_trends(connection, DAY, benchmark="20")
         add_run(connection, "stage5_portfolio_allocation", DAY)
     said = text_of(page_of(database))
-    assert "No position No sector trends over 20 sessions, so the portfolio is cash." in said
+    assert "No position The portfolio is cash: no sector trends over 20 sessions." in said
     assert "0 of 11 sectors" in said and "0.0 % no earlier portfolio" in said
+
+
+def test_without_a_known_return_over_the_basis_that_is_why_the_portfolio_is_cash(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY)
+        connection.execute(
+            "UPDATE analytics_trending_sectors SET return_pct = NULL, rank = NULL, is_trending = false,"
+            " unavailable_reason = 'no bar on 2024-04-12' WHERE period_days = 20"
+        )
+        add_run(connection, "stage5_portfolio_allocation", DAY)
+    said = text_of(page_of(database))
+    assert "0 of 11 sectors No return is known over 20 sessions" in said
+    assert "All cash: no return of a sector over 20 sessions is known" in said
+    assert "The portfolio is cash: no return of a sector over 20 sessions is known." in said
+
+
+def test_without_the_holdings_of_the_trending_sectors_that_is_why_the_portfolio_is_cash(database: Database) -> None:
+    with database.connect() as connection:
+        add_trends(connection, DAY, benchmark="7")
+        add_run(connection, "stage5_portfolio_allocation", DAY)
+    reason = "XLV, XLY trend over 20 sessions, but no holdings of these funds are known."
+    assert f"The portfolio is cash: {reason}" in text_of(page_of(database))
 
 
 def test_a_date_that_republish_found_to_be_all_cash_is_one_that_the_next_is_compared_with(database: Database) -> None:
@@ -128,7 +150,7 @@ def test_a_date_that_republish_found_to_be_all_cash_is_one_that_the_next_is_comp
         add_portfolio(connection, monday, 2)
         add_republish(connection, DAY)
     said = text_of(page_of(database, DAY))
-    assert "No position No sector trends over 20 sessions, so the portfolio is cash." in said
+    assert "No position The portfolio is cash: no sector trends over 20 sessions." in said
     assert "100.0 % since 9 May 2024" in said
     # With Thursday's, which has the same two positions, nothing would have been traded.
     assert "100.0 % since 10 May 2024" in text_of(page_of(database, monday))
