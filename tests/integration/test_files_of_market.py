@@ -19,6 +19,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_app.ingestion.current import read_bars, read_index_membership
+from spark_app.results.page.reading import read_facts
+from spark_app.results.page.rendering import render_page
 from tests.declared import STAGES
 from tests.emulator import Market, YahooEmulator
 from tests.ingestion.files.market_files import write_market_files
@@ -154,3 +156,19 @@ def test_served_prices_are_those_of_the_files(tables: dict[str, Rows], prices: p
         assert row["volume"] == given["volume"]
     stocks = tables["collected_daily_stock_history"]
     assert {day for _, day in stocks} >= {ENERGY_LEADS, *LATER}
+
+
+def test_the_command_on_the_page_fills_its_year(
+    world: World, spark: SparkSession, settings: dict[str, dict[str, object]]
+) -> None:
+    def page() -> str:
+        return render_page(read_facts(world.database, LATER[-1], now=dt.datetime.now(dt.UTC), basis_sessions=20))
+
+    command = "backfill_etf_benchmarks --days 252 --as-of 2022-10-31 --source files"
+    assert f"A year is filled from the imported files: <code>./spark_jobs_launcher.sh {command}</code>" in page()
+    job = command.split()[0]
+    report = world.run(spark, LATER[-1], stages=[job], settings=settings, days=252)[job]
+    assert report.exit_code == 0, report
+    filled = page()
+    assert "252 sessions, first = 100" in filled
+    assert "A year is filled" not in filled

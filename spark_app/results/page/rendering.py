@@ -9,7 +9,7 @@ from decimal import Decimal
 import pandas as pd
 
 from spark_app import __version__
-from spark_app.config.installation import LAUNCHER, collecting_command
+from spark_app.config.installation import LAUNCHER, source_option
 from spark_app.results.page import strength as figures
 from spark_app.results.page.drawing import rotation_plot, shared_lines, strength_panels
 from spark_app.results.page.facts import Facts
@@ -18,6 +18,12 @@ from spark_app.universe import BENCHMARK, PERIODS, SECTOR_NAMES
 
 SHOWN_POSITIONS = 12
 """Lines of the portfolio on the first screen, as many as the sectors and the benchmark have."""
+_FILLING_FROM = {
+    "real": "with 12 requests",
+    "synthetic": "without a request",
+    "files": "from the imported files",
+}
+"""How a job gets the prices of a year, by the kind of data."""
 _STEPS = (Decimal("0.5"), Decimal("1.5"), Decimal(3))
 """Percentage points over the benchmark from which a cell has the next shade."""
 
@@ -49,11 +55,17 @@ def render_page(facts: Facts) -> str:
         rotation_plot=rotation_plot(rotations, SECTOR_NAMES, mark) if rotations else "",
         figures=figures,
         steps=_STEPS,
-        launcher=LAUNCHER,
-        filling=collecting_command(f"backfill_etf_benchmarks --days {len(facts.sessions)}", facts.origin),
-        filling_requests="with 12 requests" if facts.origin in (None, "real") else "without a request",
+        computing=_command(facts, "daily_pipeline"),
+        filling=_command(facts, f"backfill_etf_benchmarks --days {len(facts.sessions)}"),
+        filling_from=_FILLING_FROM[facts.origin or "real"],
         version=__version__,
     )
+
+
+def _command(facts: Facts, job: str) -> str:
+    """The command of a job for the session of the page; without a date a job works for the last completed one."""
+    date = f" --as-of {facts.as_of}" if facts.as_of != facts.last_completed else ""
+    return f"{LAUNCHER} {job}{date}{source_option(facts.origin)}"
 
 
 def _by_week(strength: pd.DataFrame) -> list[tuple[dt.date, list[float | None]]]:

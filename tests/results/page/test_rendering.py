@@ -174,19 +174,39 @@ def test_without_a_run_of_stage_5_the_portfolio_is_not_there_yet(database: Datab
 
 @pytest.mark.parametrize(
     ("origin", "cost", "source"),
-    [("real", "with 12 requests", ""), ("synthetic", "without a request", " --source synthetic")],
+    [
+        ("real", "with 12 requests", ""),
+        ("synthetic", "without a request", " --source synthetic"),
+        ("files", "from the imported files", " --source files"),
+    ],
 )
+# Without a date a job would work for the last completed session.
+@pytest.mark.parametrize(("now", "date"), [("2024-05-11", ""), ("2024-05-14", " --as-of 2024-05-10")])
 def test_a_short_history_is_shown_and_how_a_year_is_filled(
-    database: Database, origin: str, cost: str, source: str
+    database: Database, origin: str, cost: str, source: str, now: str, date: str
 ) -> None:
     with database.connect() as connection:
         connection.execute("INSERT INTO logs_data_origin (origin) VALUES (%s)", (origin,))
         add_trends(connection, DAY)
         add_prices(connection, sessions=30)
-    said = text_of(page_of(database))
-    command = f"./spark_jobs_launcher.sh backfill_etf_benchmarks --days 252{source}"
-    assert f"30 of 252 sessions are served. A year is filled {cost}: {command} " in said
-    assert f"Needs 73 sessions of prices in a row; 30 are served. Fill a year {cost}: {command} " in said
+    made = dt.datetime.fromisoformat(now).replace(tzinfo=dt.UTC)
+    said = text_of(page_of(database, now=made))
+    command = f"./spark_jobs_launcher.sh backfill_etf_benchmarks --days 252{date}{source} "
+    assert f"30 of 252 sessions are served. A year is filled {cost}: {command}" in said
+    assert f"Needs 73 sessions of prices in a row; 30 are served. Fill a year {cost}: {command}" in said
+    computing = f"run ./spark_jobs_launcher.sh daily_pipeline{date}{source} "
+    assert f"Stage 5 has not computed a portfolio for 10 May 2024: {computing}" in said
+
+
+def test_the_commands_on_a_page_of_the_past_are_for_its_session(database: Database) -> None:
+    with database.connect() as connection:
+        add_origin(connection, "synthetic")
+        add_trends(connection, DAY_BEFORE)
+        add_trends(connection, DAY)
+    said = text_of(page_of(database, DAY_BEFORE))
+    of_session = "--as-of 2024-05-09 --source synthetic"
+    assert f"run ./spark_jobs_launcher.sh daily_pipeline {of_session} " in said
+    assert f"./spark_jobs_launcher.sh backfill_etf_benchmarks --days 252 {of_session} " in said
 
 
 def test_who_filled_a_year_as_the_page_said_is_not_sent_again(database: Database) -> None:
