@@ -79,14 +79,18 @@ BEGIN
 END
 $$;
 
--- The function of the triggers, which a restore replaces. It may still belong to the login user that migrated the database;
--- another one cannot give it away.
+-- The functions of triggers and views, which a restore replaces. They may still belong to the login user that migrated the
+-- database; another one cannot give them away.
 DO $$
+DECLARE
+    ours regprocedure;
 BEGIN
-    IF (SELECT proowner <> 'spark_app_owner'::regrole AND pg_has_role(proowner, 'USAGE') FROM pg_proc
-        WHERE oid = 'public.forget_publications()'::regprocedure) THEN
-        ALTER FUNCTION public.forget_publications() OWNER TO spark_app_owner;
-    END IF;
+    FOR ours IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        AND proname IN ('forget_publications', 'portfolio_runs', 'portfolio_dates')
+        AND proowner <> 'spark_app_owner'::regrole AND pg_has_role(proowner, 'USAGE')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO spark_app_owner', ours);
+    END LOOP;
 END
 $$;
 
