@@ -31,7 +31,7 @@ from spark_app.storage.postgres.run_log import (
     finished_run,
     log_errors,
 )
-from spark_app.storage.postgres.served_columns import check_columns
+from spark_app.storage.postgres.served_columns import check_columns, sql_type
 from spark_app.storage.postgres.unchanged import Content, keep_contents, observed, read_contents, unchanged_of
 
 _LOCK_SECONDS = 60.0
@@ -251,17 +251,27 @@ def _remove_stale_rows(
 
 def stale_rows(owned: RowSet, table: ServedTable, names: Mapping[str, sql.Composable]) -> sql.Composed:
     """Return the condition for a row `served` to be stale: in the set, and not among the rows of `names["loading"]`."""
-    # Without VALUES each row of the set is a level of its own in PostgreSQL's parser, whose stack ends at some 8,000.
+    # Without VALUES each row of the set is a level in PostgreSQL's parser, whose stack ends at some 8,000 levels.
     return sql.SQL(
         "({columns}) IN (VALUES {values}) AND NOT EXISTS"
         " (SELECT 1 FROM {loading} AS loaded WHERE ({loaded_key}) = ({key}))"
     ).format(
         columns=joined_columns(owned.columns, "served"),
-        values=_joined(sql.SQL("({})").format(_joined(map(sql.Literal, row))) for row in owned.values),
+        values=_typed_values(owned, table),
         loading=names["loading"],
         loaded_key=joined_columns(table.key, "loaded"),
         key=joined_columns(table.key, "served"),
     )
+
+
+def _typed_values(owned: RowSet, table: ServedTable) -> sql.Composed:
+    """Return the rows of a set with the types of their columns: as in messages, a date may be a text."""
+    types = [sql.SQL(sql_type(table.schema[name].dataType)) for name in owned.columns]
+    rows = (
+        _joined(sql.SQL("{}::{}").format(value, type_name) for value, type_name in zip(row, types, strict=True))
+        for row in owned.values
+    )
+    return _joined(sql.SQL("({})").format(row) for row in rows)
 
 
 def _counts(connection: psycopg.Connection, statement: sql.Composed) -> tuple[int, int, int]:

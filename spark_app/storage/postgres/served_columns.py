@@ -46,7 +46,7 @@ def check_columns(connection: psycopg.Connection, tables: Iterable[ServedTable])
         found.setdefault(name, {})[column] = type_name
     for name, columns in found.items():  # A table that is missing is reported by PostgreSQL.
         for field in wanted[name].schema:
-            _check_column(name, field.name, wanted=_type_of(field.dataType), found=columns.get(field.name))
+            _check_column(name, field.name, wanted=sql_type(field.dataType), found=columns.get(field.name))
 
 
 def _check_column(table: str, column: str, *, wanted: str, found: str | None) -> None:
@@ -62,7 +62,8 @@ def _check_column(table: str, column: str, *, wanted: str, found: str | None) ->
         )
 
 
-def _type_of(data_type: DataType) -> str:
+def sql_type(data_type: DataType) -> str:
+    """Return the type that PostgreSQL has for a column of a served table."""
     if isinstance(data_type, DecimalType):
         return f"numeric({data_type.precision},{data_type.scale})"
     return _TYPES[type(data_type)]

@@ -104,6 +104,13 @@ def test_a_set_of_many_rows_is_replaced(spark: SparkSession, database: Database)
     assert send(database, only_b, key=run_key("run-00000002")) == RowCounts(unchanged=1, removed=1)
 
 
+def test_a_set_may_name_its_dates_as_messages_do(spark: SparkSession, database: Database) -> None:
+    send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A", "B"])))
+    gone = RowSet(("as_of_date", "ticker"), ((str(DAY), "A"),))
+    nothing = Publication(PORTFOLIO_EXCLUSION, exclusions(spark, []), gone)
+    assert send(database, nothing, key=run_key("run-00000002")) == RowCounts(removed=1)
+
+
 def test_an_owned_set_may_become_empty(spark: SparkSession, database: Database) -> None:
     owned = RowSet(("as_of_date",), ((DAY,),))
     send(database, Publication(PORTFOLIO_EXCLUSION, exclusions(spark, ["A"]), owned))
