@@ -19,7 +19,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import ServedTable
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.provenance import Provenance, Restatement
-from spark_app.storage.postgres.recovery import unserved_runs
+from spark_app.storage.postgres.recovery import unserved, unserved_runs
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.restatements import restatements
 
@@ -98,14 +98,16 @@ def _restated(
 ) -> tuple[tuple[Restatement, ...], dt.date | None]:
     """Return what was restated and is not served yet, and from which session on."""
     own, tickers = run.request.run_id, list(charts.tickers)
-    unserved = unserved_runs(run.database, own, run.stage, tables, tickers, STAGING_JOBS)
-    unserved |= {(ticker, own) for ticker in restated}
-    if not unserved:
+    listed = unserved_runs(run.database, own, run.stage, tables, tickers, STAGING_JOBS)
+    listed |= {(ticker, own) for ticker in restated}
+    if not listed:
         return (), None
-    named, runs = (sorted(set(parts)) for parts in zip(*unserved, strict=True))
+    named, runs = (sorted(set(parts)) for parts in zip(*listed, strict=True))
     bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(named))
-    found = tuple(r for r in collect_restatements(bars, runs) if (r.ticker, r.run_id) in unserved)
-    return found, min((restatement.first_trade_date for restatement in found), default=None)
+    found = [r for r in collect_restatements(bars, runs) if (r.ticker, r.run_id) in listed]
+    of_others = unserved(run.database, tables, [r for r in found if r.run_id != own])
+    found = [r for r in found if r.run_id == own or r in of_others]
+    return tuple(found), min((restatement.first_trade_date for restatement in found), default=None)
 
 
 def collect_restatements(bars: DataFrame, runs: Sequence[str] | None = None) -> tuple[Restatement, ...]:

@@ -11,15 +11,18 @@ from psycopg import sql
 from spark_app.schemas import ServedTable
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.locks import try_stage_lock
-from spark_app.storage.postgres.provenance import LoggedFetch, log_fetches
+from spark_app.storage.postgres.provenance import LoggedFetch, Restatement, log_fetches
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import ConsumerError, RunKey, log_errors
 
+# A run of another job writes the newest bar, too, and serves no more than its own dates.
 _NEWEST_SERVED = """
-SELECT asked.ticker, served.trade_date, coalesce((
-    SELECT min(started_at) FROM logs_pipeline_run WHERE run_id = served.run_id), '-infinity') AS served_since
+SELECT asked.ticker, newest.trade_date, coalesce((
+    SELECT run.started_at FROM {table} AS served JOIN logs_pipeline_run AS run USING (run_id)
+    WHERE served.ticker = asked.ticker AND run.stage = %(stage)s
+    ORDER BY served.trade_date DESC LIMIT 1), '-infinity') AS served_since
 FROM unnest(%(tickers)s::text[]) AS asked (ticker) CROSS JOIN LATERAL (
-    SELECT trade_date, run_id FROM {} WHERE ticker = asked.ticker ORDER BY trade_date DESC LIMIT 1) AS served
+    SELECT trade_date FROM {table} WHERE ticker = asked.ticker ORDER BY trade_date DESC LIMIT 1) AS newest
 """
 _UNSERVED_RUNS = """
 SELECT newest.ticker, other.run_id FROM ({}) AS newest JOIN logs_pipeline_run AS other
@@ -31,6 +34,19 @@ FROM unnest(%(tickers)s::text[]) AS asked (ticker), logs_pipeline_run AS own JOI
     ON other.run_id <> own.run_id AND own.started_at < coalesce(
         other.finished_at, CASE WHEN other.staged_at IS NULL THEN 'infinity' ELSE other.staged_at END)
 WHERE own.run_id = %(run_id)s AND own.stage = %(stage)s
+"""
+# The first and the last served one of the restated bars: a run may serve only the newest, or stop in the past.
+_STALE = """
+SELECT asked.number FROM unnest(%(ticker)s::text[], %(first)s::date[], %(last)s::date[], %(noticed_at)s::timestamptz[])
+    WITH ORDINALITY AS asked (ticker, first, last, noticed_at, number)
+WHERE EXISTS (
+    (SELECT FROM {table} AS served WHERE served.ticker = asked.ticker AND served.fetched_at < asked.noticed_at
+     AND served.trade_date = (SELECT min(trade_date) FROM {table} WHERE ticker = asked.ticker
+                              AND trade_date BETWEEN first AND last))
+    UNION ALL
+    (SELECT FROM {table} AS served WHERE served.ticker = asked.ticker AND served.fetched_at < asked.noticed_at
+     AND served.trade_date = (SELECT max(trade_date) FROM {table} WHERE ticker = asked.ticker
+                              AND trade_date BETWEEN first AND last)))
 """
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s AND staged_at IS NULL"
 
@@ -67,20 +83,37 @@ def unserved_runs(
 ) -> set[tuple[str, str]]:
     """List the tickers and the other runs of a stage that may have restated bars of them that are not served.
 
-    Since the run that served the newest bar of the ticker, such a run failed, or had an as-of date before that bar:
-    what it restated may be staged and not be served for every date. The run itself is listed with each ticker if
-    another one ran at the same time, which may have staged what it landed.
+    Since a run of the stage last served a new bar of the ticker, such a run failed, or had an as-of date before the
+    newest bar: what it restated may be staged but not served. The run itself is listed with each ticker if another one
+    ran at the same time, which may have staged what it landed. `unserved` tells what of it is served by now.
 
     Args:
         tables: those that serve the tickers' bars. A ticker without a row there has no bar that could be old.
         also: other jobs whose runs are listed, good ones as well: what they stage, they serve for their own dates.
     Returns: pairs of ticker and run_id.
     """
-    newest = [sql.SQL(_NEWEST_SERVED).format(sql.Identifier(table.name)) for table in tables]
+    newest = [sql.SQL(_NEWEST_SERVED).format(table=sql.Identifier(table.name)) for table in tables]
     statement = sql.SQL(_UNSERVED_RUNS).format(sql.SQL(" UNION ALL ").join(newest))
     parameters = {"stage": stage, "run_id": run_id, "tickers": list(tickers), "also": list(also)}
     with translated_errors("reading the run log"), database.connect() as connection:
         return set(connection.execute(statement, parameters).fetchall())
+
+
+@retried
+def unserved(
+    database: Database, tables: Sequence[ServedTable], restatements: Sequence[Restatement]
+) -> list[Restatement]:
+    """Keep the restatements of which a table still has a bar that was fetched before."""
+    given = {
+        "ticker": [restatement.ticker for restatement in restatements],
+        "first": [restatement.first_trade_date for restatement in restatements],
+        "last": [restatement.last_trade_date for restatement in restatements],
+        "noticed_at": [restatement.noticed_at for restatement in restatements],
+    }
+    stale = sql.SQL(" UNION ").join(sql.SQL(_STALE).format(table=sql.Identifier(table.name)) for table in tables)
+    with translated_errors("reading served prices"), database.connect() as connection:
+        numbers = {number for (number,) in connection.execute(stale, given).fetchall()}
+    return [restatement for number, restatement in enumerate(restatements, start=1) if number in numbers]
 
 
 @retried

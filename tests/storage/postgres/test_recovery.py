@@ -1,4 +1,4 @@
-"""Which restatements may be staged and not served: judged for each ticker, by the run that served its newest bar."""
+"""Which restatements are staged and not served: judged for each ticker, by the runs that served it and by its bars."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.recovery import unserved_runs
+from spark_app.storage.postgres.provenance import Restatement
+from spark_app.storage.postgres.recovery import unserved, unserved_runs
 
 JUNE, OCTOBER, NOVEMBER = dt.date(2026, 6, 30), dt.date(2026, 10, 30), dt.date(2026, 11, 2)
+FETCHED = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 ALSO = ["import_files"]
 
 
@@ -26,16 +28,18 @@ def log_run(
     )
 
 
-def serve(connection: psycopg.Connection, ticker: str, day: dt.date, run_id: str) -> None:
+def serve(
+    connection: psycopg.Connection, ticker: str, day: dt.date, run_id: str, fetched_at: dt.datetime = FETCHED
+) -> None:
     connection.execute(
         "INSERT INTO collected_daily_etf_ohlc (ticker, trade_date, open_price, high_price, low_price, close_price,"
         " adj_close_price, volume, dividend, split_ratio, fetched_at, run_id)"
-        " VALUES (%s, %s, 1, 1, 1, 1, 1, 1, 0, 1, now(), %s)",
-        (ticker, day, run_id),
+        " VALUES (%s, %s, 1, 1, 1, 1, 1, 1, 0, 1, %s, %s)",
+        (ticker, day, fetched_at, run_id),
     )
 
 
-def unserved(database: Database, *tickers: str) -> set[tuple[str, str]]:
+def listed(database: Database, *tickers: str) -> set[tuple[str, str]]:
     return unserved_runs(database, "own", "stage4", [ETF_OHLC], tickers, ALSO)
 
 
@@ -55,25 +59,56 @@ def test_what_a_run_for_the_past_restated_is_unserved_until_the_ticker_is_served
         log_run(connection, "for-june", JUNE)
         log_run(connection, "in-november", NOVEMBER)
         serve(connection, "BBB", NOVEMBER, "in-november")
-    assert unserved(october, "AAA", "BBB", "NEW") == {("AAA", "for-june")}
+    assert listed(october, "AAA", "BBB", "NEW") == {("AAA", "for-june")}
 
 
 def test_a_failed_run_is_listed_and_a_good_one_for_the_newest_session_is_not(october: Database) -> None:
     with october.connect() as connection:
         log_run(connection, "failed", NOVEMBER, status="failed")
         log_run(connection, "again", OCTOBER)
-    assert unserved(october, "AAA") == {("AAA", "failed")}
+    assert listed(october, "AAA") == {("AAA", "failed")}
 
 
 def test_an_import_is_listed_also_if_it_was_good(october: Database) -> None:
     with october.connect() as connection:
         log_run(connection, "imported", NOVEMBER, stage="import_files")
         log_run(connection, "another-job", NOVEMBER, stage="stage1", status="failed")
-    assert unserved(october, "AAA") == {("AAA", "imported")}
+    assert listed(october, "AAA") == {("AAA", "imported")}
 
 
 def test_without_the_row_of_the_run_that_served_it_every_run_counts(database: Database) -> None:
     with database.connect() as connection:
         log_run(connection, "failed", OCTOBER, status="failed")
         serve(connection, "AAA", OCTOBER, "forgotten")
-    assert unserved(database, "AAA") == {("AAA", "failed")}
+    assert listed(database, "AAA") == {("AAA", "failed")}
+
+
+@pytest.mark.parametrize("job", ["republish", "import_files"])
+def test_a_job_that_serves_its_own_dates_alone_leaves_the_others_listed(october: Database, job: str) -> None:
+    with october.connect() as connection:
+        log_run(connection, "failed", NOVEMBER, status="failed")
+        log_run(connection, "of-a-job", NOVEMBER, stage=job)
+        serve(connection, "AAA", NOVEMBER, "of-a-job")
+    assert ("AAA", "failed") in listed(october, "AAA")
+
+
+def restatement(ticker: str, first: dt.date, last: dt.date) -> Restatement:
+    noticed = FETCHED + dt.timedelta(hours=1)
+    return Restatement(ticker, "other", "split", 0.5, 9, first, last, noticed)
+
+
+def test_a_restatement_is_unserved_while_its_first_or_last_served_bar_is_of_an_earlier_fetch(
+    database: Database,
+) -> None:
+    later, days = FETCHED + dt.timedelta(hours=1), (JUNE, OCTOBER, NOVEMBER)
+    served = {"NONE": (), "OLD": (FETCHED, FETCHED), "PAST": (later, FETCHED), "NEWEST": (FETCHED, later)}
+    served |= {"ALL": (later, later), "ELSEWHERE": ()}
+    with database.connect() as connection:
+        serve(connection, "ELSEWHERE", NOVEMBER, "run")
+        for ticker, times in served.items():
+            for day, time in zip(days, times, strict=False):
+                serve(connection, ticker, day, "run", time)
+    # Served from June on only, and to October.
+    found = [restatement(ticker, dt.date(2026, 1, 2), OCTOBER) for ticker in served]
+    assert [r.ticker for r in unserved(database, [ETF_OHLC], found)] == ["OLD", "PAST", "NEWEST"]
+    assert unserved(database, [ETF_OHLC], []) == []
