@@ -95,3 +95,14 @@ def test_a_date_that_republish_found_to_be_all_cash_has_a_portfolio(database: Da
     # Everything is sold on the 3rd, and B is bought on the 6th with cash.
     assert turnovers(database) == [(2, None, Decimal(1)), (3, 2, Decimal(1)), (6, 3, Decimal(1))]
     assert changes == [(day(2), None, "A", 1), (day(3), day(2), "A", -1), (day(6), day(3), "B", 1)]
+
+
+def test_who_may_read_the_views_need_not_read_the_tables(database: Database) -> None:
+    with database.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute("CREATE ROLE test_of_views")
+        for view in ("analytics_portfolio_turnover", "analytics_portfolio_changes"):
+            connection.execute(f"GRANT SELECT ON {view} TO test_of_views")
+        connection.execute(POSITION, (day(2), "A", 1))
+        connection.execute("SET LOCAL ROLE test_of_views")
+        assert connection.execute("SELECT turnover FROM analytics_portfolio_turnover").fetchall() == [(1,)]
+        assert connection.execute("SELECT ticker FROM analytics_portfolio_changes").fetchall() == [("A",)]

@@ -31,9 +31,9 @@ $$;
 
 -- The dates with a portfolio, also of one without any position, each with the one before it. Of rows that a replay of the
 -- topic brought no run is logged. The log may keep dates whose results retention removed, so it counts from the first date
--- with trends on.
+-- with trends on. With its owner's rights, as a view reads its tables: who may read the views need not read the tables.
 CREATE OR REPLACE FUNCTION portfolio_dates() RETURNS TABLE (as_of_date date, previous_date date)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 SELECT portfolio.as_of_date, lag(portfolio.as_of_date) OVER (ORDER BY portfolio.as_of_date)
 FROM (
     SELECT position.as_of_date FROM public.analytics_portfolio_allocation AS position
