@@ -321,6 +321,13 @@ def rename_in_holdings(database: Database) -> None:
         connection.execute("UPDATE collected_meta_etf SET holding_ticker = 'MSOF' WHERE holding_ticker = 'MSFT'")
 
 
+def test_a_decision_of_before_a_rename_was_known_keeps_its_holdings(market: Database) -> None:
+    later = (Rename("MSFT", "NEW", dt.date(2026, 11, 20)),)
+    known, then = explained(market, "MSFT", renames=later), explained(market, "MSFT")
+    assert then.kind in ("position", "exclusion") and then.holdings is not None
+    assert (known.holdings, sentences(known)["member"]) == (then.holdings, sentences(then)["member"])
+
+
 def test_a_renamed_stock_is_found_in_holdings_of_before(market: Database) -> None:
     rename_in_holdings(market)
     found = explained(market, "MSFT", renames=RENAMES)

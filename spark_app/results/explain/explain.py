@@ -23,8 +23,10 @@ from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.migrate import migrate
 from spark_app.storage.postgres.retry import retried
 from spark_app.universe import (
+    ALWAYS,
     BENCHMARK,
     BENCHMARKS,
+    OPEN,
     PERIODS,
     SECTOR_NAMES,
     SHARE_CLASSES,
@@ -132,7 +134,9 @@ def _explain_stock(
     position = next((row for row in positions if row["ticker"] == ticker), None)
     exclusion = facts.read_exclusion(connection, date, ticker) if position is None else None
     decided = position or exclusion
-    snapshot = _membership(connection, tickers_of(ticker, renames), date, decided)
+    # A decision of before a rename was known names the ticker of its time.
+    own = [TickerSpan(ticker, ALWAYS, OPEN)] if decided else []
+    snapshot = _membership(connection, [*tickers_of(ticker, renames), *own], date, decided)
     history = facts.read_history(connection, ticker, date)
     if decided is None and snapshot is None:
         _require_newest_ticker(ticker, date, renames)
