@@ -27,4 +27,4 @@ def why_cash(
     if not set(trending) & set(funds_with_holdings):
         return f"{trends}, but no holdings of {'this fund' if one else 'these funds'} are known"
     # Each member is a position or excluded, so the run did not see these trends and holdings.
-    return f"{trends}, but the portfolio was computed before that or the holdings were known"
+    return f"{trends}, but the portfolio was computed before these were known"

@@ -32,7 +32,7 @@ def test_a_topic_that_is_missing_is_named_and_gets_the_messages_once_it_is_there
             (topic,),
         )
     servers = strict_broker.servers
-    missing = f"there is no topic {topic} at {servers}, and the brokers have not created it: create it"
+    missing = f"topic {topic} does not exist at {servers} and is not created automatically: create it"
     assert deliver(database, access(servers, topic, seconds=2)) == Delivery(sent=0, pending=1, problem=missing)
     administrator = AdminClient({"bootstrap.servers": servers})
     (created,) = administrator.create_topics([NewTopic(topic, 1, 1)]).values()

@@ -96,7 +96,7 @@ def test_without_the_holdings_of_a_trending_sector_that_is_the_reason(judged: Da
             " VALUES ('XLK', 'AAPL', %s, 'sector', 20, 1, 20, 'yahoo', now(), 'run')",
             (DAY,),
         )
-    said = f"{trends} the portfolio was computed before that or the holdings were known."
+    said = f"{trends} the portfolio was computed before these were known."
     assert said in render_results(judged)
 
 

@@ -69,8 +69,8 @@ class TopicSender:
     def problem(self) -> str:
         """A topic that is missing, the last error of the client, or that there was no answer."""
         if self._missing_topic is not None:
-            place = f"{self._missing_topic} at {self._servers}"
-            return f"there is no topic {place}, and the brokers have not created it: create it"
+            topic = f"topic {self._missing_topic} does not exist at {self._servers}"
+            return f"{topic} and is not created automatically: create it"
         if self._problem is None:
             return f"no answer within {self._timeout:g} s"
         return str(self._problem.str())

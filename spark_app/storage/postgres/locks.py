@@ -144,7 +144,7 @@ def stage_lock(database: Database, run: RunKey) -> Iterator[Lock]:
 
 @contextlib.contextmanager
 def lone_stage_lock(database: Database, run: RunKey) -> Iterator[Lock]:
-    """Be the only run of all, at work on this stage and as-of date, for the duration of the block.
+    """Run this stage and as-of date while no other run is active.
 
     Raises: AlreadyRunningError: another one uses the tables.
     """

@@ -61,9 +61,8 @@ class _StopAfter(tenacity.stop.stop_base):
 class RetryPolicy:
     """How long to retry and to wait for Postgres; a request to stop ends the retries.
 
-    `retry_seconds`: how long to retry what failed for a passing reason, from its
-    first failure on. `answer_seconds`: a statement without an answer
-    for so long counts as a lost connection. `stopping`: set when the run is to end early.
+    `retry_seconds`: how long to retry what failed for a passing reason, from its first failure on. `answer_seconds`: a
+    statement without an answer for so long counts as a lost connection. `stopping`: set when the run is to end early.
     """
 
     retry_seconds: float = 30.0
