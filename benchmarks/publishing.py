@@ -22,8 +22,8 @@ from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.programs import client_program
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.migrate import migrate
-from spark_app.storage.postgres.publication import Publication
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publication import Publication
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.run_log import RunKey, RunResult, start_run
 
 _COLUMNS = ETF_OHLC.schema.fieldNames()

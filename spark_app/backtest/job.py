@@ -27,7 +27,7 @@ from spark_app.errors import DataIncompleteError, UsageError
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import BACKTEST_RUN, BACKTEST_TABLES
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
 from spark_app.transforms.rotation import SectorChoice, rank_periods_of
 
 logger = logging.getLogger(__name__)

@@ -121,7 +121,7 @@ def restore(file: Path, *, replace: bool) -> None:
         AlreadyRunningError: a run is at work.
     """
     # Brings Spark with it, which the other commands do without.
-    from spark_app.storage.postgres.publish import sweep_orphans
+    from spark_app.storage.postgres.publishing.publish import sweep_orphans
 
     if not file.is_file():
         raise UsageError(f"db restore {file}: there is no such file")

@@ -23,7 +23,7 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.sources.contract import Kind
 from spark_app.storage.postgres.provenance import Provenance
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.publication import Publication
 
 
 @dataclass(frozen=True, eq=False)

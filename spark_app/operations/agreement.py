@@ -16,7 +16,7 @@ from spark_app.ingestion.current import read_bars, read_holdings, read_quotes
 from spark_app.pipeline.run import Run
 from spark_app.schemas import ETF_HOLDINGS, MEMBERSHIPS, STOCK_HISTORY, ServedTable
 from spark_app.storage.delta.staging import BARS_TABLE
-from spark_app.storage.postgres.checksums import checksum
+from spark_app.storage.postgres.publishing.checksums import checksum
 from spark_app.storage.postgres.verify import (
     RowSum,
     Served,

@@ -7,7 +7,7 @@ from spark_app.pipeline.messages import topic_of
 from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import SERVED_TABLES
-from spark_app.storage.postgres.publish import enqueue_rows
+from spark_app.storage.postgres.publishing.publish import enqueue_rows
 from spark_app.storage.postgres.run_log import RunKey
 
 

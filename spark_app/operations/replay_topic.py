@@ -17,8 +17,8 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import SERVED_TABLES, ServedTable
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.messages import READ_MESSAGES, key_text, read_batches
-from spark_app.storage.postgres.publication import Publication, RowSet
-from spark_app.storage.postgres.row_rules import find_rejected
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.row_rules import find_rejected
 from spark_app.storage.postgres.run_log import ConsumerError, read_origin
 
 _REJECTED = StructType([StructField("key", StringType()), StructField("rule", StringType())])

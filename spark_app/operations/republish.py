@@ -45,7 +45,7 @@ from spark_app.stages.stage5_portfolio_allocation import (
 )
 from spark_app.storage.delta.staging import BARS_TABLE, FETCHES_TABLE, HOLDINGS_TABLE, QUOTES_TABLE
 from spark_app.storage.postgres.provenance import Provenance
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
 from spark_app.transforms.allocation import portfolio_exclusions, portfolio_positions
 from spark_app.transforms.holdings import ranked_holdings
 from spark_app.transforms.options import PortfolioOptions

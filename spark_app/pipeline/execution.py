@@ -22,7 +22,7 @@ from spark_app.pipeline.stage import Stage
 from spark_app.pipeline.what_if import run_what_if
 from spark_app.storage.delta.failures import staging_in_use
 from spark_app.storage.postgres.locks import lone_stage_lock, stage_lock
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, start_run
 
 _LONGEST_MESSAGE = 500

@@ -9,7 +9,7 @@ from spark_app.config.settings import Settings
 from spark_app.pipeline.run import Run
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.migrate import migrate
-from spark_app.storage.postgres.publish import sweep_orphans
+from spark_app.storage.postgres.publishing.publish import sweep_orphans
 from spark_app.storage.postgres.run_log import check_origin
 from spark_app.storage.postgres.throttle import clear_block
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from spark_app.errors import SparkAppError
 from spark_app.pipeline.fetch_summary import FetchSummary
 from spark_app.storage.postgres.provenance import UNKNOWN, Provenance
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.publication import Publication
 from spark_app.storage.postgres.run_log import ConsumerError
 
 

@@ -21,7 +21,7 @@ from spark_app.pipeline.summary import Summary
 from spark_app.schemas import ServedTable
 from spark_app.storage.delta.staging import Staging
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
 
 _T = TypeVar("_T")
 _AS_OF_DATES = StructType([StructField("as_of_date", DateType())])

@@ -10,8 +10,8 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.pipeline.stage import Stage
 from spark_app.storage.delta.failures import staging_in_use
-from spark_app.storage.postgres.difference import Difference, compare_with_served
 from spark_app.storage.postgres.locks import tables_shared_lock
+from spark_app.storage.postgres.publishing.difference import Difference, compare_with_served
 from spark_app.storage.postgres.run_log import RowCounts
 from spark_app.text_table import draw_table
 

@@ -12,7 +12,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC
 from spark_app.sources.contract import Kind
 from spark_app.stages.market import describe_unlisted
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.publication import Publication
 from spark_app.universe import BENCHMARKS, FUNDS, PRICED_FUNDS
 
 _TABLES = ((ETF_OHLC, FUNDS), (BENCHMARK_OHLC, BENCHMARKS))

@@ -12,7 +12,7 @@ from spark_app.pipeline.result import StageResult
 from spark_app.pipeline.run import Run
 from spark_app.schemas import ETF_HOLDINGS
 from spark_app.sources.contract import Kind
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
 from spark_app.transforms.holdings import ranked_holdings
 from spark_app.universe import FUNDS
 

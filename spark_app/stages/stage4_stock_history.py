@@ -12,7 +12,7 @@ from spark_app.schemas import MEMBERSHIPS, STOCK_HISTORY
 from spark_app.sources.contract import Kind
 from spark_app.stages.market import describe_look_ahead, members_of, sector_trends_of, with_memberships
 from spark_app.storage.postgres.provenance import Provenance
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.publication import Publication
 from spark_app.transforms.stock_history import stock_history
 
 

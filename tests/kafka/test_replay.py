@@ -25,13 +25,13 @@ from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.reader import find_span
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.locks import stage_lock
-from spark_app.storage.postgres.publication import Publication, RowSet
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.run_log import start_run
 from tests.declared import DECLARED
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.topics import read_topic
-from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key
+from tests.storage.postgres.publishing.test_publish import DAY, OK, bars, exclusions, run_key
 
 OF_DAY = RowSet(("as_of_date",), ((DAY,),))
 TABLES = (ETF_OHLC.name, PORTFOLIO_EXCLUSION.name)

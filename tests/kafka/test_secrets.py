@@ -20,14 +20,14 @@ from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.kafka.reader import Span, find_span
 from spark_app.storage.kafka.reader import read_topic as read_topic_by_spark
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publication import Publication
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publication import Publication
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.run_log import start_run
 from tests.integration.world import PROJECT
 from tests.kafka.broker import PASSWORD, SCRAM_PASSWORD, USER, KafkaBroker, make_certificates, sign
 from tests.kafka.topics import read_topic
 from tests.storage.postgres.logins import url_of
-from tests.storage.postgres.test_publish import OK, bars, run_key
+from tests.storage.postgres.publishing.test_publish import OK, bars, run_key
 
 DEBUG_LOG = """
 status = off

@@ -17,7 +17,7 @@ from spark_app.pipeline.run import Run
 from spark_app.pipeline.sequence import pending_stages, run_stages
 from spark_app.pipeline.stage import Stage
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.run_log import RowCounts, RunKey, RunResult, finish_run, start_run
 from tests.declared import DECLARED, STAGES
 

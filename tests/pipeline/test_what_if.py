@@ -22,7 +22,7 @@ from spark_app.pipeline.what_if import draw_differences
 from spark_app.schemas import TRENDING_SECTORS
 from spark_app.storage.delta.staging import Staging
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.difference import Difference
+from spark_app.storage.postgres.publishing.difference import Difference
 
 pytestmark = pytest.mark.usefixtures("no_settings_from_outside")
 

@@ -94,19 +94,19 @@ BEGIN
 END
 $$;
 
--- The pipeline. Merging results (publish.py); there is no DELETE on prices.
+-- The pipeline. Merging results (publishing/publish.py); there is no DELETE on prices.
 GRANT INSERT, UPDATE ON
     collected_daily_etf_ohlc, collected_daily_benchmark_ohlc, collected_meta_etf, collected_daily_stock_history,
     analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion,
     analytics_backtest_run, analytics_backtest_summary, analytics_backtest_equity, analytics_backtest_rebalance,
     analytics_backtest_position, analytics_backtest_ledger
 TO spark_app_pipeline;
--- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publish.py).
+-- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publishing/publish.py).
 GRANT DELETE ON
     collected_meta_etf, analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion,
     analytics_backtest_summary, analytics_backtest_equity, analytics_backtest_rebalance, analytics_backtest_position
 TO spark_app_pipeline;
--- Its own loading tables (loading.py).
+-- Its own loading tables (publishing/loading.py).
 REVOKE ALL ON SCHEMA loading FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA loading TO spark_app_pipeline;
 -- The run log, rejected data, and the kind of data (run_log.py).
@@ -114,7 +114,7 @@ GRANT INSERT, UPDATE ON logs_pipeline_run TO spark_app_pipeline;
 GRANT INSERT ON logs_consumer_error, logs_data_origin TO spark_app_pipeline;
 -- What was fetched and restated (provenance.py).
 GRANT INSERT ON logs_fetch, logs_price_restatement TO spark_app_pipeline;
--- What was published last (unchanged.py).
+-- What was published last (publishing/unchanged.py).
 GRANT INSERT, UPDATE ON logs_publication TO spark_app_pipeline;
 -- The throttle, whose rows exist from the start, and requests to stop (throttle.py).
 GRANT UPDATE ON logs_fetch_throttle TO spark_app_pipeline;

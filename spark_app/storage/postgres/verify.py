@@ -14,8 +14,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from spark_app.schemas import ServedTable
-from spark_app.storage.postgres.checksums import checksum_sql
 from spark_app.storage.postgres.database import Database, translated_errors
+from spark_app.storage.postgres.publishing.checksums import checksum_sql
 
 _Fact = TypeVar("_Fact")
 

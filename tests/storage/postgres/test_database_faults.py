@@ -23,20 +23,20 @@ from spark_app.errors import (
     ServiceUnavailableError,
 )
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage.postgres import loading
-from spark_app.storage.postgres import publish as publish_module
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
 from spark_app.storage.postgres.locks import stage_lock, staging_table_lock, tables_exclusive_lock
-from spark_app.storage.postgres.publication import Publication
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing import loading
+from spark_app.storage.postgres.publishing import publish as publish_module
+from spark_app.storage.postgres.publishing.publication import Publication
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, start_run
 from spark_app.storage.postgres.throttle import read_throttle
 from tests.storage.postgres.breakable_server import BreakableServer, breakable_server
 from tests.storage.postgres.copies import copy_home, new_database
 from tests.storage.postgres.faulty_proxy import FaultyProxy, behind_proxy
-from tests.storage.postgres.test_publish import OK, bars, closes, run_key
+from tests.storage.postgres.publishing.test_publish import OK, bars, closes, run_key
 
 BEFORE, AFTER = {"XLK": Decimal(10)}, {"XLK": Decimal("10.5"), "XLE": Decimal(11)}
 FAULT = """

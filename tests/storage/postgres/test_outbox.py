@@ -17,11 +17,11 @@ from spark_app.schemas import ETF_OHLC, PORTFOLIO_EXCLUSION, SERVED_TABLES
 from spark_app.storage.kafka.delivery import deliver
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.outbox import lock_head
-from spark_app.storage.postgres.publication import Publication, RowSet
-from spark_app.storage.postgres.publish import enqueue_rows, publish
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publish import enqueue_rows, publish
 from spark_app.storage.postgres.run_log import RunKey, start_run
 from tests.kafka.topics import Record, broker_in_process, read_topic
-from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key, wait_for_merges
+from tests.storage.postgres.publishing.test_publish import DAY, OK, bars, exclusions, run_key, wait_for_merges
 
 TOPIC = "stock-market-data"
 OF_DAY = RowSet(("as_of_date",), ((DAY,),))

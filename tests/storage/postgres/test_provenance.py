@@ -13,10 +13,10 @@ from spark_app import __version__
 from spark_app.config.settings import Settings, SourceSettings
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.provenance import LoggedFetch, Provenance, Restatement
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publish import publish
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.postgres.run_log import start_run
-from tests.storage.postgres.test_publish import DAY, OK, run_key
+from tests.storage.postgres.publishing.test_publish import DAY, OK, run_key
 
 AT = dt.datetime(2023, 6, 30, 21, 5, 0, 123457, tzinfo=dt.UTC)
 FETCH = LoggedFetch("XLK", "chart", AT, "run-00000001", "yahoo", "ok", None, 1, 22, dt.date(2023, 5, 31), DAY)

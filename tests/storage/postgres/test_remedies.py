@@ -16,14 +16,14 @@ from spark_app.errors import PassingFailureError, ServiceUnavailableError, Setti
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres import remedies, session
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.loading import create_table, load
 from spark_app.storage.postgres.migrate import Migration, migrate, migrations
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.loading import create_table, load
+from spark_app.storage.postgres.publishing.publication import Publication
 from spark_app.storage.postgres.retention import measure, old_prices, remove
 from spark_app.storage.postgres.throttle import block_source
 from spark_app.storage.postgres.verify import table_facts, verifying
 from tests.storage.postgres.logins import login_as, url_of
-from tests.storage.postgres.test_publish import bars, closes, send
+from tests.storage.postgres.publishing.test_publish import bars, closes, send
 
 PRICES = "collected_daily_etf_ohlc"
 OLD = old_prices(dt.date(2020, 1, 1))[0]

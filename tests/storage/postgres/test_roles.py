@@ -26,11 +26,11 @@ from spark_app.storage.postgres import migrate as migrate_module
 from spark_app.storage.postgres.database import Database, administrator_of, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
 from spark_app.storage.postgres.limiter import FetchLimits, PostgresLimiter
-from spark_app.storage.postgres.loading import SCHEMA, create_table
 from spark_app.storage.postgres.locks import stage_lock
 from spark_app.storage.postgres.migrate import Migration, migrate
-from spark_app.storage.postgres.publication import Publication, RowSet
-from spark_app.storage.postgres.publish import publish, sweep_orphans
+from spark_app.storage.postgres.publishing.loading import SCHEMA, create_table
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publish import publish, sweep_orphans
 from spark_app.storage.postgres.recovery import mark_recovered, unstaged_runs
 from spark_app.storage.postgres.roles import ROLES, set_up_roles
 from spark_app.storage.postgres.run_log import ConsumerError, RowCounts, check_origin, is_done, start_run
@@ -38,7 +38,7 @@ from spark_app.storage.postgres.throttle import block_source, clear_block, forge
 from tests.kafka.topics import broker_in_process
 from tests.storage.postgres.copies import copy_home
 from tests.storage.postgres.logins import login_as, url_of
-from tests.storage.postgres.test_publish import DAY, OK, bars, exclusions, run_key, send
+from tests.storage.postgres.publishing.test_publish import DAY, OK, bars, exclusions, run_key, send
 
 PRICES = ("collected_daily_etf_ohlc", "collected_daily_benchmark_ohlc", "collected_daily_stock_history")
 ANALYTICS = ("analytics_trending_sectors", "analytics_portfolio_allocation", "analytics_portfolio_exclusion")

@@ -14,10 +14,10 @@ from pyspark.sql import SparkSession
 
 from spark_app.errors import PassingFailureError, ServiceUnavailableError
 from spark_app.schemas import ETF_OHLC
-from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, parse_url
-from spark_app.storage.postgres.publication import Publication
-from tests.storage.postgres.test_publish import bars, closes, send
+from spark_app.storage.postgres.publishing import loading
+from spark_app.storage.postgres.publishing.publication import Publication
+from tests.storage.postgres.publishing.test_publish import bars, closes, send
 from tests.storage.postgres.tls_front import TlsFront, make_authority, make_certificate, tls_front
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates with")

@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 
 from spark_app.schemas import ETF_HOLDINGS, PORTFOLIO_EXCLUSION, TRENDING_SECTORS
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.difference import Difference, compare_with_served
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.difference import Difference, compare_with_served
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
 from spark_app.storage.postgres.run_log import RowCounts
 
 DAY, OTHER_DAY = dt.date(2023, 6, 30), dt.date(2023, 6, 29)

@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 
 from spark_app.errors import SparkAppError, UsageError
 from spark_app.schemas import BENCHMARK_OHLC, ETF_OHLC, PORTFOLIO_ALLOCATION, PORTFOLIO_EXCLUSION, ServedTable
-from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publication import Publication, RowSet
-from spark_app.storage.postgres.publish import publish, sweep_orphans
+from spark_app.storage.postgres.publishing import loading
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.publish import publish, sweep_orphans
 from spark_app.storage.postgres.retry import RetryPolicy
 from spark_app.storage.postgres.run_log import (
     ConsumerError,

@@ -16,8 +16,8 @@ import psycopg
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
-from spark_app.storage.postgres.loading import to_loading
-from spark_app.storage.postgres.publication import Publication
+from spark_app.storage.postgres.publishing.loading import to_loading
+from spark_app.storage.postgres.publishing.publication import Publication
 from spark_app.storage.postgres.run_log import RunKey
 
 # Without its trigger, or with that switched off, a table may have been changed unnoticed.

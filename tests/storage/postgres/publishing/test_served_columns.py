@@ -11,11 +11,11 @@ from spark_app import schemas
 from spark_app.errors import SparkAppError
 from spark_app.schemas import ETF_OHLC, ServedTable
 from spark_app.storage.postgres.database import Database
-from spark_app.storage.postgres.publication import Publication
-from spark_app.storage.postgres.publish import publish
+from spark_app.storage.postgres.publishing.publication import Publication
+from spark_app.storage.postgres.publishing.publish import publish
+from spark_app.storage.postgres.publishing.served_columns import check_columns
 from spark_app.storage.postgres.run_log import start_run
-from spark_app.storage.postgres.served_columns import check_columns
-from tests.storage.postgres.test_publish import OK, run_key
+from tests.storage.postgres.publishing.test_publish import OK, run_key
 
 SERVED = [table for table in vars(schemas).values() if isinstance(table, ServedTable)]
 
@@ -56,7 +56,9 @@ def test_an_added_column_and_a_view_are_no_fault(database: Database) -> None:
 def test_a_changed_column_is_named_with_the_way_back(
     database: Database, monkeypatch: pytest.MonkeyPatch, change: str, message: str
 ) -> None:
-    monkeypatch.setattr("spark_app.storage.postgres.loading.load", lambda *args: pytest.fail("rows were loaded"))
+    monkeypatch.setattr(
+        "spark_app.storage.postgres.publishing.loading.load", lambda *args: pytest.fail("rows were loaded")
+    )
     start_run(database, run_key())
     with database.connect() as connection:
         connection.execute(f"ALTER TABLE collected_daily_etf_ohlc {change}".encode())

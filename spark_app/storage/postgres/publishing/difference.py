@@ -12,10 +12,10 @@ from psycopg import sql
 
 from spark_app.schemas import ServedTable
 from spark_app.storage.postgres.database import Database, translated_errors
-from spark_app.storage.postgres.publication import Publication
-from spark_app.storage.postgres.publish import joined_columns, loaded_rows, stale_rows
+from spark_app.storage.postgres.publishing.publication import Publication
+from spark_app.storage.postgres.publishing.publish import joined_columns, loaded_rows, stale_rows
+from spark_app.storage.postgres.publishing.served_columns import check_columns
 from spark_app.storage.postgres.run_log import RowCounts
-from spark_app.storage.postgres.served_columns import check_columns
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,19 @@ from psycopg import sql
 
 from spark_app.errors import PassingFailureError, SparkAppError
 from spark_app.schemas import ServedTable
-from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, translated_errors
 from spark_app.storage.postgres.outbox import pending_removals, pending_upserts
 from spark_app.storage.postgres.provenance import UNKNOWN, Provenance, log_provenance
-from spark_app.storage.postgres.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing import loading
+from spark_app.storage.postgres.publishing.publication import Publication, RowSet
+from spark_app.storage.postgres.publishing.served_columns import check_columns, sql_type
+from spark_app.storage.postgres.publishing.unchanged import (
+    Content,
+    keep_contents,
+    observed,
+    read_contents,
+    unchanged_of,
+)
 from spark_app.storage.postgres.retry import retried
 from spark_app.storage.postgres.run_log import (
     ConsumerError,
@@ -31,8 +39,6 @@ from spark_app.storage.postgres.run_log import (
     finished_run,
     log_errors,
 )
-from spark_app.storage.postgres.served_columns import check_columns, sql_type
-from spark_app.storage.postgres.unchanged import Content, keep_contents, observed, read_contents, unchanged_of
 
 _LOCK_SECONDS = 60.0
 

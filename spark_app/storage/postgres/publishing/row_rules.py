@@ -9,8 +9,8 @@ from psycopg import sql
 from pyspark.sql import DataFrame
 
 from spark_app.schemas import ServedTable
-from spark_app.storage.postgres import loading
 from spark_app.storage.postgres.database import Database, translated_errors
+from spark_app.storage.postgres.publishing import loading
 
 _RULES = """
 SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conrelid = %(table)s::regclass AND contype = 'c'
