@@ -8,7 +8,7 @@
 | `tables_shared_lock`: every run; `tables_exclusive_lock`: retention, restore | tables in use from removal | 73 |
 | `stage_lock`; `lone_stage_lock`, with the exclusive one: replay | a stage and as-of date from a second run | 73 |
 | `staging_table_lock` | reading what is staged and appending what is new: two runs would append the same rows | wait |
-| `merge <table>` in `publishing/publish.py`, by table name | one merge into a served table at a time, to its commit | wait |
+| `merge <table>` in `publishing/publish.py` | one merge into a served table at a time, to its commit | wait |
 | `send outbox` (`outbox.py`) | the order of messages: one run sends at a time | wait |
 
 All but the files are advisory locks of Postgres. They belong to a connection, so a run that dies leaves none behind.
