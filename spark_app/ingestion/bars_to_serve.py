@@ -19,7 +19,7 @@ from spark_app.pipeline.run import Run
 from spark_app.schemas import ServedTable
 from spark_app.storage.delta.staging import BARS_TABLE
 from spark_app.storage.postgres.provenance import Provenance, Restatement
-from spark_app.storage.postgres.recovery import unserved, unserved_runs
+from spark_app.storage.postgres.recovery import unserved_restatements, unserved_runs
 from spark_app.transforms.prices import daily_prices
 from spark_app.transforms.restatements import restatements
 
@@ -105,7 +105,7 @@ def _restated(
     named, runs = (sorted(set(parts)) for parts in zip(*listed, strict=True))
     bars = run.staging.read(BARS_TABLE).where(F.col("ticker").isin(named))
     found = [r for r in collect_restatements(bars, runs) if (r.ticker, r.run_id) in listed]
-    of_others = unserved(run.database, tables, [r for r in found if r.run_id != own])
+    of_others = unserved_restatements(run.database, tables, [r for r in found if r.run_id != own])
     found = [r for r in found if r.run_id == own or r in of_others]
     return tuple(found), min((restatement.first_trade_date for restatement in found), default=None)
 

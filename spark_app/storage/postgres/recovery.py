@@ -40,13 +40,11 @@ _STALE = """
 SELECT asked.number FROM unnest(%(ticker)s::text[], %(first)s::date[], %(last)s::date[], %(noticed_at)s::timestamptz[])
     WITH ORDINALITY AS asked (ticker, first, last, noticed_at, number)
 WHERE EXISTS (
-    (SELECT FROM {table} AS served WHERE served.ticker = asked.ticker AND served.fetched_at < asked.noticed_at
-     AND served.trade_date = (SELECT min(trade_date) FROM {table} WHERE ticker = asked.ticker
-                              AND trade_date BETWEEN first AND last))
-    UNION ALL
-    (SELECT FROM {table} AS served WHERE served.ticker = asked.ticker AND served.fetched_at < asked.noticed_at
-     AND served.trade_date = (SELECT max(trade_date) FROM {table} WHERE ticker = asked.ticker
-                              AND trade_date BETWEEN first AND last)))
+    SELECT FROM {table} AS served, (
+        SELECT min(trade_date) AS first, max(trade_date) AS last FROM {table}
+        WHERE ticker = asked.ticker AND trade_date BETWEEN asked.first AND asked.last) AS restated
+    WHERE served.ticker = asked.ticker AND served.trade_date IN (restated.first, restated.last)
+      AND served.fetched_at < asked.noticed_at)
 """
 _MARK_STAGED = "UPDATE logs_pipeline_run SET staged_at = now() WHERE run_id = %s AND stage = %s AND staged_at IS NULL"
 
@@ -85,7 +83,8 @@ def unserved_runs(
 
     Since a run of the stage last served a new bar of the ticker, such a run failed, or had an as-of date before the
     newest bar: what it restated may be staged but not served. The run itself is listed with each ticker if another one
-    ran at the same time, which may have staged what it landed. `unserved` tells what of it is served by now.
+    ran at the same time, which may have staged what it landed. `unserved_restatements` tells what of
+    it is served by now.
 
     Args:
         tables: those that serve the tickers' bars. A ticker without a row there has no bar that could be old.
@@ -100,10 +99,12 @@ def unserved_runs(
 
 
 @retried
-def unserved(
+def unserved_restatements(
     database: Database, tables: Sequence[ServedTable], restatements: Sequence[Restatement]
 ) -> list[Restatement]:
     """Keep the restatements of which a table still has a bar that was fetched before."""
+    if not restatements:
+        return []
     given = {
         "ticker": [restatement.ticker for restatement in restatements],
         "first": [restatement.first_trade_date for restatement in restatements],

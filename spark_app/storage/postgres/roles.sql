@@ -101,7 +101,7 @@ GRANT INSERT, UPDATE ON
     analytics_backtest_run, analytics_backtest_summary, analytics_backtest_equity, analytics_backtest_rebalance,
     analytics_backtest_position, analytics_backtest_ledger
 TO spark_app_pipeline;
--- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publishing/publish.py).
+-- Stale rows: those of a set that a rerun no longer produces (`RowSet` in publishing/publication.py).
 GRANT DELETE ON
     collected_meta_etf, analytics_trending_sectors, analytics_portfolio_allocation, analytics_portfolio_exclusion,
     analytics_backtest_summary, analytics_backtest_equity, analytics_backtest_rebalance, analytics_backtest_position

@@ -10,7 +10,7 @@ import pytest
 from spark_app.schemas import ETF_OHLC
 from spark_app.storage.postgres.database import Database
 from spark_app.storage.postgres.provenance import Restatement
-from spark_app.storage.postgres.recovery import unserved, unserved_runs
+from spark_app.storage.postgres.recovery import unserved_restatements, unserved_runs
 
 JUNE, OCTOBER, NOVEMBER = dt.date(2026, 6, 30), dt.date(2026, 10, 30), dt.date(2026, 11, 2)
 FETCHED = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -110,5 +110,5 @@ def test_a_restatement_is_unserved_while_its_first_or_last_served_bar_is_of_an_e
                 serve(connection, ticker, day, "run", time)
     # Served from June on only, and to October.
     found = [restatement(ticker, dt.date(2026, 1, 2), OCTOBER) for ticker in served]
-    assert [r.ticker for r in unserved(database, [ETF_OHLC], found)] == ["OLD", "PAST", "NEWEST"]
-    assert unserved(database, [ETF_OHLC], []) == []
+    assert [r.ticker for r in unserved_restatements(database, [ETF_OHLC], found)] == ["OLD", "PAST", "NEWEST"]
+    assert unserved_restatements(database, [ETF_OHLC], []) == []
