@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_app.spark.quick_start import clear_hadoop_defaults, remember_java_functions
+from spark_app.spark.quick_start import clear_hadoop_defaults
 from spark_app.spark.session import build_session
 
 _PROFILE = Path(__file__).resolve().parents[1] / "conf" / "spark-bulk.conf"
@@ -21,7 +21,6 @@ def build_bulk_session(**changed: str) -> SparkSession:
         arguments += ["--conf", f"spark.driver.{name}={value}"]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*arguments, "pyspark-shell"])
     spark = build_session("benchmarks", master="local[2]")
-    remember_java_functions(spark)
     clear_hadoop_defaults(spark)
     spark.sparkContext.setLogLevel("OFF")
     return spark

@@ -12,7 +12,6 @@ import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_app.spark.quick_start import remember_java_functions
 from spark_app.spark.session import build_session
 from spark_app.storage.postgres.database import Database, parse_url
 from spark_app.storage.postgres.embedded.server import EmbeddedPostgres
@@ -54,7 +53,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         },
     )
     session.sparkContext.setLogLevel("OFF")
-    remember_java_functions(session)
     yield session
     session.stop()
 

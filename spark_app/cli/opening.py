@@ -128,7 +128,7 @@ def _checked_database(invocation: Invocation, settings: Settings) -> DatabaseSet
 def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -> Iterator[SparkSession]:
     from spark_app.config.installation import app_home
     from spark_app.spark.cluster import shipped
-    from spark_app.spark.quick_start import clear_hadoop_defaults, remember_java_functions
+    from spark_app.spark.quick_start import clear_hadoop_defaults
     from spark_app.spark.s3 import add_s3_libraries
     from spark_app.spark.session import build_session
 
@@ -136,7 +136,6 @@ def _session(name: str, settings: Settings, checked: Future[DatabaseSettings]) -
     # Spark makes this folder at its start, by default in the current folder of the user.
     spark = build_session(name, extra={"spark.sql.warehouse.dir": str(app_home() / "warehouse")})
     try:
-        remember_java_functions(spark)
         clear_hadoop_defaults(spark, settings.staging_path, settings.files.folder)
         add_s3_libraries(spark, settings.staging_path)
         with shipped(spark):

@@ -16,6 +16,7 @@ from spark_app.config.secrets import keep_secrets_out_of_python_logs
 from spark_app.errors import ServiceUnavailableError, SettingsError
 from spark_app.spark.java import java_class
 from spark_app.spark.java_errors import JAVA_ERRORS
+from spark_app.spark.quick_start import remember_java_functions
 
 _SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "PGPASSWORD", "KAFKA_PASSWORD")
 _REQUIRED = {
@@ -71,6 +72,7 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
                 " (or --driver-memory) to 1g or more"
             ) from error
         raise
+    remember_java_functions(spark)
     _keep_secrets_out_of_java_logs(spark)
     _do_without_checksum_files(spark)
     _require_jars(spark)

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_app.spark.java import java_class
-from spark_app.spark.quick_start import clear_hadoop_defaults, remember_java_functions, warm_up
+from spark_app.spark.quick_start import clear_hadoop_defaults, warm_up
 
 
 def _note_process(batches: Iterator[pd.DataFrame], *, folder: Path) -> Iterator[pd.DataFrame]:
@@ -54,8 +54,6 @@ def test_no_more_workers_are_asked_for_than_there_are_cores(spark: SparkSession,
 
 
 def test_java_is_asked_for_no_function_twice(spark: SparkSession, java_calls: list[tuple[str, str]]) -> None:
-    remember_java_functions(spark)
-    java_calls.clear()
     rows = spark.range(3).select(F.when(F.col("id") > F.lit(1), F.struct("id")).alias("large"))
     assert [row["large"] for row in rows.collect()] == [None, None, (2,)]
     looked_up = [command for command, _ in java_calls if command.startswith("r\n")]
